@@ -1,0 +1,1 @@
+"""Data sets as packed arrays, batched augmentation and drawn hands."""

@@ -1,0 +1,62 @@
+"""Batches cut from a packed array."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def batches(
+    pixels: np.ndarray[Any, np.dtype[np.uint8]],
+    rows: np.ndarray[Any, np.dtype[np.int64]],
+    points: np.ndarray[Any, np.dtype[np.float32]],
+    batch: int,
+    device: torch.device,
+    shuffle: torch.Generator | None = None,
+) -> Iterator[Batch]:
+    """Uint8 images and their points, `batch` at a time, on `device`.
+
+    With `shuffle` the images come in a random order and in full batches only: the few left over are others in
+    every epoch, and no batch of one ever meets BatchNorm. Fewer images than `batch` make one batch of them all.
+    Without it they come in their own order, every one.
+
+    Args:
+        pixels: all packed images, shape (N, L, L, C).
+        rows: which of them to take, shape (n,).
+        points: their targets, shape (n, ...).
+        batch: images a batch, at least 1.
+        device: where the batches go. For a GPU a thread cuts and pins the next batch while this one trains.
+        shuffle: the random order's source; None for the order of `rows`.
+    """
+    n = len(rows)
+    if shuffle is None:
+        order, ends = np.arange(n), range(0, n, batch)
+    else:
+        batch = min(batch, n)
+        order, ends = torch.randperm(n, generator=shuffle).numpy(), range(0, n - batch + 1, batch)
+
+    def cut(start: int) -> Batch:
+        chosen = order[start : start + batch]
+        images = torch.from_numpy(np.asarray(pixels[rows[chosen]]))
+        targets = torch.from_numpy(points[chosen])
+        return (images.pin_memory(), targets.pin_memory()) if device.type == "cuda" else (images, targets)
+
+    for images, targets in ahead(cut, ends) if device.type == "cuda" else map(cut, ends):
+        yield images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+
+
+def ahead(cut: Callable[[int], Batch], starts: range) -> Iterator[Batch]:
+    """The results of `cut`, in order, the next one made in a thread while this one is used."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque[Future[Batch]]()
+        for start in starts:
+            waiting.append(thread.submit(cut, start))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,207 @@
+"""FreiHAND as a task: a photograph of a hand in, 21 joints out, judged by PixelDiff.
+
+Other layouts are other files with a dataclass of the same few members; packing and augmentation are shared.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Protocol
+
+import numpy as np
+import torch
+from sklearn.model_selection import GroupKFold
+from torch import Tensor
+
+from data.augment import LEVELS, Augment, augment, inputs, level
+from data.drawn import Drawn, draw, synth
+from data.errors import Mistake
+from data.layout import JOINTS, SIDE, annotation_path, image_paths, read_points
+from data.pack import Pack, Part, Progress, Split, cache_folder, locked, once
+
+_SOFT = 0.5 / SIDE  # half a pixel
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Network(Protocol):
+    """What the loss needs of a network."""
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The head's raw output for images (B, C, S, S)."""
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """Points (B, P, 2) from that output."""
+
+    def divergence(self, logits: Tensor, points: Tensor) -> Tensor:
+        """How far the head's distributions are from ones about the true points: a scalar."""
+
+
+@dataclass(frozen=True)
+class FreiHand:
+    """Hand keypoints from FreiHAND's folder, or from drawn hands when no folder is given.
+
+    The split: hands are cut into contiguous blocks, and whole blocks go to one of `folds` folds at random. No
+    hand is on both sides: all pictures of a hand stay together. Since neighbours look alike, `gap` hands are left
+    out of training at each border to validation: in 583 frames of one video poses differ by 11 px from the next
+    frame, by 36 px from the fifth and by 50 px from distant ones.
+
+    Attributes:
+        root: FreiHAND's folder; wins over `drawn`.
+        drawn: Hands to draw into the cache, once, and use instead of photographs.
+        folds: Into how many parts the hands are split, at least 2.
+        fold: Which of them is the validation part, 0 to folds - 1; over all folds each hand is in it once.
+        blocks: Number of blocks; None for one every 300 hands, at least 20 (583 hands: 20; 32,560: 108).
+        gap: Hands left out of training at each border, at most a quarter of a block.
+        seed: Which blocks go together.
+    """
+
+    root: Path | None = None
+    drawn: Drawn | None = None
+    folds: int = 5
+    fold: int = 0
+    blocks: int | None = None
+    gap: int = 5
+    seed: int = 0
+
+    metric: ClassVar[str] = "pixel_diff"
+    unit: ClassVar[str] = "px"
+    points: ClassVar[int] = JOINTS
+    channels: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        if self.folds < 2 or not 0 <= self.fold < self.folds:
+            raise ValueError(f"folds must be at least 2 and fold below it, not {self.folds} and {self.fold}")
+        if self.gap < 0 or (self.blocks is not None and self.blocks < self.folds):
+            raise ValueError(f"gap must be at least 0 and blocks at least folds, not {self.gap}, {self.blocks}")
+        if self.root is not None:  # worker processes may have another working folder
+            object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Draw hands where that is asked for, check the layout, decode the images into the pack.
+
+        Args:
+            progress: Told how many of how many hands are drawn, then how many of how many images are packed.
+
+        Raises:
+            Mistake: For anything missing or wrong in the folder, and for a cache that cannot be written.
+        """
+        _packed.cache_clear()  # look at the files again
+        pack, _ = self._packed(progress)
+        pack.pixels(SIDE, progress)
+
+    def split(self, size: int) -> Split:
+        """Both sides, at the pack's level for inputs of `size` pixels; prepares what is not yet there."""
+        pack, points = self._packed()
+        pixels = pack.pixels(level(size))
+        copies = len(pixels) // len(points)
+        train, valid = self.hands(len(points))
+
+        def part(hands: Array) -> Part:
+            rows = (hands + np.arange(copies)[:, None] * len(points)).ravel()
+            return Part(pixels, rows, points[rows % len(points)])
+
+        return Split(part(train), part(valid))
+
+    def hands(self, count: int) -> tuple[Array, Array]:
+        """Numbers of the hands to train on and of those to judge on, int64, ascending, out of `count`."""
+        if count < self.folds:
+            raise Mistake(f"{count} hands cannot be split into {self.folds} folds: give a folder with more hands.")
+        blocks = min(self.blocks or max(20, self.folds, count // 300), count)
+        block = np.arange(count) * blocks // count
+        folds = GroupKFold(self.folds, shuffle=True, random_state=self.seed).split(block, groups=block)
+        valid = np.zeros(count, bool)
+        valid[list(folds)[self.fold][1]] = True
+        near = np.convolve(valid, np.ones(2 * min(self.gap, count // blocks // 4) + 1), "same") > 0
+        return np.flatnonzero(~near), np.flatnonzero(valid)
+
+    def augment(
+        self, images: Tensor, points: Tensor, size: int, how: Augment, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See `data.augment.augment`."""
+        return augment(images, points, size, how, generator)
+
+    def inputs(self, images: Tensor, size: int) -> Tensor:
+        """See `data.augment.inputs`."""
+        return inputs(images, size)
+
+    def loss(self, net: Network, images: Tensor, points: Tensor, divergence: float) -> tuple[Tensor, Tensor]:
+        """Mean Euclidean distance, as a fraction of the side, rounded off below half a pixel.
+
+        That is the error itself but for the rounding, without which the gradient's length would stay the same
+        however close a joint is.
+
+        Args:
+            net: The network; its raw output is computed once.
+            images: float (B, C, S, S).
+            points: float (B, P, 2), fractions of the side.
+            divergence: Weight of the head's own distribution loss.
+
+        Returns:
+            A scalar, float32, and the network's answer (B, P, 2), float32, for `error`.
+        """
+        logits = net.logits(images).float()
+        answer = net.decode(logits)
+        distance = (answer - points).square().sum(-1).add(_SOFT**2).sqrt().mean() - _SOFT
+        if divergence:
+            distance = distance + divergence * net.divergence(logits, points)
+        return distance, answer
+
+    def error(self, outputs: Tensor | Array, points: Tensor | Array) -> float:
+        """PixelDiff: mean over images and joints of the Euclidean distance in pixels of the 224 x 224 image.
+
+        Args:
+            outputs: (N, P, 2), fractions of the side, the whole validation set at once.
+            points: (N, P, 2), the truth.
+        """
+        answered, true = (
+            (value.detach().cpu().numpy() if isinstance(value, Tensor) else value).astype(np.float64)
+            for value in (outputs, points)
+        )
+        if answered.shape != true.shape:
+            raise ValueError(f"outputs {answered.shape} and points {true.shape} differ in shape")
+        return float(SIDE * np.sqrt(((answered - true) ** 2).sum(-1)).mean())
+
+    def baseline(self) -> float:
+        """PixelDiff on the validation part of always answering the mean of the training part's hands."""
+        split = self.split(LEVELS[0])
+        mean = split.train.points.mean(0, dtype=np.float64)
+        return self.error(np.broadcast_to(mean, split.valid.points.shape), split.valid.points)
+
+    def folder(self, progress: Progress | None = None) -> Path:
+        """The folder to read: `root`, or the drawn hands' in the cache, drawn now if they are not there."""
+        if self.root is not None:
+            return self.root
+        if self.drawn is None:
+            raise Mistake("no data: give FreiHAND's folder (the one that holds training_K.json) with --data DIR.")
+        # The first hand is part of the name, so that hands drawn by older code are not taken for these.
+        first = b"".join(np.asarray(value).tobytes() for value in draw(self.drawn, 0))
+        name = hashlib.blake2b(repr(self.drawn).encode() + first, digest_size=10).hexdigest()
+        folder = cache_folder() / "drawn" / name / "freihand"
+        if not folder.exists():
+            with locked(folder.parent):
+                if not folder.exists():
+                    synth(self.drawn, folder, progress)
+        return folder
+
+    def _packed(self, progress: Progress | None = None) -> tuple[Pack, Array]:
+        return _packed(self.folder(progress), cache_folder())
+
+
+@lru_cache(maxsize=4)  # a worker process asks once a trial
+def _packed(root: Path, cache: Path) -> tuple[Pack, Array]:
+    """The pack of a folder and its hands' points, float32 (H, 21, 2); the JSON is parsed once a machine."""
+    del cache  # another cache folder is another answer
+    images = image_paths(root)
+    pack = Pack.of(images, SIDE)
+    stamp = hashlib.blake2b(digest_size=10)
+    for kind in ("K", "xyz"):
+        stamp.update(annotation_path(root, kind).read_bytes())
+    path = pack.folder / f"points-{stamp.hexdigest()}.npy"
+
+    def write(file: BinaryIO) -> None:
+        np.save(file, read_points(root, len(images)))
+
+    once(path, 0, write)
+    return pack, np.load(path)

@@ -1,0 +1,273 @@
+"""Anatomy of a drawn hand: bones, joint limits, pose, view and camera.
+
+Everything is a function of uniform draws from one generator. Trigonometry is rounded to 2^-30 and the rest is
+plain IEEE arithmetic (no BLAS, no reductions), so a hand is the same on every machine.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+SIDE = 224
+"""Side of the picture, pixels."""
+FINGERS = ("thumb", "index", "middle", "ring", "little")
+HAND_EDGES = tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21))
+"""The 20 bones as (parent, child) joints in FreiHAND's order; bone b ends in joint b + 1."""
+
+BONES = (
+    (0.036, 0.040, 0.034, 0.028),
+    (0.088, 0.043, 0.026, 0.024),
+    (0.086, 0.048, 0.030, 0.025),
+    (0.080, 0.044, 0.028, 0.025),
+    (0.077, 0.034, 0.021, 0.021),
+)
+"""Mean bone lengths in metres, a finger a row, base to tip (within 6 mm of the mean of real FreiHAND labels)."""
+SCALE_RANGE = (0.88, 1.12)
+"""Size of the whole hand relative to BONES: a child of twelve to a large man."""
+BONE_RANGE = (0.94, 1.06)
+"""Variation of one bone relative to its hand."""
+
+LIMITS = {
+    "mcp": (-18.0, 88.0),
+    "abduction": (-20.0, 20.0),
+    "pip": (0.0, 106.0),
+    "dip": (0.0, 75.0),
+    "thumb_radial": (4.0, 66.0),
+    "thumb_palmar": (4.0, 62.0),
+    "thumb_mcp": (0.0, 52.0),
+    "thumb_ip": (0.0, 72.0),
+    "wrist_flexion": (-38.0, 42.0),
+    "wrist_deviation": (-14.0, 22.0),
+}
+"""Ranges of motion in degrees (active ranges of the AAOS tables, rounded inwards). Flexion is positive."""
+DIP_RATIO = (0.45, 0.75)
+"""The last joint follows the middle one: DIP = ratio x PIP, about 2/3 in a living hand."""
+
+_SPLAY = (0.0, 13.5, 1.0, -11.0, -23.5)  # metacarpals in the plane of the palm, degrees towards the thumb
+_REST = (0.0, 5.0, 0.5, -4.0, -9.0)  # fingers at rest in the same plane
+_ARCH = (0.0, 0.000, -0.003, -0.001, 0.005)  # the palm's transverse arch, metres towards the palm
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A posed right hand, in metres.
+
+    Attributes:
+        joints: (21, 3), FreiHAND's order.
+        dorsal: (21, 3) unit vectors, for each joint the back of the bone that ends in it; row 0 is the palm's.
+        axes: (3, 3) rows: towards the thumb, towards the fingers, out of the palm.
+        elbow: (3,), where the forearm comes from.
+        grip: (2, 3), a point on the inside of the hand and the direction of a rod held there.
+        scale: size relative to the mean hand.
+        curl: 0 flat to 1 fist.
+    """
+
+    joints: Array
+    dorsal: Array
+    axes: Array
+    elbow: Array
+    grip: Array
+    scale: float
+    curl: float
+
+
+def cos_sin(degrees: float) -> tuple[float, float]:
+    """Cosine and sine rounded to 2^-30, since libm's last bit differs between machines."""
+    angle = math.radians(degrees)
+    return round(math.cos(angle) * 2**30) / 2**30, round(math.sin(angle) * 2**30) / 2**30
+
+
+def between(rng: np.random.Generator, low: float, high: float) -> float:
+    """A uniform draw from [low, high)."""
+    return low + (high - low) * float(rng.random())
+
+
+def _limited(name: str, degrees: float) -> float:
+    low, high = LIMITS[name]
+    return min(max(degrees, low), high)
+
+
+def norm(v: Array) -> float:
+    """The length of a vector of three, summed in a fixed order."""
+    x, y, z = v.tolist()
+    return math.sqrt(x * x + y * y + z * z)
+
+
+def unit(v: Array) -> Array:
+    """The vector scaled to length one."""
+    return v / norm(v)
+
+
+def turn(points: Array, rotation: Array) -> Array:
+    """(n, 3) points times the transposed (3, 3) rotation, summed in a fixed order."""
+    turned: Array = points[:, :1] * rotation[:, 0] + points[:, 1:2] * rotation[:, 1] + points[:, 2:] * rotation[:, 2]
+    return turned
+
+
+def _curls(rng: np.random.Generator) -> list[float]:
+    """How far each finger is closed, 0 straight to 1 fist, as hands do it: together, in signs, or freely."""
+    kind, base = float(rng.random()), float(rng.random())
+    own = rng.random(4)
+    slope = between(rng, -0.12, 0.22)  # the little finger leads in a relaxed or a gripping hand
+    if kind < 0.28:  # open to relaxed
+        return [0.34 * base + 0.14 * o + 0.5 * slope * k / 3 for k, o in enumerate(own.tolist())]
+    if kind < 0.52:  # a sign: each finger out or in
+        return [0.16 * base + 0.1 * o if o < 0.5 else 0.72 + 0.28 * o for o in own.tolist()]
+    if kind < 0.78:  # free, neighbours alike
+        return [0.95 * base + 0.35 * (o - 0.5) + slope * k / 3 for k, o in enumerate(own.tolist())]
+    if kind < 0.93:  # round something
+        return [0.42 + 0.24 * base + 0.1 * o + 0.5 * slope * k / 3 for k, o in enumerate(own.tolist())]
+    return [0.85 + 0.15 * o for o in own.tolist()]  # fist
+
+
+def _thumb(rng: np.random.Generator, lengths: Array, curl: float) -> tuple[Array, Array]:
+    """Thumb joints (4, 3) and the backs of its bones (4, 3)."""
+    kind = float(rng.random()) + 0.35 * (curl - 0.4)
+    if kind < 0.42:  # beside the hand, out or along
+        radial, palmar = between(rng, 22, 66), between(rng, 5, 32)
+        mcp, ip = between(rng, 0, 26), between(rng, 0, 28)
+    elif kind < 0.75:  # opposed
+        radial, palmar = between(rng, 22, 48), between(rng, 30, 62)
+        mcp, ip = between(rng, 5, 38), between(rng, 0, 50)
+    else:  # across the palm or the closed fingers
+        radial, palmar = between(rng, 10, 36), between(rng, 34, 62)
+        mcp, ip = between(rng, 15, 52), between(rng, 10, 72)
+    c, s = cos_sin(38.0)
+    base = unit(np.array([s, c, 0.42])) * lengths[0]
+    (ca, sa), (cb, sb) = cos_sin(_limited("thumb_radial", radial)), cos_sin(_limited("thumb_palmar", palmar))
+    along = np.array([sa * cb, ca * cb, sb])
+    # the pad looks to the little finger; the more the thumb leaves the palm, the more it turns over
+    pad = np.array([-0.88, 0.0, 0.62 - 0.5 * sb])
+    pad = unit(pad - along * float(pad[0] * along[0] + pad[1] * along[1] + pad[2] * along[2]))
+    joints, dorsal, at, bend = [base], [-pad], base, 0.0
+    for k, flexion in enumerate((0.0, _limited("thumb_mcp", mcp), _limited("thumb_ip", ip))):
+        bend += flexion
+        cf, sf = cos_sin(bend)
+        at = at + (along * cf + pad * sf) * lengths[k + 1]
+        joints.append(at)
+        dorsal.append(along * sf - pad * cf)
+    return np.stack(joints), np.stack(dorsal)
+
+
+def _clearance(thumb: Array, fingers: Array) -> float:
+    """Least distance in metres of points on the thumb's last two bones from points on the fingers' bones."""
+    ts = np.concatenate([thumb[1:], (thumb[1:3] + thumb[2:4]) * 0.5])
+    gap = ts[:, None, :] - fingers[None, :, :]
+    return math.sqrt(float((gap[..., 0] ** 2 + gap[..., 1] ** 2 + gap[..., 2] ** 2).min()))
+
+
+def pose(rng: np.random.Generator) -> Hand:
+    """A right hand of random build and pose in its own frame: x to the thumb, y to the fingers, z out of the palm."""
+    scale = between(rng, *SCALE_RANGE)
+    low, high = BONE_RANGE
+    lengths = np.array(BONES) * scale * (low + (high - low) * rng.random((5, 4)))
+    joints, dorsal = np.zeros((21, 3)), np.zeros((21, 3))
+    dorsal[0] = (0.0, 0.0, -1.0)
+    curls = [min(max(c, 0.0), 1.0) for c in _curls(rng)]
+    curl = (curls[0] + curls[1] + curls[2] + curls[3]) / 4
+    spread = between(rng, -0.35, 1.0)
+    palm = np.array([0.0, 0.0, 1.0])
+    for finger in range(1, 5):
+        first, closed = 4 * finger + 1, curls[finger - 1]
+        c, s = cos_sin(_SPLAY[finger])
+        rise = _ARCH[finger] * scale
+        flat = math.sqrt(float(lengths[finger, 0]) ** 2 - rise * rise)
+        at = np.array([s * flat, c * flat, rise])
+        joints[first], dorsal[first] = at, -palm
+        aside = (0.0, 11.0, 1.0, -7.0, -13.0)[finger] * spread + between(rng, -3, 3)
+        aside = _limited("abduction", aside * (1 - 0.85 * closed))  # a flexed knuckle hardly spreads
+        c, s = cos_sin(_REST[finger] + aside)
+        along = np.array([s, c, 0.0])
+        mcp = _limited("mcp", -12 + 92 * closed + between(rng, -14, 14))
+        pip = _limited("pip", 2 + 100 * closed + between(rng, -12, 14))
+        dip = _limited("dip", pip * between(rng, *DIP_RATIO))
+        bend = 0.0
+        for k, flexion in enumerate((mcp, pip, dip)):
+            bend += flexion
+            cf, sf = cos_sin(bend)
+            at = at + (along * cf + palm * sf) * lengths[finger, k + 1]
+            joints[first + k + 1], dorsal[first + k + 1] = at, along * sf - palm * cf
+    bones = np.concatenate([joints[5:], *((1 - t) * joints[5:20] + t * joints[6:21] for t in (0.33, 0.67))])
+    best = -1.0
+    for _ in range(5):  # a thumb through a finger is drawn again
+        thumb, backs = _thumb(rng, lengths[0], curl)
+        clear = _clearance(thumb, bones)
+        if clear > best:
+            best, joints[1:5], dorsal[1:5] = clear, thumb, backs
+        if clear > 0.0155 * scale:
+            break
+    (cf, sf) = cos_sin(_limited("wrist_flexion", between(rng, -38, 42)))
+    (cd, sd) = cos_sin(_limited("wrist_deviation", between(rng, -14, 22)))
+    elbow = np.array([-sd * cf, -cd * cf, sf]) * 0.30
+    hold = (joints[6] + joints[10] + joints[14] + joints[18]) * 0.125 + (joints[9] + joints[5]) * 0.25
+    hold = hold + palm * (0.010 * scale)
+    return Hand(joints, dorsal, np.eye(3), elbow, np.stack([hold, unit(joints[5] - joints[17])]), scale, curl)
+
+
+def _rotation(axis: int, degrees: float) -> Array:
+    c, s = cos_sin(degrees)
+    j, k = (axis + 1) % 3, (axis + 2) % 3
+    r = np.eye(3)
+    r[j, j], r[j, k], r[k, j], r[k, k] = c, -s, s, c
+    return r
+
+
+def view(rng: np.random.Generator, difficulty: float) -> Array:
+    """Rotation (3, 3) from the hand's frame to the camera's (x right, y down, z away).
+
+    Either side of the hand faces the camera. The view leaves it by up to 12 degrees at difficulty 0 and 90 at 1, spread
+    evenly over the sphere, and turns in the picture by up to 20 and 180 degrees: at 1 any rotation is equally likely.
+    """
+    turned = 180.0 if rng.random() < 0.5 else 0.0
+    azimuth = between(rng, -180, 180)
+    steepest, _ = cos_sin(12 + 78 * difficulty)
+    cosine = between(rng, steepest, 1.0)
+    roll = (20 + 160 * difficulty) * between(rng, -1, 1)
+    sine = math.sqrt(1 - cosine * cosine)
+    tilt = np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
+    r = _rotation(1, turned)
+    for step in (_rotation(2, -azimuth), tilt, _rotation(2, azimuth + roll)):
+        r = turn(r.T, step).T
+    r[1:] = -r[1:]
+    return r
+
+
+def place(rng: np.random.Generator, hand: Hand, difficulty: float) -> tuple[Hand, Array]:
+    """Turns the hand before a camera, as FreiHAND crops it.
+
+    Returns:
+        The hand in the camera's frame, its joints on a grid of 1e-7 m, and K (3, 3) for the picture: focal length
+        420 to 560 px, the joints' box 52 to 74 % of the side and within 8 px of the middle.
+    """
+    for _ in range(8):
+        r = view(rng, difficulty)
+        arm = turn(hand.elbow[None], r)[0]
+        if arm[2] > -0.8 * 0.30:  # an elbow nearly between hand and lens would hide the hand
+            break
+    joints = turn(hand.joints, r)
+    focal = round(between(rng, 420, 560), 4)
+    span = between(rng, 0.52, 0.74) * SIDE
+    low, high = joints.min(0), joints.max(0)
+    middle = (low + high) * 0.5
+    joints = joints - middle
+    depth = focal * float(max(high[0] - low[0], high[1] - low[1])) / span
+    for _ in range(2):  # perspective widens what is near
+        seen = joints[:, :2] / (joints[:, 2:] + depth)
+        depth = depth * focal * float(max(np.ptp(seen[:, 0]), np.ptp(seen[:, 1]))) / span
+    seen = joints[:, :2] / (joints[:, 2:] + depth)
+    shift = np.array([*((seen.min(0) + seen.max(0)) * -0.5 * depth), depth])
+    joints = np.rint((joints + shift) * 1e7) / 1e7
+    box = joints[:, :2] / joints[:, 2:]
+    centre = (box.min(0) + box.max(0)) * 0.5 * focal
+    cx = round((SIDE - 1) / 2 - float(centre[0]) + between(rng, -8, 8), 4)
+    cy = round((SIDE - 1) / 2 - float(centre[1]) + between(rng, -8, 8), 4)
+    k = np.array([[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]])
+    moved = shift - middle
+    grip = turn(hand.grip, r)
+    grip[0] = grip[0] + moved
+    placed = Hand(joints, turn(hand.dorsal, r), turn(hand.axes, r), arm + moved, grip, hand.scale, hand.curl)
+    return placed, k

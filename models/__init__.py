@@ -1,0 +1,1 @@
+"""Architectures as data, the networks they build and their exact price."""

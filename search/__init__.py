@@ -1,0 +1,1 @@
+"""The study: score, training, Ray and Optuna, leaderboard and command."""

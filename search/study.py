@@ -1,0 +1,221 @@
+"""A study: a task, a space to search, and how long to search it."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.trial import BaseTrial, FixedTrial
+
+from data.augment import Augment
+from search.score import CourseScore, Objective
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+
+class Part(Protocol):
+    """One side of a split: images that are cut from one packed array, and what is to be learnt of them."""
+
+    @property
+    def pixels(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """All packed images, uint8, shape (N, L, L, channels)."""
+
+    @property
+    def rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Which of them belong to this part, shape (n,)."""
+
+    @property
+    def points(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The targets of `rows`, in their order, shape (n, ...)."""
+
+
+class Split(Protocol):
+    """The images to learn from and the images to judge by."""
+
+    @property
+    def train(self) -> Part: ...  # noqa: D102
+    @property
+    def valid(self) -> Part: ...  # noqa: D102
+
+
+class Task(Protocol):
+    """What is to be learnt and how it is judged. Any object with these is one; it inherits nothing."""
+
+    @property
+    def metric(self) -> str:
+        """The error's name, under which each trial keeps it, e.g. 'pixel_diff'."""
+
+    @property
+    def unit(self) -> str:
+        """The error's unit, e.g. 'px'."""
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of the data set; `--data` replaces it."""
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Make everything ready that trials share: draw, check, decode, pack. Raises Mistake."""
+
+    def split(self, size: int) -> Split:
+        """The parts, at a resolution fit for an input of `size` pixels."""
+
+    def augment(
+        self, images: torch.Tensor, points: torch.Tensor, size: int, how: Augment, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A whole uint8 batch, changed at random, as network inputs (B, C, size, size) with its targets."""
+
+    def inputs(self, images: torch.Tensor, size: int) -> torch.Tensor:
+        """A whole uint8 batch, unchanged, as network inputs (B, C, size, size)."""
+
+    def loss(
+        self, net: Any, images: torch.Tensor, points: torch.Tensor, divergence: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a training step descends, a scalar, and what the network answered, for `error`."""
+
+    def error(self, outputs: np.ndarray[Any, Any], points: np.ndarray[Any, Any]) -> float:
+        """The error over the whole validation set at once, in `unit`, smaller is better."""
+
+    def baseline(self) -> float:
+        """The error of a network that always answers the mean of its training targets."""
+
+
+class Architecture(Protocol):
+    """A network as data: hashable, built and priced without data or weights."""
+
+    @property
+    def size(self) -> int:
+        """Side of the square input, pixels."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+
+    def __hash__(self) -> int:
+        """Equal architectures are priced once."""
+
+    def build(self) -> torch.nn.Module:
+        """The network, freshly initialised from torch's global random state."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained.
+
+    Attributes:
+        lr: peak learning rate, above 0.
+        batch: images a step, at least 2 (BatchNorm needs two).
+        optimizer: a name that timm's create_optimizer_v2 knows.
+        weight_decay: at least 0; biases and BatchNorm are left out.
+        lr_end: the learning rate follows a cosine to this fraction of `lr`; 1 keeps it constant.
+        warmup: epochs of linear warm-up from a hundredth of `lr`.
+        ema: decay of the running mean of the weights that is judged instead of them; 0 for none.
+        clip: the largest norm of a step's gradient; 0 for no limit.
+        divergence: weight of the head's distribution loss beside the loss on points.
+        amp: mixed precision on a GPU (bfloat16 where the card has it, else float16 with a scaled loss).
+    """
+
+    lr: float
+    batch: int = 64
+    optimizer: str = "adamw"
+    weight_decay: float = 0.0
+    lr_end: float = 0.01
+    warmup: float = 0.0
+    ema: float = 0.0
+    clip: float = 0.0
+    divergence: float = 0.0
+    amp: bool = True
+
+    def __post_init__(self) -> None:
+        for name, fine, wanted in (
+            ("lr", self.lr > 0, "above 0"),
+            ("batch", self.batch >= 2, "at least 2"),
+            ("weight_decay", self.weight_decay >= 0, "at least 0"),
+            ("lr_end", 0 <= self.lr_end <= 1, "from 0 to 1"),
+            ("warmup", self.warmup >= 0, "at least 0"),
+            ("ema", 0 <= self.ema < 1, "from 0 to below 1"),
+            ("clip", self.clip >= 0, "at least 0"),
+            ("divergence", self.divergence >= 0, "at least 0"),
+        ):
+            if not fine:
+                raise ValueError(f"Training.{name} must be {wanted}, not {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One trial: an architecture, how it is trained, and what happens to its images."""
+
+    arch: Architecture
+    training: Training
+    augment: Augment = Augment()
+
+
+def replay(space: Callable[[BaseTrial], Config], params: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
+    """Rebuild a Config from recorded parameters, and which ranges the space gave each of those it asked for.
+
+    Raises:
+        ValueError: the space asks for a parameter that is missing, or one is outside its range.
+    """
+    trial = FixedTrial(dict(params))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Optuna warns of what is an error here
+        config = space(trial)
+    for name, distribution in trial.distributions.items():
+        if not distribution._contains(distribution.to_internal_repr(params[name])):
+            raise ValueError(f"{name} = {params[name]!r} is outside {distribution}")
+    return config, trial.distributions
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The largest network a study will train; a dearer sample is refused before training."""
+
+    params_m: float | None = None
+    gflops: float | None = None
+
+
+def tpe(seed: int) -> BaseSampler:
+    """Optuna's default sampler: ten random trials, then tree-structured Parzen estimators."""
+    return TPESampler(seed=seed)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A search, complete.
+
+    Attributes:
+        task: what is learnt.
+        space: turns an Optuna trial into a Config; pure, so that a trial's parameters alone rebuild it.
+        trials: how many finished trials the study is to have.
+        epochs: length of a full trial.
+        starts: named parameters to try before anything is sampled.
+        objective: what is minimised.
+        bounds: the largest network to train.
+        sampler: makes a sampler from a seed; called anew for every trial, so that a resumed search samples
+            what an uninterrupted one would have. A sampler that must keep one seed ignores its argument.
+        scheduler: 'asha', 'hyperband' (ASHA in several brackets), 'median' or 'none'.
+        grace: epochs every trial may run before it can be stopped.
+        reduction: one in how many trials survives a rung.
+        seed: of everything random.
+        gpus: GPUs a trial, a fraction to share one; used where there are GPUs.
+        keep: how many finished trials keep their weights.
+    """
+
+    task: Task
+    space: Callable[[BaseTrial], Config]
+    trials: int
+    epochs: int
+    starts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    objective: Objective = CourseScore()
+    bounds: Bounds = Bounds()
+    sampler: Callable[[int], BaseSampler] = tpe
+    scheduler: Literal["asha", "hyperband", "median", "none"] = "asha"
+    grace: int = 1
+    reduction: int = 3
+    seed: int = 0
+    gpus: float = 1.0
+    keep: int = 3

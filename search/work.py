@@ -1,0 +1,107 @@
+"""One trial, as a worker trains it: from parameters to a row of numbers an epoch."""
+
+import gc
+import os
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search import weights
+from search.fit import DivergedError, fit
+from search.ledger import Assignment
+from search.load import load_study
+from search.study import Config, Study, replay
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker must know beyond the trial itself; the same for a whole search.
+
+    Attributes:
+        study: the study's file.
+        data: the folder that replaces the task's own; None to leave it.
+        weights: the folder of training states.
+        threads: CPU threads a trial.
+    """
+
+    study: str
+    data: str | None
+    weights: str
+    threads: int
+
+
+@cache
+def studied(name: str, data: str | None) -> Study:
+    """A study, loaded once a process."""
+    return load_study(name, data=data)
+
+
+def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str, Any]]:
+    """Train one trial, going on from its saved state if there is one.
+
+    The state is saved before its row is handed over, so after a kill it is at most one epoch ahead of the storage:
+    that epoch is handed over from the saved row, and so is the last one known, since the run died before the
+    scheduler's answer to it was carried out.
+
+    Yields:
+        `Epoch.row()` for each epoch; or, last, {'failed': reason}: a trial that cannot go on never ends its worker,
+        since a new one costs many seconds.
+    """
+    settle(job.threads, device)
+    file = weights.path(Path(job.weights), trial.number)
+    config = None
+    try:
+        study = studied(job.study, job.data)
+        config, _ = replay(study.space, trial.params)
+        state = weights.load(file, device)
+        if trial.last is not None:
+            yield trial.last
+        reached = trial.last["epoch"] if trial.last else 0
+        if state is not None and state["epoch"] > reached:
+            yield state["row"]
+        for epoch, take in fit(study.task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state):
+            weights.save({"row": epoch.row(), **take()}, file)
+            yield epoch.row()
+    except DivergedError as error:
+        yield {"failed": f"diverged: {error}"}
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            yield {"failed": told(error)}
+        else:
+            yield {"failed": out_of_memory(config, device)}
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is written down with the trial
+        yield {"failed": told(error)}
+    finally:
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def settle(threads: int, device: torch.device) -> None:
+    """Threads, and kernels that give the same answer twice."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is a lack of memory, on a GPU or on the host (torch has no type of its own for that)."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def out_of_memory(config: Config | None, device: torch.device) -> str:
+    """What to say of it."""
+    tried = f"a batch of {config.training.batch} at {config.arch.size} px" if config else "the trial"
+    return f"out of memory: {tried} is too much for {device}"
+
+
+def told(error: BaseException) -> str:
+    """An unforeseen error, with the place it came from."""
+    return f"{type(error).__name__}: {error}\n{''.join(traceback.format_tb(error.__traceback__)[-3:])}".strip()

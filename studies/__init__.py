@@ -1,0 +1,1 @@
+"""One small file a study; loaded by name, imported by nothing."""

@@ -1,0 +1,37 @@
+"""Drawn hands, sized for two cores: a whole search in a few minutes, and nothing to download."""
+
+from optuna.trial import BaseTrial
+
+from data.augment import Augment
+from data.drawn import Drawn
+from data.freihand import FreiHand
+from models.net import Arch
+from search.study import Config, Study, Training
+
+task = FreiHand(drawn=Drawn(count=3600, difficulty=0.2))
+
+
+def space(trial: BaseTrial) -> Config:
+    head = trial.suggest_categorical("head", ["direct", "heatmap", "simcc"])
+    arch = Arch(
+        points=task.points,
+        width=trial.suggest_float("width", 0.1, 0.6, step=0.05),
+        stride=trial.suggest_categorical("stride", [16, 32]),
+        size=trial.suggest_int("size", 48, 96, step=16),
+        head=head,
+        neck=trial.suggest_categorical("neck", [0, 96, 288]),
+    )
+    training = Training(lr=trial.suggest_float("lr", 5e-4, 1e-2, log=True), batch=32, ema=0.995)
+    turn = Augment(rotate=trial.suggest_int("rotate", 0, 30, step=10), scale=0.1, shift=0.05, colour=0.2)
+    return Config(arch, training, turn)
+
+
+study = Study(
+    task,
+    space,
+    trials=16,
+    epochs=9,
+    starts={
+        "small": {"head": "heatmap", "width": 0.3, "stride": 16, "size": 64, "neck": 0, "lr": 4e-3, "rotate": 10},
+    },
+)

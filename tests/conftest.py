@@ -1,0 +1,75 @@
+"""A small folder in FreiHAND's layout, painted from scratch, and a cache that is not the user's."""
+
+import colorsys
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+SIDE, JOINTS = 224, 21
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What `paint` wrote: its folder, the joints in pixels (hands, 21, 2) and the dots' colours (21, 3)."""
+
+    root: Path
+    uv: np.ndarray
+    colours: np.ndarray
+
+    def image(self, index: int) -> Path:
+        return self.root / "training" / "rgb" / f"{index:08d}.jpg"
+
+
+def paint(root: Path, hands: int = 24, copies: int = 1, seed: int = 0) -> Painted:
+    """Write `hands` x `copies` images on which joint j is a dot in colour j, at the projected joint.
+
+    Poses drift slowly from one hand to the next, and the copies differ in their background.
+    """
+    rng = np.random.default_rng(seed)
+    (root / "training" / "rgb").mkdir(parents=True)
+    places = np.stack(np.meshgrid(np.linspace(40, 180, 7), np.linspace(60, 160, 3)), -1).reshape(-1, 2)
+    drift = np.cumsum(rng.normal(0, 3, (hands, 1, 2)), 0).clip(-25, 25)
+    uv = places + drift + rng.uniform(-8, 8, (hands, JOINTS, 2))
+    focal, centre = rng.uniform(380, 520, (hands, 2)), rng.uniform(100, 124, (hands, 2))
+    z = rng.uniform(0.4, 0.9, (hands, JOINTS, 1))
+    xyz = np.concatenate([(uv - centre[:, None]) / focal[:, None] * z, z], -1)
+    matrix = np.zeros((hands, 3, 3))
+    matrix[:, [0, 1], [0, 1]], matrix[:, :2, 2], matrix[:, 2, 2] = focal, centre, 1
+    (root / "training_K.json").write_text(json.dumps(matrix.tolist()))
+    (root / "training_xyz.json").write_text(json.dumps(xyz.tolist()))
+
+    colours = np.array([colorsys.hsv_to_rgb(j / JOINTS, 1, 1) for j in range(JOINTS)]) * 255
+    for index in range(hands * copies):
+        canvas = Image.new("RGB", (SIDE, SIDE), (int(rng.integers(60)),) * 3)
+        pen = ImageDraw.Draw(canvas)
+        for (x, y), colour in zip(uv[index % hands], colours, strict=True):
+            pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=tuple(int(value) for value in colour))
+        canvas.save(root / "training" / "rgb" / f"{index:08d}.jpg", quality=95, subsampling=0)
+    return Painted(root, uv, colours)
+
+
+@pytest.fixture
+def painted(tmp_path: Path) -> Painted:
+    """24 hands, one picture each."""
+    return paint(tmp_path / "hands")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of this test's own."""
+    monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POSEFRONT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        torch.set_num_threads(1)
+        yield

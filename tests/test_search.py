@@ -1,0 +1,184 @@
+"""Whole searches, as a user starts them: the real command, real Ray, real kills."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+STUDY = Path(__file__).parent / "tiny_study.py"
+POSEFRONT = Path(sys.executable).with_name("posefront")
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class Search:
+    """One study in a folder of its own."""
+
+    def __init__(self, out: Path, cache: Path, **environment: str) -> None:
+        self.out = out
+        self.environment = {**os.environ, "POSEFRONT_CACHE": str(cache), **environment}
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [POSEFRONT, "search", STUDY, "--out", self.out, *options],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *options: str) -> str:
+        process = self.start(*options)
+        said, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, said
+        return said
+
+    def book(self) -> optuna.Study:
+        return optuna.load_study(study_name="tiny_study", storage=f"sqlite:///{self.out}/tiny_study/study.db")
+
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        return self.book().get_trials(deepcopy=False)
+
+    def reported(self) -> int:
+        """Epochs in the book so far."""
+        file = self.out / "tiny_study" / "study.db"
+        try:
+            with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+                return int(database.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0  # the driver is just making it
+
+    def wait_for(self, epochs: int, process: subprocess.Popen[str]) -> None:
+        while self.reported() < epochs and process.poll() is None:
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_every_way_a_trial_can_end(tmp_path: Path, cache: Path) -> None:
+    troubles = ["none", "nan", "crash", "memory", "kill", "deadly"]
+    search = Search(tmp_path, cache, TINY_TROUBLE=" ".join(troubles), TINY_MARK=str(tmp_path / "mark"))
+    said = search.run("--trials", "8", "--workers", "2", "--epochs", "3")
+    trials = search.trials()
+    named = {trial.user_attrs["name"]: trial for trial in trials if "name" in trial.user_attrs}
+
+    # As many as were asked for, none left running, and none told twice.
+    assert len(trials) == 8
+    assert all(trial.state.is_finished() for trial in trials)
+    # A trial that had all its epochs is COMPLETE with every report, the last one too.
+    assert named["none"].state is TrialState.COMPLETE
+    assert list(named["none"].intermediate_values) == [1, 2, 3]
+    assert named["none"].value == named["none"].intermediate_values[3]
+    for name, reason in {
+        "nan": "diverged: the loss became nan in epoch 1",
+        "crash": "RuntimeError: the loss broke",
+        "memory": "out of memory: a batch of 32 at 32 px",
+        "deadly": "its worker died 3 times",
+    }.items():
+        assert named[name].state is TrialState.FAIL
+        assert named[name].user_attrs["failed"].startswith(reason)
+    # A worker that is killed takes its trial with it only until a new one goes on from the last state.
+    assert (tmp_path / "mark").exists()
+    assert named["kill"].state in (TrialState.COMPLETE, TrialState.PRUNED)
+    assert list(named["kill"].intermediate_values) == list(range(1, len(named["kill"].intermediate_values) + 1))
+    for trial in trials:
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            kept = trial.user_attrs
+            assert kept["epochs"] == len(kept["curve"]) == len(trial.intermediate_values)
+            assert {"params_m", "gflops", "pixel_diff", "score", "band", "seconds", "images_per_s"} <= kept.keys()
+            assert kept["peak_memory_mb"] > 0
+            assert (trial.state is TrialState.COMPLETE) == (kept["epochs"] == 3)
+    # Workers are used again: two at first, and a new one for each of the four that were killed.
+    assert len({trial.user_attrs["worker"] for trial in trials if "worker" in trial.user_attrs}) <= 6
+    states = list((tmp_path / "tiny_study" / "weights").iterdir())
+    assert len(states) <= 2
+    assert "Traceback" not in said
+    page = (tmp_path / "tiny_study" / "pareto.html").read_text()
+    assert "http" not in page.split("<body>")[1].split("plotly.js")[0]
+
+    board = subprocess.run(
+        [POSEFRONT, "best", STUDY, "--out", tmp_path, "--json"],
+        env=search.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    finished = json.loads(board.stdout)
+    assert [entry["number"] for entry in finished] == [
+        trial.number
+        for trial in sorted(
+            (trial for trial in trials if trial.state is TrialState.COMPLETE), key=lambda trial: trial.values[0]
+        )
+    ]
+    assert finished[0]["pareto"]
+
+
+def test_killed_at_random_moments_and_resumed_it_is_the_search_that_was_never_killed(
+    tmp_path: Path, cache: Path
+) -> None:
+    options = ("--trials", "9", "--workers", "1")
+    whole = Search(tmp_path / "whole", cache)
+    whole.run(*options)
+    total = whole.reported()
+
+    seed = random.SystemRandom().randrange(10**6)
+    draw = random.Random(seed)
+    cut = Search(tmp_path / "cut", cache, TINY_SLEEP="0.1")
+    moments = sorted(draw.sample(range(1, total), 4))
+    interrupted = draw.randrange(4)
+    for index, moment in enumerate(moments):
+        process = cut.start(*options)
+        cut.wait_for(moment, process)
+        time.sleep(draw.random() * 0.3)
+        assert process.poll() is None, (seed, process.communicate()[0])
+        if index == interrupted:
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process of the group gets it
+            said, _ = process.communicate(timeout=120)
+            assert process.returncode == 130, (seed, said)
+            assert not [trial for trial in cut.trials() if trial.state is TrialState.RUNNING], seed
+        else:
+            process.kill()
+            process.communicate()
+    said = cut.run(*options)
+    assert "going on" in said
+
+    def told(search: Search) -> list[Any]:
+        return [
+            (trial.number, trial.state, trial.params, trial.intermediate_values, trial.values)
+            for trial in search.trials()
+        ]
+
+    assert told(cut) == told(whole), seed
+    assert {trial.state for trial in whole.trials()} == {TrialState.COMPLETE, TrialState.PRUNED}
+    # And once more: nothing is left to do, and more trials are only added.
+    assert "9 of 9 trials are finished" in cut.run(*options)
+
+
+def test_two_searches_of_one_study_do_not_meet(tmp_path: Path, cache: Path) -> None:
+    search = Search(tmp_path, cache)
+    first = search.start("--trials", "1", "--workers", "1")
+    lock = tmp_path / "tiny_study" / "lock"
+    while not (lock.exists() and lock.read_text()):
+        time.sleep(0.05)
+        assert first.poll() is None
+    second = search.start("--trials", "1")
+    said, _ = second.communicate(timeout=120)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert second.returncode == 2
+    assert said.count("\n") == 1
+    assert f"runs already (process {first.pid})" in said
