@@ -24,7 +24,12 @@ class _Tracer(torch.fx.Tracer):
 
 
 def fold(module: nn.Module) -> nn.Module:
-    """A copy of the network in evaluation mode that gives the same outputs with fewer operations.
+    """A copy of the network as `fold_` leaves it."""
+    return fold_(copy.deepcopy(module))
+
+
+def fold_(module: nn.Module) -> nn.Module:
+    """Put a network into evaluation mode, giving the same outputs with fewer operations; answers the same object.
 
     A BatchNorm with fixed statistics is folded where it alone reads the answer of a convolution (transposed too)
     and both are called once. Every other one stays as it is. The network's class and the names of all that stays
@@ -36,7 +41,7 @@ def fold(module: nn.Module) -> nn.Module:
     Raises:
         torch.fx.proxy.TraceError: the network's control flow depends on its input.
     """
-    module = copy.deepcopy(module).eval()
+    module = module.eval()
     graph = _Tracer().trace(module)
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     owners = Counter(id(m) for _, m in module.named_modules(remove_duplicate=False))

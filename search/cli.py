@@ -291,8 +291,7 @@ def triple(values: Iterable[float], digits: int) -> str:
 def main(run: Callable[..., Any] = app) -> None:
     """Run the command; a user's mistake ends in one sentence and exit code 2, Ctrl-C in exit code 130."""
     warnings.filterwarnings("ignore", module="(ray|optuna|fvcore|torch|timm)")
-    for name in ("fvcore", "optuna", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
     try:
         run()
     except Mistake as mistake:

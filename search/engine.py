@@ -4,6 +4,7 @@ Ray is only the engine. What a search knows is in the ledger; Ray's own restore 
 not used. Only this file and rungs.py import it.
 """
 
+import logging
 import os
 import signal
 import tempfile
@@ -149,6 +150,7 @@ def search(
 
 def connect(address: str | None, scratch: str) -> None:
     """Start Ray on this machine, or join a cluster."""
+    logging.getLogger("ray").setLevel(logging.ERROR)  # importing Ray has set it to INFO
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if address is not None:
         try:

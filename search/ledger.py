@@ -22,6 +22,8 @@ from data.errors import Mistake
 from models.cost import cost
 from search.study import Study
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 REFUSALS = 300
 """Samples in a row that may break the bounds before the search gives up."""
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-import numpy as np
 import optuna
 import plotly.graph_objects as go
 
@@ -35,7 +34,7 @@ def write(book: optuna.Study, entries: Sequence[Entry], file: Path) -> None:
     page = figure(book, entries).to_html(
         include_plotlyjs=True,
         full_html=True,
-        default_height="96vh",
+        default_height="92vh",
         config={"displaylogo": False, "responsive": True, "scrollZoom": True},
     )
     titled = page.replace("<head>", f"<head><title>{escape(book.study_name)} - Pareto</title>", 1)
@@ -130,13 +129,14 @@ def bands(drawn: go.Figure) -> None:
 
 def diagonals(drawn: go.Figure, left: float, right: float, low: float, top: float, placed: Sequence[Entry]) -> None:
     """Lines of equal score through the picture, labelled with it where they enter; and the best score's own."""
-    logs = np.linspace(left + low, right + top, 12)[1:-1]
-    lines = {round_number(math.exp(log)) if log < 700 else None for log in logs}
     best = min((entry.score for entry in placed if entry.state == "finished" and entry.score), default=None)
-    for score, dash, width in [
-        *((line, "dot", 1) for line in sorted(filter(None, lines))),
-        (best, "dash", 1.5),
-    ]:
+    first, last = math.ceil((left + low) / math.log(10)), math.floor((right + top) / math.log(10))
+    step = max(1, math.ceil((last - first) / 9))
+    # A label needs a twenty-fifth of the picture's height; where the best score's own stands there is room for one.
+    apart = (top - low) / 25
+    decades = [10.0**power for power in range(first, last + 1, step)]
+    round_scores = [score for score in decades if best is None or abs(math.log(score / best)) > apart]
+    for score, dash, width in [*((score, "dot", 1.0) for score in round_scores), (best, "dash", 1.5)]:
         if score is None:
             continue
         log = math.log(score)
@@ -163,11 +163,6 @@ def diagonals(drawn: go.Figure, left: float, right: float, low: float, top: floa
             font={"size": 11, "color": "#555" if score == best else "#8a8a8a"},
             bgcolor="rgba(255,255,255,0.7)",
         )
-
-
-def round_number(value: float) -> float:
-    """The nearest power of ten."""
-    return float(10.0 ** round(math.log10(value)))
 
 
 def readable(value: float) -> str:

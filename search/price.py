@@ -85,7 +85,7 @@ def table(study: Study, params: dict[str, Any]) -> Table:
         "output",
         title=", ".join(f"{name}={value}" for name, value in params.items()),
         caption=(
-            f"ranked by {price.params / 1e6:.6g} M Params and {price.flops / 1e9:.6g} G FLOPs (fvcore, BatchNorm folded); "
+            f"ranked: {price.params / 1e6:.6g} M Params, {price.flops / 1e9:.6g} G FLOPs (fvcore, BatchNorm folded)\n"
             "M counts multiplications, M+A additions too"
         ),
         show_footer=True,

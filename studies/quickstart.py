@@ -29,7 +29,7 @@ def space(trial: BaseTrial) -> Config:
 study = Study(
     task,
     space,
-    trials=16,
+    trials=14,
     epochs=9,
     starts={
         "small": {"head": "heatmap", "width": 0.3, "stride": 16, "size": 64, "neck": 0, "lr": 4e-3, "rotate": 10},

@@ -183,7 +183,8 @@ def main() -> None:
     ideal = outcome.trained_s / outcome.devices.workers
     console.print(
         f"search of {TRIALS} equal trials, {outcome.devices.workers} at a time: start-up "
-        f"{outcome.startup_s:.1f} s, then {outcome.search_s:.1f} s for {ideal:.1f} s of training a worker: ratio {outcome.search_s / ideal:.3f}"
+        f"{outcome.startup_s:.1f} s, then {outcome.search_s:.1f} s for {ideal:.1f} s of training a worker: "
+        f"ratio {outcome.search_s / ideal:.3f}"
     )
 
 

@@ -70,7 +70,7 @@ def test_studies_that_are_none(tmp_path: Path, text: str, expected: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"), [({"width": 7}, "width = 7 is outside"), ({"wdth": 0.2}, "does not fit the space")]
+    ("change", "expected"), [({"width": 0.7}, "width = 0.7 is outside"), ({"wdth": 0.2}, "does not fit the space")]
 )
 def test_starting_trials_must_fit_the_space(
     tmp_path: Path, change: dict[str, float], expected: str, monkeypatch: pytest.MonkeyPatch
@@ -128,7 +128,7 @@ def test_cost_of_parameters_of_a_start_and_of_a_trial(tmp_path: Path, monkeypatc
     wider = said("cost", TINY, "--set", "width=0.3", "--set", "size=48")
     assert int(total.search(wider)[1].replace(",", "")) > int(total.search(start)[1].replace(",", ""))  # type: ignore[index]
     assert "no parameter 'wdth'" in mistake("cost", TINY, "--set", "wdth=1")
-    assert "outside" in mistake("cost", TINY, "--set", "width=9")
+    assert "outside" in mistake("cost", TINY, "--set", "width=0.7")
     assert "NAME=VALUE" in mistake("cost", TINY, "--set", "width")
     assert "starting trial 'x'" in mistake("cost", TINY, "--start", "x")
     assert "posefront search" in mistake("cost", TINY, "--trial", 0, "--out", tmp_path)

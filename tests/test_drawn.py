@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -216,6 +217,35 @@ def test_killed_run_leaves_nothing_that_looks_complete(tmp_path, workers):
     synth(Drawn(3), tmp_path / "set", workers=1)
     assert not list(tmp_path.glob(".set.drawing-*"))
     assert len(list((tmp_path / "set" / "training" / "rgb").iterdir())) == 3
+
+
+def test_a_script_without_guard_runs_once(tmp_path):
+    """Workers that ran it again would wait for the lock it holds, and it for them."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import fcntl; from pathlib import Path; from data.drawn import Drawn, synth\n"
+        "lock = open('lock', 'w'); print('once', flush=True); fcntl.flock(lock, fcntl.LOCK_EX)\n"
+        "synth(Drawn(30), Path('set'), workers=2); print(__name__)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.Popen([sys.executable, script], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        said, _ = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert said.split() == ["once", "__main__"]
+    assert run.returncode == 0
+    assert len(list((tmp_path / "set" / "training" / "rgb").iterdir())) == 30
+
+
+def test_daemon_draws_alone(tmp_path):
+    daemon = multiprocessing.get_context("spawn").Process(
+        target=synth, args=(Drawn(26), tmp_path / "set", None, 2), daemon=True
+    )
+    daemon.start()
+    daemon.join(60)
+    assert daemon.exitcode == 0
+    assert len(list((tmp_path / "set" / "training" / "rgb").iterdir())) == 26
 
 
 def test_mistakes(tmp_path):
