@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+UV = $$(command -v uv || echo $(BIN)/uv)
 
 .PHONY: demo test lint bench lock clean
 
@@ -18,7 +19,7 @@ bench: .venv/ready ## speeds as ratios in one run
 	$(BIN)/python -m tests.bench
 
 lock: .venv/ready ## pin anew what pyproject allows, with hashes and no index
-	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 		--upgrade --group dev pyproject.toml -o requirements.lock
 
 clean: ## the environment and all runs
@@ -27,7 +28,7 @@ clean: ## the environment and all runs
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"posefront needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}; name another with: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
-	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements.lock
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
