@@ -8,7 +8,7 @@ demo: .venv/ready ## draw hands, search quickstart, show the board and the Paret
 	$(BIN)/posefront search quickstart
 
 test: .venv/ready ## everything, one test process a core
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --maxschedchunk 1
 
 lint: .venv/ready ## format, rules, types
 	$(BIN)/ruff format --check .

@@ -163,6 +163,12 @@ class FreiHand:
             raise ValueError(f"outputs {answered.shape} and points {true.shape} differ in shape")
         return float(SIDE * np.sqrt(((answered - true) ** 2).sum(-1)).mean())
 
+    def identity(self) -> str:
+        """A short name of the annotations, the number of images and the split; a search keeps to one."""
+        pack, points = self._packed()
+        split = (len(pack.paths), self.folds, self.fold, self.blocks, self.gap, self.seed)
+        return hashlib.blake2b(points.tobytes() + repr(split).encode(), digest_size=10).hexdigest()
+
     def baseline(self) -> float:
         """PixelDiff on the validation part of always answering the mean of the training part's hands."""
         split = self.split(LEVELS[0])

@@ -72,7 +72,8 @@ def search(
     with home.locked(folder):
         with live.progress(console, "preparing images") as show:
             chosen.task.prepare(show)
-        ledger = Ledger(chosen, home.name_of(study), open_storage(home.url_of(folder, storage)))
+        storage_ = open_storage(home.url_of(folder, storage))
+        ledger = Ledger(chosen, home.name_of(study), storage_, chosen.task.identity())
         adopted = ledger.adopt()
         if ledger.finished or adopted:
             console.print(f"going on: {ledger.finished} trials finished, {adopted} interrupted ones taken up again")

@@ -6,6 +6,7 @@ not used. Only this file and rungs.py import it.
 
 import logging
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -29,6 +30,7 @@ os.environ.update(
     TUNE_RESULT_BUFFER_LENGTH="1",
 )
 
+import psutil
 import ray
 import torch
 from ray import tune
@@ -41,6 +43,9 @@ from search.ledger import ROW, Assignment, Ledger, first_line
 from search.rungs import Rungs
 from search.study import Study
 from search.work import Job, work
+
+SCRATCH = "posefront-"
+"""How the folders of Ray's sockets and logs begin; a long path would not do, a socket's has at most 107 bytes."""
 
 RESTARTS = 2
 """How often a trial whose worker died is begun again from its last state; then it has failed."""
@@ -114,10 +119,9 @@ def search(
         Mistake: more is asked for than the machine has, the cluster isn't there, or nothing but failures came.
     """
     began = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="posefront-", ignore_cleanup_errors=True) as scratch,
-        stoppable() as stop,
-    ):
+    sweep()
+    mine = f"{SCRATCH}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=mine, ignore_cleanup_errors=True) as scratch, stoppable() as stop:
         connect(address, scratch)
         try:
             devices = share(ledger.study, workers, gpus)
@@ -146,6 +150,14 @@ def search(
     if run.trouble is not None:
         raise run.trouble
     return run.outcome(waiting)
+
+
+def sweep() -> None:
+    """Delete the scratch folders of searches that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+        process = folder.name.removeprefix(SCRATCH).partition("-")[0]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def connect(address: str | None, scratch: str) -> None:

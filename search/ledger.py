@@ -58,11 +58,11 @@ class Assignment:
 class Ledger:
     """A study in its storage, and which of its trials are being trained now."""
 
-    def __init__(self, study: Study, name: str, storage: BaseStorage) -> None:
-        """Open or begin the study `name`.
+    def __init__(self, study: Study, name: str, storage: BaseStorage, data: str = "") -> None:
+        """Open or begin the study `name` on the data of identity `data`.
 
         Raises:
-            Mistake: the storage holds a study of that name that minimises something else.
+            Mistake: the storage holds a study of that name that minimises something else or saw other data.
         """
         self.study = study
         self.book = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
@@ -87,9 +87,14 @@ class Ledger:
         self.finished = sum(is_finished(trial) for trial in trials)
         self._failed_in_a_row = 0
         known = {trial.user_attrs.get("name") for trial in trials}
-        if "metric" not in self.book.user_attrs:
-            self.book.set_user_attr("metric", study.task.metric)
-            self.book.set_user_attr("unit", study.task.unit)
+        for key, value in (("metric", study.task.metric), ("unit", study.task.unit), ("data", data)):
+            if key not in self.book.user_attrs:
+                self.book.set_user_attr(key, value)
+        if self.book.user_attrs["data"] != data:
+            raise Mistake(
+                f"the study {name!r} was searched on other data, or another split of it, and errors would not be "
+                "comparable; give --data the same folder, or --out another one to begin a new study."
+            )
         for start, params in study.starts.items():
             if start not in known:
                 self.book.enqueue_trial(dict(params), user_attrs={"name": start})

@@ -61,6 +61,9 @@ class Task(Protocol):
     def prepare(self, progress: Progress | None = None) -> None:
         """Make everything ready that trials share: draw, check, decode, pack. Raises Mistake."""
 
+    def identity(self) -> str:
+        """A short name of the data and its split; errors on other data are not comparable."""
+
     def split(self, size: int) -> Split:
         """The parts, at a resolution fit for an input of `size` pixels."""
 

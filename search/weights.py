@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -22,7 +23,7 @@ def save(state: dict[str, Any], file: Path) -> None:
     Not flushed to the platter: a state that a power cut spoils reads as None, and its trial is trained again.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_suffix(f".{os.getpid()}.half")
+    half = file.with_name(f"{file.stem}@{socket.gethostname()}@{os.getpid()}.half")
     torch.save(state, half)
     half.replace(file)
 
@@ -45,6 +46,6 @@ def keep_only(folder: Path, numbers: Collection[int]) -> None:
 
 
 def is_stale(file: Path) -> bool:
-    """Whether this is a half-written state whose writer is no longer there."""
-    parts = file.name.split(".")
-    return parts[-1] == "half" and not psutil.pid_exists(int(parts[-2]))
+    """Whether this is a half-written state whose writer, a process of this machine, is no longer there."""
+    _, host, process = file.stem.split("@") if file.suffix == ".half" else ("", "", "")
+    return host == socket.gethostname() and not psutil.pid_exists(int(process))

@@ -189,3 +189,21 @@ def test_the_board_and_the_page_of_every_state(tmp_path: Path, monkeypatch: pyte
     page = (folder / "pareto.html").read_text()
     assert "<script>alert(1)" not in page
     assert {trial.state for trial in book.book.trials} >= {TrialState.RUNNING, TrialState.FAIL}
+
+
+def test_a_search_that_has_all_its_trials_says_so_and_stops_at_once(tmp_path: Path) -> None:
+    from search.ledger import ROW
+
+    folder = tmp_path / "tiny_study"
+    folder.mkdir()
+    study = load_study(str(TINY), trials=1)
+    storage = open_storage(f"sqlite:///{folder}/study.db")
+    book = Ledger(study, "tiny_study", storage, study.task.identity())
+    asked = book.ask()
+    assert asked is not None
+    book.report(asked.number, dict.fromkeys(ROW, 1.0) | {"epoch": 4, "error": 12.0})
+    book.finish(asked.number)
+    out = said("search", TINY, "--out", tmp_path, "--trials", 1)
+    assert "1 of 1 trials are finished; --trials asks for more" in out
+    assert "always answering the mean" in out
+    assert len(book.book.trials) == 1

@@ -1,5 +1,7 @@
 """Training by itself: it learns, it can be cut anywhere, and it says when it cannot go on."""
 
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -160,8 +162,11 @@ def test_a_spoilt_state_is_trained_anew(tmp_path: Path) -> None:
 def test_states_hold_tensors_and_numbers_alone_and_few_are_kept(tmp_path: Path) -> None:
     for number in range(5):
         weights.save({"epoch": number, "net": {"w": torch.ones(2)}}, weights.path(tmp_path, number))
-    (tmp_path / "000003.999999999.half").touch()  # its writer is gone
+    gone, here = (f"000003@{socket.gethostname()}@{process}.half" for process in (999999999, os.getpid()))
+    for name in (gone, here, "000003@elsewhere@999999999.half"):
+        (tmp_path / name).touch()
     weights.keep_only(tmp_path, {1, 3})
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["000001.pt", "000003.pt"]
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {"000001.pt", "000003.pt", here, "000003@elsewhere@999999999.half"}
     torch.save({"evil": Path}, tmp_path / "000009.pt")
     assert weights.load(tmp_path / "000009.pt") is None

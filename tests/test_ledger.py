@@ -235,6 +235,8 @@ def test_what_a_study_minimises_cannot_change_under_it(tmp_path: Path) -> None:
     ledger(STUDY, url)
     with pytest.raises(Mistake, match="minimises"):
         ledger(replace(STUDY, objective=ErrorAlone()), url)
+    with pytest.raises(Mistake, match="other data"):
+        Ledger(STUDY, "book", open_storage(url), data="another folder")
 
 
 @pytest.mark.parametrize(
