@@ -30,8 +30,10 @@ os.environ.update(
     TUNE_RESULT_BUFFER_LENGTH="1",
 )
 
+import optuna
 import psutil
 import ray
+import sqlalchemy.exc
 import torch
 from ray import tune
 from ray.tune.experiment import Trial
@@ -147,6 +149,11 @@ def search(
         finally:
             waiting = ledger.release()
             ray.shutdown()
+    if isinstance(run.trouble, (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)):
+        raise Mistake(
+            f"the study's storage failed ({first_line(run.trouble)}); nothing reported before is lost: mend that and give "
+            "the same command again."
+        ) from run.trouble
     if run.trouble is not None:
         raise run.trouble
     return run.outcome(waiting)

@@ -79,7 +79,10 @@ def recorded(study: str, out: Path, storage: str | None) -> optuna.Study:
         raise Mistake(f"there is no search of {name!r} in {folder}; begin one with `posefront search {study}`.")
     opened: BaseStorage = open_storage(url_of(folder.absolute(), storage))
     try:
-        return optuna.load_study(study_name=name, storage=opened)
+        book = optuna.load_study(study_name=name, storage=opened)
     except KeyError as error:
         known = ", ".join(sorted(optuna.get_all_study_names(opened))) or "none"
         raise Mistake(f"the storage holds no study {name!r}; it holds: {known}.") from error
+    if "metric" not in book.user_attrs:
+        raise Mistake(f"the study {name!r} in this storage was not searched by posefront; give --storage another one.")
+    return book

@@ -8,7 +8,7 @@ from data.freihand import FreiHand
 from models.net import Arch
 from search.study import Config, Study, Training
 
-task = FreiHand(drawn=Drawn(count=3600, difficulty=0.2))
+task = FreiHand(drawn=Drawn(count=3200, difficulty=0.2))
 
 
 def space(trial: BaseTrial) -> Config:

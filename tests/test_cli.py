@@ -207,3 +207,11 @@ def test_a_search_that_has_all_its_trials_says_so_and_stops_at_once(tmp_path: Pa
     assert "1 of 1 trials are finished; --trials asks for more" in out
     assert "always answering the mean" in out
     assert len(book.book.trials) == 1
+
+
+def test_a_study_of_someone_else_is_not_read_as_ours(tmp_path: Path) -> None:
+    import optuna
+
+    url = f"sqlite:///{tmp_path}/s.db"
+    optuna.create_study(study_name="quickstart", storage=url)
+    assert "was not searched by posefront" in mistake("best", "quickstart", "--storage", url, "--out", tmp_path)
