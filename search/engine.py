@@ -151,8 +151,8 @@ def search(
             ray.shutdown()
     if isinstance(run.trouble, (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)):
         raise Mistake(
-            f"the study's storage failed ({first_line(run.trouble)}); nothing reported before is lost: mend that and give "
-            "the same command again."
+            f"the study's storage failed ({first_line(run.trouble)}); nothing reported before is lost: mend that and "
+            "give the same command again."
         ) from run.trouble
     if run.trouble is not None:
         raise run.trouble

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import optuna
 import sqlalchemy.exc
 from optuna.storages import BaseStorage
@@ -20,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import Mistake
 from models.cost import cost
+from search.sampler import TrialSampler, derived
 from search.study import Study
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -123,10 +123,9 @@ class Ledger:
         for _ in range(REFUSALS):
             if self.finished + len(self.running) >= self.study.trials:
                 return None
-            # One sampler a trial, seeded by its number: a resumed search goes on as if it had never stopped. A
-            # sampler that lives on, or is restored from a pickle, would replay its first suggestions instead.
-            number = len(self.book.get_trials(deepcopy=False))
-            self.book.sampler = self.study.sampler(derived(self.study.seed, number))
+            trials = self.book.get_trials(deepcopy=False)
+            number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
+            self.book.sampler = TrialSampler(self.study.sampler, self.study.seed, number)
             trial = self.book.ask()
             self.running[trial.number] = trial
             try:
@@ -269,11 +268,6 @@ class Ledger:
 def is_finished(trial: FrozenTrial) -> bool:
     """Whether a trial counts as one of the study's: over, and not refused before training."""
     return trial.state.is_finished() and "refused" not in trial.user_attrs
-
-
-def derived(seed: int, number: int) -> int:
-    """A seed of its own for trial `number`, from 0 to 2^32 - 1."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def open_storage(url: str) -> BaseStorage:

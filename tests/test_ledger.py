@@ -228,6 +228,41 @@ def test_a_resumed_search_samples_what_an_uninterrupted_one_does(tmp_path: Path)
     assert len({str(params) for params in whole}) == 16
 
 
+@pytest.mark.parametrize("past", [3, 14])
+@pytest.mark.parametrize("sampled", [0, 1, 2])
+def test_a_trial_killed_while_it_was_sampled_gets_what_it_would_have_got(
+    tmp_path: Path, sampled: int, past: int
+) -> None:
+    study = replace(STUDY, trials=20)
+
+    def dying(trial: BaseTrial) -> Config:
+        if trial.number == past:
+            for name in ("size", "width")[:sampled]:
+                if name == "size":
+                    trial.suggest_categorical("size", [32, 64])
+                else:
+                    trial.suggest_float("width", 0.1, 0.5, step=0.1)
+            raise KeyboardInterrupt
+        return space(trial)
+
+    params = []
+    for spaces, url in ((space,), f"sqlite:///{tmp_path}/a.db"), ((dying, space), f"sqlite:///{tmp_path}/b.db"):
+        for chosen in spaces:
+            book = ledger(replace(study, space=chosen), url)
+            book.adopt()
+            try:
+                while len(book.book.get_trials(deepcopy=False)) <= past or (chosen is space and book.finished <= past):
+                    asked = book.ask()
+                    assert asked is not None
+                    book.report(asked.number, row(1, 10 * asked.params["width"]))
+                    book.finish(asked.number)
+            except KeyboardInterrupt:
+                pass
+        params.append([trial.params for trial in book.book.trials])
+    assert params[0] == params[1]
+    assert len(params[0]) == past + 1
+
+
 def test_what_a_study_minimises_cannot_change_under_it(tmp_path: Path) -> None:
     from search.score import ErrorAlone
 
