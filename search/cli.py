@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
 )
 data_app = typer.Typer(help="Draw, check and measure data sets in FreiHAND's layout.", no_args_is_help=True)
@@ -101,9 +102,11 @@ def search(
         f"{outcome.trained_s / devices.workers:.0f} s a worker"
     )
     summarise(study, out, storage, chosen)
-    if outcome.waiting:
-        console.print(f"[yellow]stopped[/]: {outcome.waiting} trials wait; the same command goes on with them.")
-        raise typer.Exit(130)
+    if outcome.why:
+        cause = f"--hours {hours:g} are over" if outcome.why == "time" else f"stopped by {outcome.why}"
+        console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
+        if outcome.why != "time":
+            raise typer.Exit(130)
 
 
 def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
@@ -114,12 +117,13 @@ def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
     book = home.recorded(study, out, storage)
     found = entries(book)
     console.print(board(found, book.user_attrs["unit"], 10))
-    finished = [entry.error for entry in found if entry.state == "finished" and entry.error is not None]
+    finished = [(entry.error, entry.number) for entry in found if entry.state == "finished" and entry.error is not None]
     if finished:
-        mean, best = chosen.task.baseline(), min(finished)
+        mean, (least, number_) = chosen.task.baseline(), min(finished)
         unit = chosen.task.unit
         console.print(
-            f"always answering the mean: {mean:.2f} {unit}; best trial: {best:.2f} {unit}, {best / mean:.0%} of it"
+            f"always answering the mean: {mean:.2f} {unit}; smallest error: {least:.2f} {unit} (trial {number_}), "
+            f"{least / mean:.0%} of it"
         )
     page = home.folder_of(study, out) / "pareto.html"
     pareto.write(book, found, page)
@@ -226,6 +230,8 @@ def cost(
     from search import home, price
     from search.load import load_study, study_file
 
+    if trial is not None and start is not None:
+        raise Mistake("--trial and --start name two networks; give one of them.")
     chosen = load_study(str(study_file(study)))
     recorded = home.recorded(study, out, storage) if trial is not None else None
     params = price.parameters(chosen, recorded, trial, start, values or [])

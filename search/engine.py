@@ -79,6 +79,7 @@ class Outcome:
 
     Attributes:
         waiting: trials interrupted, which the same command goes on with.
+        why: what ended the search before its last trial: a signal's name or 'time'; empty where nothing did.
         startup_s: until the first epoch of training began.
         search_s: from then until the last trial was over.
         trained_s: training and judging, summed over the trials of this run.
@@ -86,6 +87,7 @@ class Outcome:
     """
 
     waiting: int
+    why: str
     startup_s: float
     search_s: float
     trained_s: float
@@ -156,6 +158,8 @@ def search(
         ) from run.trouble
     if run.trouble is not None:
         raise run.trouble
+    if waiting and not run.why:
+        raise RuntimeError(f"Ray ended with {waiting} trials in training, and nobody had asked it to")
     return run.outcome(waiting)
 
 
@@ -215,8 +219,12 @@ def share(study: Study, workers: int | None, gpus: float | None) -> Devices:
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, SIGTERM and SIGHUP ask the search to end; a second one ends it at once."""
+def stoppable() -> Iterator[Callable[[], str]]:
+    """Ctrl-C, SIGTERM and SIGHUP ask the search to end; a second one ends it at once.
+
+    Yields:
+        A function that names the signal that came, '' while none has.
+    """
     asked: list[int] = []
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -227,7 +235,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
 
     before = {number: signal.signal(number, ask) for number in signals}
     try:
-        yield lambda: bool(asked)
+        yield lambda: signal.Signals(asked[0]).name if asked else ""
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -241,13 +249,14 @@ class Run:
         ledger: Ledger,
         states: Path,
         devices: Devices,
-        stop: Callable[[], bool],
+        stop: Callable[[], str],
         began: float,
         hours: float | None,
         watch: Callable[[Ledger], None],
     ) -> None:
         self.ledger, self.states, self.devices, self.watch = ledger, states, devices, watch
         self.trouble: BaseException | None = None
+        self.why = ""
         self._stop, self._began = stop, began
         self._deadline = None if hours is None else time.monotonic() + hours * 3600
         self._first = self._last = time.monotonic()
@@ -259,8 +268,10 @@ class Run:
 
     def ending(self) -> bool:
         """Whether no more training is wanted."""
-        late = self._deadline is not None and time.monotonic() > self._deadline
-        return self.trouble is not None or late or self._stop()
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            self.why = self.why or "time"
+        self.why = self.why or self._stop()
+        return self.trouble is not None or bool(self.why)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -295,7 +306,9 @@ class Run:
 
     def outcome(self, waiting: int) -> Outcome:
         """How it went."""
-        return Outcome(waiting, self._first - self._began, self._last - self._first, self._trained, self.devices)
+        return Outcome(
+            waiting, self.why, self._first - self._began, self._last - self._first, self._trained, self.devices
+        )
 
 
 class Worker(tune.Trainable):

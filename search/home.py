@@ -77,6 +77,12 @@ def recorded(study: str, out: Path, storage: str | None) -> optuna.Study:
     name, folder = name_of(study), out / name_of(study)
     if storage is None and not (folder / "study.db").is_file():
         raise Mistake(f"there is no search of {name!r} in {folder}; begin one with `posefront search {study}`.")
+    if (
+        storage is not None
+        and storage.startswith("sqlite:///")
+        and not Path(storage.removeprefix("sqlite:///")).is_file()
+    ):
+        raise Mistake(f"--storage {storage!r} names no file; give the one that the search was given.")
     opened: BaseStorage = open_storage(url_of(folder.absolute(), storage))
     try:
         book = optuna.load_study(study_name=name, storage=opened)

@@ -22,6 +22,9 @@ from rich.table import Table
 from search.leaderboard import Entry, entry
 from search.ledger import Ledger
 
+WIDE = 150
+"""Columns from which tables show parameters in a line."""
+
 STYLES = {"finished": "green", "stopped": "yellow", "failed": "red", "refused": "dim"}
 
 
@@ -75,7 +78,9 @@ class View:
 
     def __rich__(self) -> RenderableType:
         """The trials in training."""
-        table = Table("trial", "epoch", "error", "loss", "lr", "images/s", "parameters", box=None, padding=(0, 1))
+        wide = self._console.width >= WIDE
+        columns = ("trial", "epoch", "error", "loss", "lr now", "images/s", *(("parameters",) if wide else ()))
+        table = Table(*columns, box=None, padding=(0, 1), show_header=bool(self._ledger.assigned))
         unit = self._ledger.study.task.unit
         for number, trial in sorted(self._ledger.assigned.items()):
             curve = self._ledger.curves[number]
@@ -88,7 +93,7 @@ class View:
                     f"{last['lr']:.1e}",
                     f"{last['images'] / last['train_seconds']:.0f}",
                 ]
-            table.add_row(*cells, escape(brief(trial.params)))
+            table.add_row(*cells, *((escape(brief(trial.params)),) if wide else ()))
         counted = "  ".join(f"[{STYLES[state]}]{count} {state}[/]" for state, count in self._counts.items() if count)
         best = f"best {line(self._best, unit)}" if self._best else "no finished trial yet"
         return Group(table, f"{counted}  {best}" if counted else best, self._bar)

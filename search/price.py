@@ -86,15 +86,15 @@ def table(study: Study, params: dict[str, Any]) -> Table:
         title=", ".join(f"{name}={value}" for name, value in params.items()),
         caption=(
             f"ranked: {price.params / 1e6:.6g} M Params, {price.flops / 1e9:.6g} G FLOPs (fvcore, BatchNorm folded)\n"
-            "M counts multiplications, M+A additions too"
+            "M: multiplications of one image, M+A: additions too; single operations, not millions"
         ),
         show_footer=True,
     )
     shown.columns[0].footer = "total"
     for name, total in (
         ("Params", price.params),
-        ("FLOPs (M)", price.flops_m),
-        ("FLOPs (M+A)", price.flops_ma),
+        ("M", price.flops_m),
+        ("M+A", price.flops_ma),
     ):
         shown.add_column(name, footer=f"{total:,}", justify="right", no_wrap=True)
     for layer in price.layers:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import BaseTrial, FixedTrial
 
@@ -169,8 +170,18 @@ def replay(space: Callable[[BaseTrial], Config], params: Mapping[str, Any]) -> t
         config = space(trial)
     for name, distribution in trial.distributions.items():
         if not distribution._contains(distribution.to_internal_repr(params[name])):
-            raise ValueError(f"{name} = {params[name]!r} is outside {distribution}")
+            raise ValueError(f"{name} = {params[name]!r} is outside {spelt(distribution)}")
     return config, trial.distributions
+
+
+def spelt(distribution: BaseDistribution) -> str:
+    """A range in words."""
+    if isinstance(distribution, CategoricalDistribution):
+        return f"the choices {', '.join(map(str, distribution.choices))}"
+    if isinstance(distribution, (IntDistribution, FloatDistribution)):
+        steps = f" in steps of {distribution.step}" if distribution.step not in (None, 1) else ""
+        return f"{distribution.low} to {distribution.high}{steps}"
+    return str(distribution)
 
 
 @dataclass(frozen=True)
