@@ -185,7 +185,7 @@ def connect(address: str | None, scratch: str) -> None:
         address="local",
         num_cpus=len(os.sched_getaffinity(0)),
         include_dashboard=False,
-        _node_ip_address="127.0.0.1",
+        _node_ip_address="127.0.0.1",  # its ports are bound to all interfaces all the same; tokens guard them
         object_store_memory=128 * 2**20,  # results are small; the default of a third of memory wants a large /dev/shm
         _temp_dir=scratch,
         **common,
