@@ -14,7 +14,8 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from data.batches import batches
-from search.study import Config, Part, Task
+from data.pack import Part
+from search.study import Config, Task
 
 State = dict[str, Any]
 

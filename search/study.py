@@ -13,35 +13,8 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import BaseTrial, FixedTrial
 
 from data.augment import Augment
+from data.pack import Progress, Split
 from search.score import CourseScore, Objective
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total)."""
-
-
-class Part(Protocol):
-    """One side of a split: images that are cut from one packed array, and what is to be learnt of them."""
-
-    @property
-    def pixels(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """All packed images, uint8, shape (N, L, L, channels)."""
-
-    @property
-    def rows(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Which of them belong to this part, shape (n,)."""
-
-    @property
-    def points(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The targets of `rows`, in their order, shape (n, ...)."""
-
-
-class Split(Protocol):
-    """The images to learn from and the images to judge by."""
-
-    @property
-    def train(self) -> Part: ...  # noqa: D102
-    @property
-    def valid(self) -> Part: ...  # noqa: D102
 
 
 class Task(Protocol):
