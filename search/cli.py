@@ -115,7 +115,7 @@ def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
     from search.leaderboard import entries
 
     book = home.recorded(study, out, storage)
-    found = entries(book)
+    found = entries(book.get_trials(deepcopy=False), book.user_attrs["metric"])
     console.print(board(found, book.user_attrs["unit"], 10))
     finished = [(entry.error, entry.number) for entry in found if entry.state == "finished" and entry.error is not None]
     if finished:
@@ -144,9 +144,13 @@ def best(
     from search.leaderboard import entries
 
     book = home.recorded(study, out, storage)
-    found = entries(book)
+    found = entries(book.get_trials(deepcopy=False), book.user_attrs["metric"])
     if as_json:
-        typer.echo(json.dumps([asdict(entry) for entry in found if all_states or entry.state == "finished"], indent=1))
+        typer.echo(
+            json.dumps(
+                [asdict(entry) for entry in found if all_states or entry.state == "finished"], indent=1, default=str
+            )
+        )
         return
     console.print(
         board(

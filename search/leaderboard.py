@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 STATES = {
@@ -31,12 +31,16 @@ class Entry:
         score: Params x FLOPs x e^PixelDiff, where the study is ranked so and a float holds it.
         band: the grade band.
         epochs: trained.
+        budget: epochs it may train at the most; 0 where that is not known yet.
         seconds: of training and judging.
         images_per_s: trained.
         peak_memory_mb: 10^6 bytes.
         pareto: whether no finished trial is both cheaper (Params x FLOPs) and more exact.
         reason: why it failed or was refused, else empty.
         params: as sampled.
+        worker: host and process that trained it last, else empty.
+        started: local time.
+        ended: local time.
     """
 
     number: int
@@ -49,18 +53,25 @@ class Entry:
     score: float | None
     band: str
     epochs: int
+    budget: int
     seconds: float
     images_per_s: float | None
     peak_memory_mb: float | None
     pareto: bool
     reason: str
     params: dict[str, Any]
+    worker: str
+    started: datetime | None
+    ended: datetime | None
 
 
-def entries(book: optuna.Study) -> list[Entry]:
-    """All trials: finished ones by value, then the others by state and value."""
-    metric = book.user_attrs.get("metric", "error")
-    trials = book.get_trials(deepcopy=False)
+def entries(trials: Sequence[FrozenTrial], metric: str) -> list[Entry]:
+    """All trials: finished ones by value, then the others by state and value.
+
+    Args:
+        trials: of one study.
+        metric: the attribute under which each keeps its error.
+    """
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     plane = [
         (trial.user_attrs["params_m"] * trial.user_attrs["gflops"], trial.user_attrs[metric]) for trial in complete
@@ -90,12 +101,16 @@ def entry(trial: FrozenTrial, metric: str, pareto: bool) -> Entry:
         score=kept.get("score"),
         band=kept.get("band", ""),
         epochs=int(last.get("epoch", 0)),
+        budget=kept.get("budget", 0),
         seconds=kept.get("seconds", sum(row["seconds"] for row in curve)),
         images_per_s=kept.get("images_per_s"),
         peak_memory_mb=kept.get("peak_memory_mb"),
         pareto=pareto,
         reason=kept.get("failed", kept.get("refused", "")),
         params=dict(trial.params),
+        worker=kept.get("worker", ""),
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
     )
 
 

@@ -179,7 +179,7 @@ def test_the_board_and_the_page_of_every_state(tmp_path: Path, monkeypatch: pyte
             book.fail(asked.number, "<script>alert(1)</script>")
         elif end:
             getattr(book, end)(asked.number)
-    found = entries(book.book)
+    found = entries(book.book.get_trials(deepcopy=False), "pixel_diff")
     assert [entry.state for entry in found] == ["finished", "finished", "stopped", "running", "failed"]
     assert found[0].error == 12.0
     assert not any(entry.pareto for entry in found if entry.state != "finished")

@@ -1,0 +1,94 @@
+"""What a search is doing at this moment, and with how much of the machine."""
+
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from html import escape
+
+import psutil
+
+from search.leaderboard import Entry
+
+
+class Machine:
+    """This machine's processors and the processes that train on it. Percentages are since the last look."""
+
+    def __init__(self) -> None:
+        self._host = socket.gethostname()
+        self._processes: dict[int, psutil.Process] = {}
+        self._lock = threading.Lock()
+        self._smi = shutil.which("nvidia-smi")
+        psutil.cpu_percent(percpu=True)
+
+    def workers(self, running: Sequence[Entry]) -> dict[int, tuple[float, float]]:
+        """CPU [%, of one core] and resident memory [MB, 10^6 bytes] by trial, of workers on this machine."""
+        found = {}
+        with self._lock:
+            for entry in running:
+                host, _, number = entry.worker.rpartition(" ")
+                if host != self._host or not number.isdigit():
+                    continue
+                try:
+                    process = self._processes.get(int(number)) or psutil.Process(int(number))
+                    found[entry.number] = process.cpu_percent(), process.memory_info().rss / 1e6
+                except psutil.Error:
+                    self._processes.pop(int(number), None)
+                else:
+                    self._processes[int(number)] = process
+        return found
+
+    def html(self) -> str:
+        """A line a device."""
+        with self._lock:
+            cores = psutil.cpu_percent(percpu=True)
+        memory = psutil.virtual_memory()
+        lines = [
+            (
+                f"{len(cores)} CPU cores",
+                f"{sum(cores) / len(cores):.0f} % used ({', '.join(f'{use:.0f}' for use in cores[:32])})",
+            ),
+            ("memory", f"{memory.used / 1e9:.1f} of {memory.total / 1e9:.1f} GB used"),
+            *self._gpus(),
+        ]
+        rows = "".join(
+            f'<tr><th scope="row">{escape(name)}</th><td>{escape(use)}</td></tr>' for name, use in lines
+        )
+        return f'<table class="devices"><tbody>{rows}</tbody></table>'
+
+    def _gpus(self) -> list[tuple[str, str]]:
+        """Name and use of each GPU, by nvidia-smi."""
+        if self._smi is None:
+            return [("GPU", "none on this machine")]
+        query = "--query-gpu=index,name,utilization.gpu,memory.used,memory.total"
+        try:
+            said = subprocess.run(  # noqa: S603 - found on the PATH, no text of anyone's
+                [self._smi, query, "--format=csv,noheader,nounits"], capture_output=True, text=True, timeout=5, check=True
+            ).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            return [("GPU", f"nvidia-smi did not answer: {type(error).__name__}")]
+        found = []
+        for line in said.splitlines():
+            index, name, use, used, total = (part.strip() for part in line.split(","))
+            found.append((f"GPU {index}, {name}", f"{use} % used, {used} of {total} MiB"))
+        return found
+
+
+def seconds_left(entry: Entry) -> float | None:
+    """Until a trial has had all its epochs, at its pace so far; None before its first one."""
+    return (entry.budget - entry.epochs) * entry.seconds / entry.epochs if entry.epochs and entry.budget else None
+
+
+def left(seconds: float | None) -> str:
+    """A duration as people say it: '45 s', '3 min 20 s', '5 h 12 min'."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole / 86400:.1f} days"

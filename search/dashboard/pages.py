@@ -1,0 +1,275 @@
+"""The pages: which figures, tables and texts each of them has.
+
+A page is plain data: blocks with a `kind` ('figure', 'table', 'html', or 'later' for what takes long), a `width`
+('half', 'third', 'two-thirds', else the whole row) and what belongs to the kind. The same data goes to a browser that
+asks for it and into a report.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from search import answers, pareto
+from search.dashboard import curves, detail, gallery, progress, why
+from search.dashboard.now import Machine, left, seconds_left
+from search.dashboard.source import Source
+from search.dashboard.view import View
+from search.leaderboard import Entry
+
+Block = dict[str, Any]
+Choices = Mapping[str, str]
+
+PAGES = (("pareto", "Pareto"), ("progress", "Progress"), ("why", "Why"), ("curves", "Curves"), ("now", "Now"))
+"""Key and title of each page that a study has; a trial's own page is beside them."""
+
+ROWS = 500
+"""Lines of a table that are sent; a selection shows the others."""
+
+AGAINST = (("trials", "trials"), ("seconds", "device time"))
+
+
+def pareto_page(view: View, chosen: Collection[int] | None) -> list[Block]:
+    """Price against error, and the board of the chosen trials."""
+    part = view if chosen is None else view.only(chosen)
+    plane = figure("pareto", pareto.figure(view), 560, selects=True)
+    return [plane, board(part, "trials")]
+
+
+def progress_page(views: Sequence[View], against: str) -> list[Block]:
+    """Whether the search is getting anywhere; all studies in one picture each."""
+    return [
+        figure("best", progress.best_so_far(views, against), 430),
+        figure("hypervolume", progress.hypervolume(views, against), 400, width="half"),
+        figure("edf", progress.edf(views), 400, width="half"),
+    ]
+
+
+def why_page(view: View, target: str) -> list[Block]:
+    """Which parameters matter, and how."""
+    return [
+        figure("importance", why.importance_figure(view), 380),
+        figure("slices", why.slices(view, target), 520),
+        figure("parallel", why.parallel(view), 460),
+    ]
+
+
+def curves_page(view: View) -> list[Block]:
+    """Every trial's error, epoch by epoch."""
+    return [figure("learning", curves.learning(view), 620)]
+
+
+def now_page(view: View, machine: Machine) -> list[Block]:
+    """What is being trained, on what, and how long it will take."""
+    running = [entry for entry in view.entries if entry.state == "running"]
+    use = machine.workers(running)
+    rows = []
+    for entry in sorted(running, key=lambda entry: entry.number):
+        done = entry.epochs / entry.budget if entry.budget else None
+        rate = view.curves[entry.number][-1] if entry.number in view.curves else None
+        cpu, memory = use.get(entry.number, (None, None))
+        rows.append(
+            [
+                entry.number,
+                entry.name,
+                done,
+                f"{entry.epochs} of {entry.budget or '?'}",
+                entry.error,
+                rate["images"] / rate["train_seconds"] if rate and rate["train_seconds"] else None,
+                left(seconds_left(entry)),
+                entry.worker,
+                cpu,
+                memory,
+            ]
+        )
+    training: Block = {
+        "kind": "table",
+        "id": "training",
+        "title": "In training",
+        "columns": [
+            column("trial"),
+            column("name", text=True),
+            {"title": "progress", "right": False, "progress": True},
+            column("epochs"),
+            column(view.error_title, 2),
+            column("images/s", 0),
+            column("time left"),
+            column("host, process", text=True),
+            column("CPU [%]", 0),
+            column("memory [MB]", 0),
+        ],
+        "rows": rows,
+        "trial": 0,
+        "none": "No trial is being trained.",
+    }
+    ended = sorted(
+        (entry for entry in view.entries if entry.ended is not None), key=lambda e: e.ended or 0, reverse=True
+    )
+    recent = view.only([entry.number for entry in ended[:10]])
+    order = {entry.number: place for place, entry in enumerate(ended[:10])}
+    last = board(recent, "recent", "The last ten to end", sorted(recent.entries, key=lambda e: order[e.number]))
+    devices: Block = {"kind": "html", "id": "devices", "title": "This machine", "html": machine.html()}
+    return [training, devices, last]
+
+
+def trial_page(source: Source, view: View, number: int, href: Callable[[int], str]) -> list[Block]:
+    """One trial.
+
+    Args:
+        source: where the study lies.
+        view: the study.
+        number: the trial's; it must be in the view.
+        href: where the picture of a data-set row is to be had.
+    """
+    entry, unit = view.by_number[number], view.unit
+    answered = answers.load(source.folder, number)
+    compared = {} if answered is None else {f"trial {number}": answered}
+    best = next((e for e in view.entries if e.state == "finished" and e.number != number), None)
+    if best is not None and compared:
+        other = answers.load(source.folder, best.number)
+        compared |= {} if other is None else {f"trial {best.number} (best{' other' if leads(view, entry) else ''})": other}
+    blocks: list[Block] = [
+        html("facts", "What it is", detail.parameters(view, number), width="third"),
+        figure("one", curves.one(view, number), 620, width="two-thirds"),
+        html("command", "Train it in full", f"<pre>{escape(source.retrain(number))}</pre>"),
+        later("network", "The network", f"{source.key}/network/{number}"),
+        html("gallery", "Best, median and worst validation images", gallery.gallery(answered, href, unit)),
+    ]
+    if answered is not None:
+        blocks += [
+            figure("joints", detail.joints(answered, unit), 520, width="half"),
+            figure("pck", detail.pck(compared, unit), 520, width="half"),
+        ]
+    return [*blocks, later("layers", "What each layer costs", f"{source.key}/layers/{number}")]
+
+
+def leads(view: View, entry: Entry) -> bool:
+    """Whether a trial is the best of its study."""
+    return bool(view.entries) and view.entries[0] is entry and entry.state == "finished"
+
+
+def facts(view: View) -> list[dict[str, Any]]:
+    """The study in a line of figures."""
+    counts = {
+        state: sum(entry.state == state for entry in view.entries)
+        for state in ("finished", "stopped", "running", "waiting", "failed", "refused")
+    }
+    wanted = view.attrs.get("search", {}).get("trials")
+    over = counts["finished"] + counts["stopped"] + counts["failed"]
+    shown: list[dict[str, Any]] = [{"name": "trials", "value": f"{over} of {wanted}" if wanted else str(over)}]
+    shown += [{"name": state, "value": f"{count:,}"} for state, count in counts.items() if count]
+    finished = [entry for entry in view.entries if entry.state == "finished" and entry.error is not None]
+    if finished:
+        best = finished[0]
+        value = best.score if view.scored else best.value
+        least = min(finished, key=lambda entry: entry.error or 0.0)
+        if value is not None:
+            shown.append({"name": "best score" if view.scored else "best value", "value": f"{value:,.4g}", "trial": best.number})
+        shown.append({"name": "smallest error", "value": f"{least.error:.2f} {view.unit}", "trial": least.number})
+        shown.append({"name": "Pareto front", "value": f"{sum(entry.pareto for entry in finished)} trials"})
+    trained = sum(entry.seconds for entry in view.entries)
+    shown.append({"name": "device time", "value": left(trained)})
+    return shown
+
+
+def sentence(view: View) -> str | None:
+    """What to say where there is nothing to draw."""
+    if not view.entries:
+        return "This study has no trials yet; they appear here as soon as the first one is asked for."
+    return None
+
+
+def trouble(view: View) -> str:
+    """What to say where nothing has been trained, or an empty text."""
+    if any(entry.epochs for entry in view.entries):
+        return ""
+    if any(entry.state == "running" for entry in view.entries):
+        return "No trial has ended its first epoch yet."
+    failed = [entry for entry in view.entries if entry.state == "failed"]
+    if failed:
+        last = max(failed, key=lambda entry: entry.number)
+        reason = last.reason.splitlines()[0] if last.reason else "gave no reason"
+        return f"All {len(failed)} trials that were tried failed; the last one, trial {last.number}: {reason}"
+    return "No trial has been trained yet."
+
+
+def board(view: View, key: str, title: str = "Trials", entries: Sequence[Entry] | None = None) -> Block:
+    """The leaderboard as a table, parameters included."""
+    found = list(view.entries if entries is None else entries)
+    names = list(dict.fromkeys(name for entry in found for name in entry.params))
+    measured = [
+        column("trial"),
+        column("name", text=True),
+        column("state", text=True),
+        *((column("score"), column("band", text=True)) if view.scored else (column("value"),)),
+        column(view.error_title, 3),
+        column("Params [M]"),
+        column("FLOPs [G]"),
+        column("front", text=True),
+        column("epochs"),
+        column("trained [s]", 0),
+        column("images/s", 0),
+    ]
+    rows = []
+    for entry in found[:ROWS]:
+        value = (entry.score, entry.band) if view.scored else (entry.value,)
+        rows.append(
+            [
+                entry.number,
+                entry.name,
+                entry.state,
+                *value,
+                entry.error,
+                entry.params_m,
+                entry.gflops,
+                "front" if entry.pareto else "",
+                entry.epochs,
+                entry.seconds,
+                entry.images_per_s,
+                *(plain(entry.params.get(name)) for name in names),
+                entry.reason.splitlines()[0][:200] if entry.reason else "",
+            ]
+        )
+    return {
+        "kind": "table",
+        "id": key,
+        "title": title,
+        "columns": [*measured, *(column(name) for name in names), column("reason", text=True)],
+        "rows": rows,
+        "trial": 0,
+        "none": "No trials.",
+        "more": f"the first {ROWS} of {len(found):,}; select points to see others" if len(found) > ROWS else "",
+    }
+
+
+def plain(value: Any) -> Any:
+    """A parameter's value as JSON has it."""
+    return value if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) else str(value)
+
+
+def column(title: str, digits: int | None = None, *, text: bool = False) -> dict[str, Any]:
+    """A table's column; `digits` after the point, four significant ones where none are given."""
+    return {"title": title, "right": not text} | ({} if digits is None else {"digits": digits})
+
+
+def figure(key: str, drawn: go.Figure, height: int, *, width: str = "", selects: bool = False) -> Block:
+    """A figure; `selects` where choosing points in it filters everything else."""
+    return {
+        "kind": "figure",
+        "id": key,
+        "figure": drawn,
+        "height": drawn.layout.height or height,
+        "width": width,
+        "selects": selects,
+    }
+
+
+def html(key: str, title: str, source: str, *, width: str = "") -> Block:
+    """A text with what belongs to a study escaped."""
+    return {"kind": "html", "id": key, "title": title, "html": source, "width": width}
+
+
+def later(key: str, title: str, path: str) -> Block:
+    """A text that is asked for by itself, since making it takes seconds the first time."""
+    return {"kind": "later", "id": key, "title": title, "path": path}

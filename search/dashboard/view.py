@@ -1,0 +1,77 @@
+"""A study as it stood at one moment: what every figure and table of the dashboard is drawn from."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from search.leaderboard import Entry, entries
+from search.ledger import Row
+from search.score import CourseScore
+
+
+@dataclass(frozen=True)
+class View:
+    """A study's trials at one moment.
+
+    Attributes:
+        name: of the study.
+        objective: what is minimised, as the storage names it.
+        attrs: the study's own attributes: metric, unit, data, and how it searches (trials, epochs, scheduler, grace,
+            reduction) where it says so.
+        trials: in the order of their numbers.
+        entries: the same trials as lines of the board, best first; the same length as `trials`.
+    """
+
+    name: str
+    objective: str
+    attrs: Mapping[str, Any]
+    trials: tuple[FrozenTrial, ...]
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, name: str, objective: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> "View":
+        """The view of a study's trials, given in any order."""
+        ordered = tuple(sorted(trials, key=lambda trial: trial.number))
+        return cls(name, objective, attrs, ordered, tuple(entries(ordered, attrs.get("metric", "error"))))
+
+    @property
+    def metric(self) -> str:
+        """The error's name, e.g. 'pixel_diff'; each trial keeps its error under it."""
+        return str(self.attrs.get("metric", "error"))
+
+    @property
+    def unit(self) -> str:
+        """The error's unit, e.g. 'px'."""
+        return str(self.attrs.get("unit", ""))
+
+    @property
+    def scored(self) -> bool:
+        """Whether the study is ranked by Params x FLOPs x e^PixelDiff."""
+        return self.objective == CourseScore.name
+
+    @property
+    def error_title(self) -> str:
+        """How an axis names the error: 'PixelDiff [px]'."""
+        return f"{'PixelDiff' if self.scored else 'error'} [{self.unit}]" if self.unit else "error"
+
+    @cached_property
+    def by_number(self) -> Mapping[int, Entry]:
+        """Lines of the board by the trial's number."""
+        return {entry.number: entry for entry in self.entries}
+
+    @cached_property
+    def curves(self) -> Mapping[int, Sequence[Row]]:
+        """Rows an epoch, by the trial's number; only trials that were trained."""
+        return {trial.number: trial.user_attrs["curve"] for trial in self.trials if trial.user_attrs.get("curve")}
+
+    def only(self, numbers: Collection[int]) -> "View":
+        """The same study with these trials alone."""
+        chosen = set(numbers)
+        return replace(
+            self,
+            trials=tuple(trial for trial in self.trials if trial.number in chosen),
+            entries=tuple(entry for entry in self.entries if entry.number in chosen),
+        )
