@@ -1,4 +1,4 @@
-"""The command: `posefront search | best | cost | score | data`."""
+"""The command: `posefront search | dashboard | report | best | cost | score | data`."""
 
 import json
 import logging
@@ -34,6 +34,10 @@ StudyName = Annotated[str, typer.Argument(help="A study of studies/ by its name,
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds a folder for each study.")]
 Storage = Annotated[
     str | None, typer.Option("--storage", help="Any Optuna database URL instead of OUT/STUDY/study.db.")
+]
+Studies = Annotated[
+    list[str] | None,
+    typer.Argument(help="Studies by name or file; none for all that OUT, or the --storage, holds.", metavar="[STUDY]..."),
 ]
 WIDE = 130
 """Columns from which the leaderboard shows parameters."""
@@ -162,6 +166,46 @@ def best(
     page = home.folder_of(study, out) / "pareto.html"
     pareto.write(book, found, page)
     console.print(f"Pareto page: {page}")
+
+
+@app.command()
+def dashboard(
+    studies: Studies = None,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+) -> None:
+    """Watch a running or finished search in the browser, Optuna's own pages beside ours; nothing is ever written."""
+    from search.dashboard import server
+    from search.dashboard.source import sources
+
+    found = sources(studies or [], out, storage)
+
+    def ready(url: str) -> None:
+        console.print(f"{', '.join(source.name for source in found)}: {url}", soft_wrap=True)
+        console.print(f"Optuna's own pages: {url}dashboard. Ctrl-C ends this; a search goes on.", soft_wrap=True)
+        if host not in server.LOCAL:
+            complaints.print(f"[yellow]everyone who reaches {host} can read these studies[/]; there is no password.")
+
+    server.serve(found, host, port, ready)
+
+
+@app.command()
+def report(
+    studies: Studies = None,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+    file: Annotated[Path | None, typer.Option(help="Instead of OUT/STUDY/report.html.")] = None,
+) -> None:
+    """The dashboard's pages as one file that opens offline, with the best trials' own pages."""
+    from search.dashboard import report as paper
+    from search.dashboard.source import sources
+
+    found = sources(studies or [], out, storage)
+    page = file or found[0].folder / "report.html"
+    count = paper.write(found, page)
+    console.print(f"Report: {page.absolute()} (pages of {count} trials)", soft_wrap=True)
 
 
 def board(found: list[Any], unit: str, count: int) -> Table:

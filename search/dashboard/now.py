@@ -52,9 +52,7 @@ class Machine:
             ("memory", f"{memory.used / 1e9:.1f} of {memory.total / 1e9:.1f} GB used"),
             *self._gpus(),
         ]
-        rows = "".join(
-            f'<tr><th scope="row">{escape(name)}</th><td>{escape(use)}</td></tr>' for name, use in lines
-        )
+        rows = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(use)}</td></tr>' for name, use in lines)
         return f'<table class="devices"><tbody>{rows}</tbody></table>'
 
     def _gpus(self) -> list[tuple[str, str]]:
@@ -64,7 +62,11 @@ class Machine:
         query = "--query-gpu=index,name,utilization.gpu,memory.used,memory.total"
         try:
             said = subprocess.run(  # noqa: S603 - found on the PATH, no text of anyone's
-                [self._smi, query, "--format=csv,noheader,nounits"], capture_output=True, text=True, timeout=5, check=True
+                [self._smi, query, "--format=csv,noheader,nounits"],
+                capture_output=True,
+                text=True,
+                timeout=5,
+                check=True,
             ).stdout
         except (OSError, subprocess.SubprocessError) as error:
             return [("GPU", f"nvidia-smi did not answer: {type(error).__name__}")]

@@ -7,10 +7,12 @@ asks for it and into a report.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 import plotly.graph_objects as go
 
+from data.errors import Mistake
 from search import answers, pareto
 from search.dashboard import curves, detail, gallery, progress, why
 from search.dashboard.now import Machine, left, seconds_left
@@ -30,9 +32,98 @@ ROWS = 500
 AGAINST = (("trials", "trials"), ("seconds", "device time"))
 
 
-def pareto_page(view: View, chosen: Collection[int] | None) -> list[Block]:
-    """Price against error, and the board of the chosen trials."""
+TEXTS = ("network", "layers")
+"""What is asked for by itself on a trial's page."""
+
+
+def page(
+    source: Source,
+    views: Mapping[str, View],
+    name: str,
+    *,
+    number: int | None = None,
+    chosen: Collection[int] | None = None,
+    choices: Choices = MappingProxyType({}),
+    href: Callable[[int], str],
+    machine: Machine,
+) -> dict[str, Any]:
+    """A page in its frame: title, the study in figures, blocks or a sentence.
+
+    Args:
+        source: the study.
+        views: the studies by key, the page's own among them.
+        name: one of PAGES, or 'trial'.
+        number: of the trial.
+        chosen: the trials that a selection leaves; None for all.
+        choices: what the page's lists are set to.
+        href: where the picture of a data-set row is to be had.
+        machine: for the page 'now'.
+
+    Raises:
+        KeyError: there is no such page or trial.
+    """
+    view = views[source.key]
     part = view if chosen is None else view.only(chosen)
+    running = sum(entry.state == "running" for entry in view.entries)
+    made: dict[str, Any] = {
+        "title": f"{source.name} - posefront",
+        "facts": facts(view),
+        "live": running > 0,
+        "status": f"{running} running" if running else "nothing runs",
+    }
+    if name != "trial" and name not in dict(PAGES):
+        raise KeyError(name)
+    if not view.entries:
+        return made | {
+            "sentence": "This study has no trials yet; they appear here as soon as the first one is asked for."
+        }
+    if name == "trial":
+        if number not in view.by_number:
+            return made | {"sentence": f"There is no trial {number}; this study has {len(view.entries)} trials."}
+        return made | {"blocks": trial_page(source, view, number, href)}
+    if name == "now":
+        return made | {"blocks": now_page(view, machine)}
+    said = trouble(view)
+    if said:
+        return made | {
+            "blocks": [html("trouble", "", f'<p class="sentence">{escape(said)}</p>'), board(view, "trials")]
+        }
+    if name == "pareto":
+        return made | {"blocks": pareto_page(view, part)}
+    if name == "progress":
+        against = choices.get("against", "trials")
+        if against not in dict(AGAINST):
+            raise ValueError(against)
+        shown = [part if key == source.key else other for key, other in views.items()]
+        return made | {
+            "choices": [{"name": "against", "label": "against", "options": AGAINST, "value": against}],
+            "blocks": progress_page(shown, against),
+        }
+    if name == "why":
+        targets = [("value", "score" if view.scored else "value"), ("error", "error"), ("cost", "cost")]
+        target = choices.get("target", "value")
+        if target not in dict(targets):
+            raise ValueError(target)
+        return made | {
+            "choices": [{"name": "target", "label": "slices of", "options": targets, "value": target}],
+            "blocks": why_page(part, target),
+        }
+    return made | {"blocks": curves_page(part)}
+
+
+def text(source: Source, view: View, what: str, number: int) -> str:
+    """One of TEXTS: the drawing of a trial's network, or the table of its layers; a sentence where it can't be built."""
+    try:
+        arch, price = source.network(view, number)
+    except Mistake as mistake:
+        return f"<p>{escape(str(mistake)[:1].upper() + str(mistake)[1:])}</p>"
+    if what == "layers":
+        return detail.cost_table(price)
+    return drawing.svg(price, arch.input_shape)
+
+
+def pareto_page(view: View, part: View) -> list[Block]:
+    """Price against error, and the board of the chosen part."""
     plane = figure("pareto", pareto.figure(view), 560, selects=True)
     return [plane, board(part, "trials")]
 
@@ -128,11 +219,13 @@ def trial_page(source: Source, view: View, number: int, href: Callable[[int], st
     best = next((e for e in view.entries if e.state == "finished" and e.number != number), None)
     if best is not None and compared:
         other = answers.load(source.folder, best.number)
-        compared |= {} if other is None else {f"trial {best.number} (best{' other' if leads(view, entry) else ''})": other}
+        compared |= (
+            {} if other is None else {f"trial {best.number} (best{' other' if leads(view, entry) else ''})": other}
+        )
     blocks: list[Block] = [
         html("facts", "What it is", detail.parameters(view, number), width="third"),
         figure("one", curves.one(view, number), 620, width="two-thirds"),
-        html("command", "Train it in full", f"<pre>{escape(source.retrain(number))}</pre>"),
+        html("command", "Train it in full", f"<pre>{escape(command(source, view, number))}</pre>"),
         later("network", "The network", f"{source.key}/network/{number}"),
         html("gallery", "Best, median and worst validation images", gallery.gallery(answered, href, unit)),
     ]
@@ -142,6 +235,11 @@ def trial_page(source: Source, view: View, number: int, href: Callable[[int], st
             figure("pck", detail.pck(compared, unit), 520, width="half"),
         ]
     return [*blocks, later("layers", "What each layer costs", f"{source.key}/layers/{number}")]
+
+
+def command(source: Source, view: View, number: int) -> str:
+    """The command that trains a trial in full."""
+    return detail.command(view, number, source.given, source.out, source.storage)
 
 
 def leads(view: View, entry: Entry) -> bool:
@@ -165,19 +263,14 @@ def facts(view: View) -> list[dict[str, Any]]:
         value = best.score if view.scored else best.value
         least = min(finished, key=lambda entry: entry.error or 0.0)
         if value is not None:
-            shown.append({"name": "best score" if view.scored else "best value", "value": f"{value:,.4g}", "trial": best.number})
+            shown.append(
+                {"name": "best score" if view.scored else "best value", "value": f"{value:,.4g}", "trial": best.number}
+            )
         shown.append({"name": "smallest error", "value": f"{least.error:.2f} {view.unit}", "trial": least.number})
         shown.append({"name": "Pareto front", "value": f"{sum(entry.pareto for entry in finished)} trials"})
     trained = sum(entry.seconds for entry in view.entries)
     shown.append({"name": "device time", "value": left(trained)})
     return shown
-
-
-def sentence(view: View) -> str | None:
-    """What to say where there is nothing to draw."""
-    if not view.entries:
-        return "This study has no trials yet; they appear here as soon as the first one is asked for."
-    return None
 
 
 def trouble(view: View) -> str:

@@ -1,17 +1,20 @@
 """Where a study lies: its storage to read, its folder, and the file that can build its networks again."""
 
-import shlex
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from data.errors import Mistake
 from search import home
-from search.dashboard import detail, drawing
-from search.dashboard.reader import Reader
+from search.dashboard.reader import Reader, names
 from search.dashboard.view import View
-from search.load import STUDIES
+
+if TYPE_CHECKING:
+    from models.cost import Cost
+    from search.study import Architecture
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Source:
     """A study that is looked at.
 
     Attributes:
-        key: short name in addresses; unique.
+        key: its name in addresses; unique.
         name: of the study.
         folder: with the pictures, answers and artifacts of its trials; need not exist.
         reader: reads its trials.
@@ -39,11 +42,79 @@ class Source:
     storage: str | None
     _loading: Lock = field(default_factory=Lock, repr=False, compare=False)
 
-    def retrain(self, number: int) -> str:
-        """The command that trains one of its trials in full."""
-        words = ["posefront", "retrain", self.given, "--trial", str(number)]
-        if self.out != Path("runs"):
-            words += ["--out", str(self.out)]
-        if self.storage is not None:
-            words += ["--storage", self.storage]
-        return shlex.join(words)
+    def network(self, view: View, number: int) -> "tuple[Architecture, Cost]":
+        """A trial's architecture, built anew from its parameters, and what it costs.
+
+        Slow the first time: torch is imported and the study's file is run.
+
+        Raises:
+            Mistake: the file is not known, or does not make this trial any more.
+        """
+        from models.cost import cost
+        from search.load import load_study
+        from search.study import replay
+
+        trial = next(trial for trial in view.trials if trial.number == number)
+        if self.file is None:
+            raise Mistake(
+                f"the network of a trial is built by the study's file, and studies/ has none named {self.name!r}; "
+                "give the dashboard the path of that file."
+            )
+        with self._loading:  # a module half imported by one thread is a broken one for the next
+            study = load_study(str(self.file))
+        try:
+            config, _ = replay(study.space, trial.params)
+            return config.arch, cost(config.arch)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise Mistake(
+                f"{self.file} makes no network from the parameters of trial {number}: {str(error).rstrip('.')}; it was "
+                "changed since, or the trial failed while it was built."
+            ) from error
+
+
+def sources(studies: Sequence[str], out: Path, storage: str | None) -> list[Source]:
+    """Where the studies lie that are to be looked at.
+
+    Args:
+        studies: names or files; none for all that there are.
+        out: the folder of `--out`.
+        storage: the URL of `--storage`, for all of them.
+
+    Raises:
+        Mistake: there are none, or one of them is not there.
+    """
+    if not studies:
+        return found_in(out, storage)
+    made: list[Source] = []
+    for study in dict.fromkeys(studies):
+        name = home.name_of(study)
+        reader = Reader(home.existing(study, out, storage), name)
+        reader.read()
+        file = Path(study) if study.endswith(".py") else STUDIES / f"{name}.py"
+        key = name if all(source.key != name for source in made) else f"{name}~{len(made)}"
+        folder = (out / name).absolute()
+        made.append(Source(key, name, folder, reader, file if file.is_file() else None, study, out, storage))
+    return made
+
+
+def found_in(out: Path, storage: str | None) -> list[Source]:
+    """All studies of a storage, or of the folders in `out`; their names are not trusted to be paths or programs."""
+    if storage is not None:
+        places = [(name, storage) for name in names(home.checked(storage))]
+        where = f"the storage {storage!r}"
+    else:
+        files = sorted(out.glob("*/study.db"))
+        places = [(file.parent.name, home.url_of(file.parent.absolute(), None)) for file in files]
+        where = str(out.absolute())
+    made = []
+    for name, url in places:
+        plain = re.fullmatch(r"\w[\w.-]*", name) is not None
+        file = STUDIES / f"{name}.py"
+        folder = (out / (name if plain else "nowhere")).absolute()
+        given = name if plain and file.is_file() else f"{name}.py"
+        made.append(
+            Source(name, name, folder, Reader(url, name), file if plain and file.is_file() else None, given, out, storage)
+        )
+    if not made:
+        raise Mistake(f"there is no search in {where}; begin one with `posefront search quickstart`.")
+    return made

@@ -1,0 +1,289 @@
+"""The dashboard as a server: our pages at /, Optuna's own at its usual paths, on one address, reading only."""
+
+import json
+import os
+import signal
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import flask
+import plotly
+import waitress
+from plotly.utils import PlotlyJSONEncoder
+from werkzeug.exceptions import HTTPException
+
+from data.errors import Mistake
+from search import answers
+from search.dashboard import pages, shelf
+from search.dashboard.now import Machine
+from search.dashboard.reader import GoneError
+from search.dashboard.source import Source
+from search.dashboard.view import View
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+HERE = Path(__file__).parent
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+POLL_MS = 2000
+"""How often the page asks whether something has changed."""
+
+KEPT = 24
+"""Answers kept, so that a second window costs nothing."""
+
+OURS = ("/assets/", "/view/", "/file/")
+"""Where our own addresses begin; all others are Optuna's."""
+
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+
+# plotly compiles its WebGL shaders, hence 'unsafe-eval'; its styles are inline.
+POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Pages:
+    """Answers for the page's script, made once for each state of a study and each selection."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = {source.key: source for source in sources}
+        self._machine = Machine()
+        self._kept: OrderedDict[tuple[Any, ...], str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def answer(self, key: str, page: str, number: int | None, asked: Mapping[str, Any]) -> str | None:
+        """A page as JSON, or None where the browser has it already.
+
+        Args:
+            key: of the study.
+            page: one of pages.PAGES, or 'trial'.
+            number: of the trial.
+            asked: 'revision' that the browser has, 'chosen' trial numbers, 'choices' by name; each may be missing.
+
+        Raises:
+            KeyError: there is no such study, page or trial.
+            TypeError, ValueError: what is asked is malformed.
+        """
+        source = self.sources[key]
+        views = self._views(source if page != "progress" else None)
+        view = views.get(key)
+        if view is None:
+            return dump(
+                {
+                    "revision": "gone",
+                    "title": f"{source.name} - posefront",
+                    "sentence": f"The study {source.name!r} is no longer in its storage: it was deleted or moved. Start the "
+                    "search again, and this page goes on.",
+                }
+            )
+        chosen = frozenset(map(int, asked["chosen"])) if asked.get("chosen") is not None else None
+        choices = {str(name): str(value) for name, value in (asked.get("choices") or {}).items()}
+        state = (tuple((name, one.revision) for name, one in views.items()), answered(source, number))
+        if page == "now":
+            return dump(self._page(source, views, page, number, chosen, choices))
+        revision = str(hash(state))
+        if asked.get("revision") == revision:
+            return None
+        slot = (state, page, key, number, chosen, tuple(sorted(choices.items())))
+        with self._lock:
+            if slot in self._kept:
+                self._kept.move_to_end(slot)
+                return self._kept[slot]
+        made = dump({"revision": revision, **self._page(source, views, page, number, chosen, choices)})
+        with self._lock:
+            self._kept[slot] = made
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+    def _views(self, only: Source | None) -> dict[str, View]:
+        """The studies as they are now; a deleted one is missing."""
+        found = {}
+        for source in self.sources.values() if only is None else (only,):
+            try:
+                found[source.key] = source.reader.read()
+            except GoneError:
+                continue
+        return found
+
+    def _page(
+        self,
+        source: Source,
+        views: Mapping[str, View],
+        page: str,
+        number: int | None,
+        chosen: frozenset[int] | None,
+        choices: Mapping[str, str],
+    ) -> dict[str, Any]:
+        """One page with its frame."""
+        return pages.page(
+            source,
+            views,
+            page,
+            number=number,
+            chosen=chosen,
+            choices=choices,
+            href=lambda row: f"file/{source.key}/pictures/{row}.jpg",
+            machine=self._machine,
+        )
+
+    def text(self, key: str, what: str, number: int) -> str:
+        """A drawing or table of a trial's network, as JSON."""
+        source = self.sources[key]
+        view = self._views(source).get(key)
+        if view is None or number not in view.by_number:
+            raise KeyError(number)
+        return dump({"html": pages.text(source, view, what, number)})
+
+
+def answered(source: Source, number: int | None) -> float:
+    """When what a trial answered was last written; 0 where it wasn't."""
+    if number is None:
+        return 0.0
+    try:
+        return answers.file(source.folder, number).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def dump(payload: Mapping[str, Any]) -> str:
+    """JSON with figures in it; what is no number becomes null."""
+    return json.dumps(payload, cls=PlotlyJSONEncoder, separators=(",", ":"))
+
+
+def application(sources: Sequence[Source], hosts: Sequence[str] = LOCAL) -> Callable[..., Iterable[bytes]]:
+    """The WSGI application.
+
+    Args:
+        sources: the studies; at least one.
+        hosts: names under which the server may be asked for. A page of a stranger that points its own name at this
+            machine (DNS rebinding) is refused. '*' allows any.
+    """
+    app = flask.Flask("posefront", static_folder=None, template_folder=str(HERE))
+    made = Pages(sources)
+    boot = {
+        "studies": [{"key": source.key, "name": source.name} for source in sources],
+        "pages": pages.PAGES,
+        "poll": POLL_MS,
+        "offline": None,
+    }
+
+    @app.after_request
+    def secure(response: flask.Response) -> flask.Response:
+        response.headers.update(
+            {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+        )
+        return response
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> tuple[str, int, dict[str, str]]:
+        return f"{error.code} {error.name}\n", error.code or 500, {"Content-Type": "text/plain"}
+
+    @app.get("/")
+    def index() -> flask.Response:
+        title = f"{', '.join(source.name for source in sources)} - posefront"
+        page = flask.render_template("page.html", title=title, inline=None, boot=in_script(json.dumps(boot)))
+        response = flask.Response(page, mimetype="text/html")
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.get("/assets/<name>")
+    def asset(name: str) -> flask.Response:
+        known = {"plotly.min.js": PLOTLY, "page.js": HERE / "page.js"}
+        if name == "page.css":
+            return flask.Response(style(), mimetype="text/css")
+        if name not in known:
+            flask.abort(404)
+        return flask.send_file(known[name], mimetype="text/javascript", max_age=0, conditional=True)
+
+    @app.post("/view/<key>/<page>")
+    @app.post("/view/<key>/<page>/<int:number>")
+    def view(key: str, page: str, number: int | None = None) -> flask.Response:
+        asked = flask.request.get_json()
+        try:
+            if page in pages.TEXTS:
+                answer: str | None = made.text(key, page, number if number is not None else -1)
+            else:
+                answer = made.answer(key, page, number, asked)
+        except KeyError:
+            flask.abort(404)
+        except (TypeError, ValueError, AttributeError):
+            flask.abort(400)
+        if answer is None:
+            return flask.Response(status=204)
+        return flask.Response(answer, mimetype="application/json", headers={"Cache-Control": "no-store"})
+
+    @app.get("/file/<key>/pictures/<int:row>.jpg")
+    def picture(key: str, row: int) -> flask.Response:
+        if key not in made.sources:
+            flask.abort(404)
+        file = answers.picture(made.sources[key].folder, row)
+        if not file.is_file():
+            flask.abort(404)
+        return flask.send_file(file.absolute(), mimetype="image/jpeg", max_age=3600, conditional=True)
+
+    optuna = shelf.app([source.reader for source in sources], [source.folder / "artifacts" for source in sources])
+
+    def both(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        if "*" not in hosts and host_of(environ) not in hosts:
+            start("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"This dashboard does not answer under that name; name it with --host.\n"]
+        ours = environ["PATH_INFO"] == "/" or environ["PATH_INFO"].startswith(OURS)
+        return (app if ours else optuna)(environ, start)
+
+    return both
+
+
+def host_of(environ: "WSGIEnvironment") -> str:
+    """Under which name the server was asked for, without the port."""
+    name: str = environ.get("HTTP_HOST", "")
+    head, colon, port = name.rpartition(":")
+    return head if colon and port.isdigit() else name
+
+
+def in_script(text: str) -> str:
+    """JSON that can stand in a <script>."""
+    return text.replace("<", "\\u003c")
+
+
+def style() -> str:
+    """The page's style and that of the fragments."""
+    return "".join((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "fragments.css"))
+
+
+def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Args:
+        sources: the studies.
+        host: address to listen on.
+        port: 0 takes a free one.
+        ready: called with the address once it answers.
+
+    Raises:
+        Mistake: the address cannot be listened on.
+    """
+    os.nice(5)  # training goes first
+    names = (*LOCAL, host) if host in ("127.0.0.1", "localhost", "::1") else ("*",)
+    try:
+        server = waitress.create_server(
+            application(sources, names), host=host, port=port, threads=6, ident=None, channel_timeout=60
+        )
+    except OSError as error:
+        raise Mistake(
+            f"cannot listen on {host} port {port} ({error.strerror or error}); give --port another number (0 takes a free one)."
+        ) from error
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    ready(f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{server.effective_port}/")  # noqa: S104
+    try:
+        server.run()
+    finally:
+        server.close()
