@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV = $$(command -v uv || echo $(BIN)/uv)
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench pictures lock clean
 
 demo: .venv/ready ## draw hands, search quickstart, show the board and the Pareto page
 	$(BIN)/posefront search quickstart
@@ -17,6 +17,10 @@ lint: .venv/ready ## format, rules, types
 
 bench: .venv/ready ## speeds as ratios in one run
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench_dashboard
+
+pictures: .venv/ready ## the README's pictures of the dashboard, after the demo
+	$(BIN)/python -m tests.pictures
 
 lock: .venv/ready ## pin anew what pyproject allows, with hashes and no index
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \

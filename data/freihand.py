@@ -18,7 +18,8 @@ from data.augment import LEVELS, Augment, augment, inputs, level
 from data.drawn import Drawn, draw, synth
 from data.errors import Mistake
 from data.layout import JOINTS, SIDE, annotation_path, image_paths, read_points
-from data.pack import Pack, Part, Progress, Split, cache_folder, locked, once
+from data.pack import Bytes, Pack, Part, Progress, Split, cache_folder, locked, once
+from data.skeleton import FINGERS, HAND_EDGES
 
 _SOFT = 0.5 / SIDE  # half a pixel
 
@@ -67,6 +68,8 @@ class FreiHand:
 
     metric: ClassVar[str] = "pixel_diff"
     unit: ClassVar[str] = "px"
+    labels: ClassVar[tuple[str, ...]] = ("wrist", *(f"{finger} {joint}" for finger in FINGERS for joint in range(1, 5)))
+    edges: ClassVar[tuple[tuple[int, int], ...]] = HAND_EDGES
     points: ClassVar[int] = JOINTS
     channels: ClassVar[int] = 3
 
@@ -155,13 +158,23 @@ class FreiHand:
             outputs: (N, P, 2), fractions of the side, the whole validation set at once.
             points: (N, P, 2), the truth.
         """
+        return float(self.errors(outputs, points).mean())
+
+    def errors(self, outputs: Tensor | Array, points: Tensor | Array) -> Array:
+        """The Euclidean distances of which PixelDiff is the mean, float64 (N, P), in the same pixels."""
         answered, true = (
             (value.detach().cpu().numpy() if isinstance(value, Tensor) else value).astype(np.float64)
             for value in (outputs, points)
         )
         if answered.shape != true.shape:
             raise ValueError(f"outputs {answered.shape} and points {true.shape} differ in shape")
-        return float(SIDE * np.sqrt(((answered - true) ** 2).sum(-1)).mean())
+        distances: Array = SIDE * np.sqrt(((answered - true) ** 2).sum(-1))
+        return distances
+
+    def picture(self, row: int) -> Bytes:
+        """Image `row` at 224 x 224 pixels, uint8 (224, 224, 3)."""
+        pack, _ = self._packed()
+        return np.asarray(pack.pixels(SIDE)[row])
 
     def identity(self) -> str:
         """A short name of the annotations, the number of images and the split; a search keeps to one."""
@@ -181,10 +194,7 @@ class FreiHand:
             return self.root
         if self.drawn is None:
             raise Mistake("no data: give FreiHAND's folder (the one that holds training_K.json) with --data DIR.")
-        # The first hand is part of the name, so that hands drawn by older code are not taken for these.
-        first = b"".join(np.asarray(value).tobytes() for value in draw(self.drawn, 0))
-        name = hashlib.blake2b(repr(self.drawn).encode() + first, digest_size=10).hexdigest()
-        folder = cache_folder() / "drawn" / name / "freihand"
+        folder = cache_folder() / "drawn" / _name(self.drawn) / "freihand"
         if not folder.exists():
             with locked(folder.parent):
                 if not folder.exists():
@@ -193,6 +203,13 @@ class FreiHand:
 
     def _packed(self, progress: Progress | None = None) -> tuple[Pack, Array]:
         return _packed(self.folder(progress), cache_folder())
+
+
+@lru_cache(maxsize=4)
+def _name(drawn: Drawn) -> str:
+    """The name of a set of drawn hands. The first hand is part of it, so that older code's are not taken for these."""
+    first = b"".join(np.asarray(value).tobytes() for value in draw(drawn, 0))
+    return hashlib.blake2b(repr(drawn).encode() + first, digest_size=10).hexdigest()
 
 
 @lru_cache(maxsize=4)  # a worker process asks once a trial

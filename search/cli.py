@@ -37,7 +37,9 @@ Storage = Annotated[
 ]
 Studies = Annotated[
     list[str] | None,
-    typer.Argument(help="Studies by name or file; none for all that OUT, or the --storage, holds.", metavar="[STUDY]..."),
+    typer.Argument(
+        help="Studies by name or file; none for all that OUT, or the --storage, holds.", metavar="[STUDY]..."
+    ),
 ]
 WIDE = 130
 """Columns from which the leaderboard shows parameters."""
@@ -130,8 +132,17 @@ def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
             f"{least / mean:.0%} of it"
         )
     page = home.folder_of(study, out) / "pareto.html"
-    pareto.write(book, found, page)
+    pareto.write(seen(book), page)
     console.print(f"Pareto page: {page}")
+
+
+def seen(book: Any) -> Any:
+    """A study of Optuna's as the pages see it."""
+    from search.dashboard.view import View
+
+    return View.of(
+        book.study_name, (book.metric_names or ["value"])[0], book.user_attrs, book.get_trials(deepcopy=False)
+    )
 
 
 @app.command()
@@ -164,7 +175,7 @@ def best(
         )
     )
     page = home.folder_of(study, out) / "pareto.html"
-    pareto.write(book, found, page)
+    pareto.write(seen(book), page)
     console.print(f"Pareto page: {page}")
 
 

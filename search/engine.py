@@ -41,10 +41,11 @@ from ray.tune.search import Searcher
 
 from data.errors import Mistake
 from search import weights
+from search.attach import Attachments
 from search.ledger import ROW, Assignment, Ledger, first_line
 from search.rungs import Rungs
 from search.study import Study
-from search.work import Job, work
+from search.work import Final, Job, work
 
 SCRATCH = "posefront-"
 """How the folders of Ray's sockets and logs begin; a long path would not do, a socket's has at most 107 bytes."""
@@ -105,33 +106,37 @@ def search(
     address: str | None = None,
     hours: float | None = None,
     watch: Callable[[Ledger], None] = lambda _: None,
+    final: Final | None = None,
 ) -> Outcome:
     """Train trials until the study has all of them, the time is up, or someone stops it.
 
     Args:
         ledger: the study; orphans adopted.
         file: the study's file, loaded again by every worker.
-        folder: where the training states go (`folder`/weights); every worker must see it.
+        folder: the study's, for weights, answers, pictures and artifacts; every worker must see it.
         data: replaces the task's folder.
         workers: trials side by side; None for as many as the cores or GPUs allow.
         gpus: GPUs a trial; None for the study's own number where there are GPUs.
         address: an existing Ray cluster; None to start one on this machine.
         hours: stop after so long; what is being trained waits for the next run.
         watch: called about ten times a second.
+        final: of a last training.
 
     Raises:
         Mistake: more is asked for than the machine has, the cluster isn't there, or nothing but failures came.
     """
     began = time.monotonic()
     sweep()
+    attachments = Attachments(ledger, file, folder)
+    attachments.begin()
     mine = f"{SCRATCH}{os.getpid()}-"
     with tempfile.TemporaryDirectory(prefix=mine, ignore_cleanup_errors=True) as scratch, stoppable() as stop:
         connect(address, scratch)
         try:
             devices = share(ledger.study, workers, gpus)
-            run = Run(ledger, folder / "weights", devices, stop, began, hours, watch)
+            run = Run(ledger, attachments, folder / "weights", devices, stop, began, hours, watch)
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(devices.workers)  # else actors start one after another
-            job = Job(str(file), str(data) if data else None, str(folder / "weights"), devices.threads)
+            job = Job(str(file), str(data) if data else None, str(folder), devices.threads, final)
             tune.run(  # not a Tuner: that pickles all it is given, to restore it from files that are not used here
                 Worker,
                 config={"job": asdict(job)},
@@ -156,6 +161,7 @@ def search(
             f"the study's storage failed ({first_line(run.trouble)}); nothing reported before is lost: mend that and "
             "give the same command again."
         ) from run.trouble
+    attachments.end()
     if run.trouble is not None:
         raise run.trouble
     if waiting and not run.why:
@@ -247,6 +253,7 @@ class Run:
     def __init__(
         self,
         ledger: Ledger,
+        attachments: Attachments,
         states: Path,
         devices: Devices,
         stop: Callable[[], str],
@@ -255,6 +262,7 @@ class Run:
         watch: Callable[[Ledger], None],
     ) -> None:
         self.ledger, self.states, self.devices, self.watch = ledger, states, devices, watch
+        self._attachments = attachments
         self.trouble: BaseException | None = None
         self.why = ""
         self._stop, self._began = stop, began
@@ -294,11 +302,13 @@ class Run:
             self.ledger.place(number, f"{result['hostname']} {result['pid']}")
             self.ledger.report(number, row)
             if row["epoch"] >= result["length"]:
+                self._attachments.finish(number)
                 self.ledger.finish(number)
             elif result["done"]:
                 self.ledger.stop(number)
         if number not in self.ledger.running:
             self.tidy()
+            self._attachments.keep_up()
 
     def tidy(self) -> None:
         """Keep the weights of the best few and of those in training."""
@@ -328,7 +338,8 @@ class Worker(tune.Trainable):
         trial = Assignment(**self._assignment)
         if self._rows is None:
             device = torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
-            self._rows = work(Job(**self._job), trial, device)
+            final = Final(**self._job["final"]) if self._job["final"] else None
+            self._rows = work(Job(**self._job | {"final": final}), trial, device)
         row = next(self._rows)
         if "failed" in row:
             return {**row, "done": True}

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -18,6 +19,10 @@ from data.pack import Part
 from search.study import Config, Task
 
 State = dict[str, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+TINY = 1e-8
+"""Keeps a distance's gradient finite where it is nothing: a ten-thousandth of a side, squared."""
 
 JUDGED_AT_ONCE = 256
 """Images a validation batch; only memory depends on it."""
@@ -59,6 +64,34 @@ class Epoch:
         return asdict(self)
 
 
+class Reached(NamedTuple):
+    """What one epoch came to.
+
+    Attributes:
+        epoch: its measurements.
+        take: takes the training's state as tensors and plain numbers; to be called before the next epoch is asked for.
+        outputs: what the network answered for the validation part, float32 (N, ...), in the part's order.
+    """
+
+    epoch: Epoch
+    take: Callable[[], State]
+    outputs: Array
+
+
+class Teacher(NamedTuple):
+    """A trained network whose answers are learnt beside the true points (distillation, Hinton et al. 2015).
+
+    Attributes:
+        net: in evaluation mode, on the training's device.
+        size: side of its input, pixels.
+        weight: of its answers in the loss, 0 to 1.
+    """
+
+    net: nn.Module
+    size: int
+    weight: float
+
+
 def fit(
     task: Task,
     config: Config,
@@ -67,7 +100,8 @@ def fit(
     seed: int,
     device: torch.device,
     state: State | None = None,
-) -> Iterator[tuple[Epoch, Callable[[], State]]]:
+    teacher: Teacher | None = None,
+) -> Iterator[Reached]:
     """Train one network, an epoch at a time.
 
     Every random source is set anew from (seed, epoch) at the start of an epoch, so that training continued from a
@@ -80,107 +114,167 @@ def fit(
         seed: of the initial weights, the order of images and their augmentation.
         device: where to train. On a GPU in mixed precision if `config.training.amp`.
         state: go on after the epoch that this was taken after.
+        teacher: a network to learn from beside the data.
 
     Yields:
-        An epoch's measurements, and a function that takes the training's state as tensors and plain numbers
-        (to be called before the next epoch is asked for).
+        What each epoch came to.
 
     Raises:
         DivergedError: the loss or the error is not finite.
     """
-    training, size = config.training, config.arch.size
-    split = task.split(size)
-    torch.manual_seed(seed)
-    net = config.arch.build().to(device).to(memory_format=torch.channels_last)
-    optimizer = create_optimizer_v2(net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay)
-    ema = ModelEmaV3(net, decay=training.ema, use_warmup=True) if training.ema else None
-    half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float16
-    amp = training.amp and device.type == "cuda"
-    scaler = torch.amp.GradScaler(device.type, enabled=amp and half is torch.float16)
-    steps = max(1, len(split.train.rows) // training.batch)
-    warmup = round(training.warmup * steps)
-    schedule = CosineLRScheduler(
-        optimizer,
-        t_initial=max(1, epochs * steps - warmup),
-        lr_min=training.lr * training.lr_end,
-        warmup_t=warmup,
-        warmup_lr_init=training.lr / 100,
-        warmup_prefix=True,
-        t_in_epochs=False,
-    )
-    first = 1
+    split = task.split(config.arch.size)
+    # A teacher sees its own, larger inputs: both are made from images that are large enough for either.
+    part = split.train if teacher is None else task.split(max(config.arch.size, teacher.size)).train
+    learner = Learner(task, config, part, epochs=epochs, seed=seed, device=device, teacher=teacher)
     if state is not None:
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        if ema is not None:
-            ema.load_state_dict(state["ema"])
-        first = state["epoch"] + 1
-
+        learner.load(state)
     memory = Memory(device)
-    for epoch in range(first, epochs + 1):
+    for epoch in range(state["epoch"] + 1 if state is not None else 1, epochs + 1):
         started = time.perf_counter()
-        shuffle, random = seeded(seed, epoch, device)
-        net.train()
-        total = torch.zeros((), device=device)
+        train_loss, images = learner.train(epoch, memory.sample)
+        train_seconds = time.perf_counter() - started
+        if not np.isfinite(train_loss):
+            raise DivergedError(f"the loss became {train_loss} in epoch {epoch} (learning rate {learner.peak:g})")
+        outputs, valid_loss = judge(task, learner.judged, config, split.valid, device)
+        error = task.error(outputs, split.valid.points)
+        if not np.isfinite(error):
+            raise DivergedError(f"the error became {error} in epoch {epoch} (learning rate {learner.peak:g})")
+        measured = Epoch(
+            epoch=epoch,
+            error=error,
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            lr=learner.lr,
+            seconds=time.perf_counter() - started,
+            train_seconds=train_seconds,
+            images=images,
+            memory_mb=memory.peak_mb(),
+        )
+        yield Reached(measured, partial(learner.state, epoch), outputs)
+
+
+class Learner:
+    """A network in training, with everything that training changes."""
+
+    def __init__(
+        self,
+        task: Task,
+        config: Config,
+        part: Part,
+        *,
+        epochs: int,
+        seed: int,
+        device: torch.device,
+        teacher: Teacher | None = None,
+    ) -> None:
+        """Freshly initialised; `part` is what it learns from, the rest as for `fit`."""
+        training = config.training
+        self._teacher = teacher
+        self._task, self._config, self._part, self._seed, self._device = task, config, part, seed, device
+        torch.manual_seed(seed)
+        self.net = config.arch.build().to(device).to(memory_format=torch.channels_last)
+        self._optimizer = create_optimizer_v2(
+            self.net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay
+        )
+        self._ema = ModelEmaV3(self.net, decay=training.ema, use_warmup=True) if training.ema else None
+        self._half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float16
+        self._amp = training.amp and device.type == "cuda"
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self._amp and self._half is torch.float16)
+        self._steps = max(1, len(part.rows) // training.batch)
+        warmup = round(training.warmup * self._steps)
+        self._schedule = CosineLRScheduler(
+            self._optimizer,
+            t_initial=max(1, epochs * self._steps - warmup),
+            lr_min=training.lr * training.lr_end,
+            warmup_t=warmup,
+            warmup_lr_init=training.lr / 100,
+            warmup_prefix=True,
+            t_in_epochs=False,
+        )
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is judged: the running mean of the weights where one is kept."""
+        return self.net if self._ema is None else self._ema.module
+
+    @property
+    def peak(self) -> float:
+        """The largest learning rate of the schedule."""
+        return self._config.training.lr
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step."""
+        rate: float = self._optimizer.param_groups[0]["lr"]
+        return rate
+
+    def state(self, epoch: int) -> State:
+        """Everything needed to go on after `epoch`; it shares memory with the network."""
+        return {
+            "epoch": epoch,
+            "net": self.net.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "ema": self._ema.state_dict() if self._ema is not None else {},
+        }
+
+    def load(self, state: State) -> None:
+        """Be as the network was when `state` was taken."""
+        self.net.load_state_dict(state["net"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self._ema is not None:
+            self._ema.load_state_dict(state["ema"])
+
+    def train(self, epoch: int, after_step: Callable[[], None]) -> tuple[float, int]:
+        """One epoch: the mean loss over its steps, and the images it saw."""
+        task, training, part, size = self._task, self._config.training, self._part, self._config.arch.size
+        shuffle, random = seeded(self._seed, epoch, self._device)
+        self.net.train()
+        total = torch.zeros((), device=self._device)
         images = done = 0
-        part = split.train
-        for pixels, points in batches(part.pixels, part.rows, part.points, training.batch, device, shuffle):
-            schedule.step_update((epoch - 1) * steps + done)
-            inputs, targets = task.augment(pixels, points, size, config.augment, random)
-            with torch.autocast(device.type, dtype=half, enabled=amp):
-                loss, _ = task.loss(
-                    net, inputs.contiguous(memory_format=torch.channels_last), targets, training.divergence
-                )
-            optimizer.zero_grad()
-            torch.autograd.backward(scaler.scale(loss))
+        for pixels, points in batches(part.pixels, part.rows, part.points, training.batch, self._device, shuffle):
+            step = (epoch - 1) * self._steps + done
+            self._schedule.step_update(step)
+            before = random.get_state()
+            inputs, targets = task.augment(pixels, points, size, self._config.augment, random)
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self._device.type, dtype=self._half, enabled=self._amp):
+                loss, answers = task.loss(self.net, inputs, targets, training.divergence)
+                if self._teacher is not None:
+                    said = self._taught(self._teacher, pixels, points, before)
+                    distance = (answers.float() - said).square().sum(-1).add(TINY).sqrt().mean()
+                    loss = (1 - self._teacher.weight) * loss + self._teacher.weight * distance
+            self._optimizer.zero_grad()
+            torch.autograd.backward(self._scaler.scale(loss))
             if training.clip:
-                scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(net.parameters(), training.clip)
-            scaler.step(optimizer)
-            scaler.update()
-            if ema is not None:
-                ema.update(net, step=(epoch - 1) * steps + done)
+                self._scaler.unscale_(self._optimizer)
+                nn.utils.clip_grad_norm_(self.net.parameters(), training.clip)
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            if self._ema is not None:
+                self._ema.update(self.net, step=step)
             total += loss.detach()
             images += len(pixels)
             done += 1
-            memory.sample()
-        train_loss = float(total) / done
-        train_seconds = time.perf_counter() - started
-        if not np.isfinite(train_loss):
-            raise DivergedError(f"the loss became {train_loss} in epoch {epoch} (learning rate {training.lr:g})")
-        error, valid_loss = judge(task, net if ema is None else ema.module, config, split.valid, device)
-        if not np.isfinite(error):
-            raise DivergedError(f"the error became {error} in epoch {epoch} (learning rate {training.lr:g})")
+            after_step()
+        return float(total) / done, images
 
-        def taken(epoch: int = epoch) -> State:
-            return {
-                "epoch": epoch,
-                "net": net.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scaler": scaler.state_dict(),
-                "ema": ema.state_dict() if ema is not None else {},
-            }
-
-        yield (
-            Epoch(
-                epoch=epoch,
-                error=error,
-                train_loss=train_loss,
-                valid_loss=valid_loss,
-                lr=optimizer.param_groups[0]["lr"],
-                seconds=time.perf_counter() - started,
-                train_seconds=train_seconds,
-                images=images,
-                memory_mb=memory.peak_mb(),
-            ),
-            taken,
-        )
+    @torch.no_grad()
+    def _taught(
+        self, teacher: Teacher, pixels: torch.Tensor, points: torch.Tensor, before: torch.Tensor
+    ) -> torch.Tensor:
+        """The teacher's answers for a batch changed as the network's own inputs are, at the teacher's size."""
+        random = torch.Generator(self._device)
+        random.set_state(before)
+        inputs, _ = self._task.augment(pixels, points, teacher.size, self._config.augment, random)
+        answers: torch.Tensor = teacher.net(inputs.contiguous(memory_format=torch.channels_last))
+        return answers.float()
 
 
 @torch.inference_mode()
-def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.device) -> tuple[float, float]:
-    """The task's error over a whole part, judged once, and the mean loss."""
+def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.device) -> tuple[Array, float]:
+    """What the network answers for a whole part, float32 (N, ...), and the mean loss."""
     net.eval()
     outputs, losses = [], torch.zeros((), device=device)
     for pixels, points in batches(part.pixels, part.rows, part.points, JUDGED_AT_ONCE, device):
@@ -188,7 +282,7 @@ def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.
         loss, answered = task.loss(net, inputs, points, config.training.divergence)
         outputs.append(answered.float())
         losses += loss * len(pixels)
-    return task.error(torch.cat(outputs).cpu().numpy(), part.points), float(losses) / len(part.rows)
+    return torch.cat(outputs).cpu().numpy(), float(losses) / len(part.rows)
 
 
 def seeded(seed: int, epoch: int, device: torch.device) -> tuple[torch.Generator, torch.Generator]:

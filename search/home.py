@@ -3,15 +3,17 @@
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage
+import sqlalchemy as sa
 
 from data.errors import Mistake
-from search.ledger import open_storage
+
+STUDIES = Path(__file__).resolve().parent.parent / "studies"
+"""Where studies are known by their names."""
 
 
 def name_of(study: str) -> str:
@@ -68,27 +70,61 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def file_of(url: str) -> Path | None:
+    """The file of an SQLite URL; None for other databases, a database in memory and what is no URL."""
+    try:
+        parts = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # the latter of a port that is no number
+        return None
+    named = parts.get_backend_name() == "sqlite" and parts.database not in (None, "", ":memory:")
+    return Path(str(parts.database)) if named else None
+
+
+def existing(study: str, out: Path, storage: str | None) -> str:
+    """Optuna's URL of a study that was searched before.
+
+    Raises:
+        Mistake: its file is missing.
+    """
+    name, folder = name_of(study), out / name_of(study)
+    if storage is not None:
+        return checked(storage)
+    if not (folder / "study.db").is_file():
+        raise Mistake(f"there is no search of {name!r} in {folder}; begin one with `posefront search {study}`.")
+    return url_of(folder.absolute(), None)
+
+
+def checked(storage: str) -> str:
+    """What `--storage` gives, to read.
+
+    Raises:
+        Mistake: it is SQLite's, and the file is missing.
+    """
+    file = file_of(storage)
+    if file is not None and not file.is_file():
+        raise Mistake(f"--storage {storage!r} names no file; give the one that the search was given.")
+    return storage
+
+
+def absent(name: str, known: Sequence[str]) -> Mistake:
+    """What to say of a study that is not among those in a storage."""
+    return Mistake(f"the storage holds no study {name!r}; it holds: {', '.join(sorted(known)) or 'none'}.")
+
+
 def recorded(study: str, out: Path, storage: str | None) -> optuna.Study:
     """A study that was searched before, to read.
 
     Raises:
         Mistake: there is none.
     """
-    name, folder = name_of(study), out / name_of(study)
-    if storage is None and not (folder / "study.db").is_file():
-        raise Mistake(f"there is no search of {name!r} in {folder}; begin one with `posefront search {study}`.")
-    if (
-        storage is not None
-        and storage.startswith("sqlite:///")
-        and not Path(storage.removeprefix("sqlite:///")).is_file()
-    ):
-        raise Mistake(f"--storage {storage!r} names no file; give the one that the search was given.")
-    opened: BaseStorage = open_storage(url_of(folder.absolute(), storage))
+    from search.ledger import open_storage  # here, for it imports torch, which costs whoever wants an address seconds
+
+    name = name_of(study)
+    opened = open_storage(existing(study, out, storage))
     try:
         book = optuna.load_study(study_name=name, storage=opened)
     except KeyError as error:
-        known = ", ".join(sorted(optuna.get_all_study_names(opened))) or "none"
-        raise Mistake(f"the storage holds no study {name!r}; it holds: {known}.") from error
+        raise absent(name, optuna.get_all_study_names(opened)) from error
     if "metric" not in book.user_attrs:
         raise Mistake(f"the study {name!r} in this storage was not searched by posefront; give --storage another one.")
     return book

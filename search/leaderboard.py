@@ -72,7 +72,9 @@ def entries(trials: Sequence[FrozenTrial], metric: str) -> list[Entry]:
         trials: of one study.
         metric: the attribute under which each keeps its error.
     """
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    # A study that another program began may lack them.
+    needed = {"params_m", "gflops", metric}
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and needed <= trial.user_attrs.keys()]
     plane = [
         (trial.user_attrs["params_m"] * trial.user_attrs["gflops"], trial.user_attrs[metric]) for trial in complete
     ]

@@ -36,6 +36,10 @@ Row = dict[str, float]
 ROW = ("epoch", "error", "train_loss", "valid_loss", "lr", "seconds", "train_seconds", "images", "memory_mb")
 
 
+SEARCH = ("trials", "epochs", "scheduler", "grace", "reduction", "seed")
+"""What the storage says of the Study, as the run that opened it last was told: the attribute 'search'."""
+
+
 @dataclass(frozen=True)
 class Assignment:
     """A trial to train.
@@ -95,6 +99,9 @@ class Ledger:
                 f"the study {name!r} was searched on other data, or another split of it, and errors would not be "
                 "comparable; give --data the same folder, or --out another one to begin a new study."
             )
+        how = {key: getattr(study, key) for key in SEARCH}
+        if self.book.user_attrs.get("search") != how:
+            self.book.set_user_attr("search", how)
         for start, params in study.starts.items():
             if start not in known:
                 self.book.enqueue_trial(dict(params), user_attrs={"name": start})
@@ -258,6 +265,12 @@ class Ledger:
         for trial in self.book.get_trials(deepcopy=False):
             if is_finished(trial) and trial.intermediate_values:
                 yield trial.number, trial.user_attrs["budget"], trial.intermediate_values
+
+    def enters(self, number: int, count: int) -> bool:
+        """Whether a running trial, as it stands, would be among the best `count` finished ones."""
+        value = self.value(number, self.curves[number][-1])
+        complete = self.book.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return len([trial for trial in complete if trial.values[0] <= value]) < count
 
     def best(self, count: int) -> list[int]:
         """The numbers of the best `count` finished trials, best first."""

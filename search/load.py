@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import Mistake
+from search.home import STUDIES
 from search.study import Study, replay
-
-STUDIES = Path(__file__).resolve().parent.parent / "studies"
 
 
 def study_file(name: str) -> Path:

@@ -9,6 +9,29 @@ BANDS = (5.0, 7.0, 10.0, 15.0)
 """Upper ends of the course's grade bands, PixelDiff in pixels of the 224 x 224 image."""
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A design that others are measured against.
+
+    Attributes:
+        name: of the design.
+        params_m: parameters, millions.
+        gflops: multiply-adds, thousands of millions.
+        pixel_diff: pixels of the 224 x 224 image.
+        score: as it was printed beside them.
+    """
+
+    name: str
+    params_m: float
+    gflops: float
+    pixel_diff: float
+    score: float
+
+
+REFERENCE = Reference("published design", 2.008, 0.3026, 6.153, 285.6)
+"""The course's published student design on FreiHAND."""
+
+
 class Objective(Protocol):
     """How a trial's price and error become the value that the study minimises."""
 

@@ -8,12 +8,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import BaseTrial, FixedTrial
 
 from data.augment import Augment
 from data.pack import Progress, Split
+from search.ranges import spelt
 from search.score import CourseScore, Objective
 
 
@@ -27,6 +27,14 @@ class Task(Protocol):
     @property
     def unit(self) -> str:
         """The error's unit, e.g. 'px'."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of what is answered, for people: P points, e.g. 'thumb 1', or P numbers."""
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Which points a drawing joins, as pairs of places in `labels`; empty where there is nothing to join."""
 
     @property
     def root(self) -> Path | None:
@@ -56,6 +64,12 @@ class Task(Protocol):
 
     def error(self, outputs: np.ndarray[Any, Any], points: np.ndarray[Any, Any]) -> float:
         """The error over the whole validation set at once, in `unit`, smaller is better."""
+
+    def errors(self, outputs: np.ndarray[Any, Any], points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The error of each image and label by itself, float64 (N, P), in `unit`."""
+
+    def picture(self, row: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Image `row` of the data set as a person sees it, uint8 (H, W, 3)."""
 
     def baseline(self) -> float:
         """The error of a network that always answers the mean of its training targets."""
@@ -147,16 +161,6 @@ def replay(space: Callable[[BaseTrial], Config], params: Mapping[str, Any]) -> t
     return config, trial.distributions
 
 
-def spelt(distribution: BaseDistribution) -> str:
-    """A range in words."""
-    if isinstance(distribution, CategoricalDistribution):
-        return f"the choices {', '.join(map(str, distribution.choices))}"
-    if isinstance(distribution, (IntDistribution, FloatDistribution)):
-        steps = f" in steps of {distribution.step}" if distribution.step not in (None, 1) else ""
-        return f"{distribution.low} to {distribution.high}{steps}"
-    return str(distribution)
-
-
 @dataclass(frozen=True)
 class Bounds:
     """The largest network a study will train; a dearer sample is refused before training."""
@@ -190,6 +194,7 @@ class Study:
         seed: of everything random.
         gpus: GPUs a trial, a fraction to share one; used where there are GPUs.
         keep: how many finished trials keep their weights.
+        final_epochs: length of the last training, `posefront retrain`; 0 for five times `epochs`.
     """
 
     task: Task
@@ -206,3 +211,4 @@ class Study:
     seed: int = 0
     gpus: float = 1.0
     keep: int = 3
+    final_epochs: int = 0

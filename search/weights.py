@@ -1,15 +1,14 @@
 """A trial's training state on disk: whole or absent, and few of them."""
 
-import os
 import pickle
-import socket
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
+
+from search.atomic import is_stale, replacing
 
 
 def path(folder: Path, number: int) -> Path:
@@ -22,10 +21,8 @@ def save(state: dict[str, Any], file: Path) -> None:
 
     Not flushed to the platter: a state that a power cut spoils reads as None, and its trial is trained again.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_name(f"{file.stem}@{socket.gethostname()}@{os.getpid()}.half")
-    torch.save(state, half)
-    half.replace(file)
+    with replacing(file) as half:
+        torch.save(state, half)
 
 
 def load(file: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
@@ -37,15 +34,29 @@ def load(file: Path, device: torch.device | str = "cpu") -> dict[str, Any] | Non
     return state
 
 
+def judged(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights that a training state's error was measured with: their running mean where one is kept.
+
+    `config.arch.build().load_state_dict(...)` takes them.
+    """
+    return averaged(state) or last(state)
+
+
+def last(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights as the last step left them."""
+    found: dict[str, torch.Tensor] = state["net"]
+    return found
+
+
+def averaged(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The running mean of the weights; empty where none is kept."""
+    mean: dict[str, torch.Tensor] = state["ema"]
+    return {name.removeprefix("module."): value for name, value in mean.items()}
+
+
 def keep_only(folder: Path, numbers: Collection[int]) -> None:
     """Delete every trial's state but these trials'."""
     kept = {path(folder, number).name for number in numbers}
     for file in folder.glob("*"):
         if file.name not in kept and (file.suffix == ".pt" or is_stale(file)):
             file.unlink(missing_ok=True)
-
-
-def is_stale(file: Path) -> bool:
-    """Whether this is a half-written state whose writer, a process of this machine, is no longer there."""
-    _, host, process = file.stem.split("@") if file.suffix == ".half" else ("", "", "")
-    return host == socket.gethostname() and not psutil.pid_exists(int(process))

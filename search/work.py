@@ -4,18 +4,36 @@ import gc
 import os
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from search import weights
-from search.fit import DivergedError, fit
+from search import answers, weights
+from search.fit import DivergedError, Teacher, fit
 from search.ledger import Assignment
 from search.load import load_study
+from search.model import load
 from search.study import Config, Study, replay
+
+
+@dataclass(frozen=True)
+class Final:
+    """How a last training differs from a trial's.
+
+    Attributes:
+        ema: decay of the running mean of the weights where the trial itself keeps none.
+        teacher: folder of a model (search.model) whose answers are learnt beside the true points; None for none.
+        study: the teacher's study, by name or file.
+        weight: of the teacher's answers in the loss, 0 to 1; the rest is the true points'.
+    """
+
+    ema: float
+    teacher: str | None = None
+    study: str | None = None
+    weight: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -25,14 +43,16 @@ class Job:
     Attributes:
         study: the study's file.
         data: the folder that replaces the task's own; None to leave it.
-        weights: the folder of training states.
+        folder: the study's folder; training states, answers and pictures are written in it.
         threads: CPU threads a trial.
+        final: of a last training; None in a search.
     """
 
     study: str
     data: str | None
-    weights: str
+    folder: str
     threads: int
+    final: Final | None = None
 
 
 @cache
@@ -53,20 +73,35 @@ def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str
         since a new one costs many seconds.
     """
     settle(job.threads, device)
-    file = weights.path(Path(job.weights), trial.number)
+    folder = Path(job.folder)
+    file = weights.path(folder / "weights", trial.number)
     config = None
     try:
         study = studied(job.study, job.data)
         config, _ = replay(study.space, trial.params)
+        teacher = None
+        if job.final is not None:
+            training = config.training
+            config = replace(config, training=replace(training, ema=training.ema or job.final.ema))
+            teacher = taught(job.final, job.data, device)
         state = weights.load(file, device)
         if trial.last is not None:
             yield trial.last
         reached = trial.last["epoch"] if trial.last else 0
         if state is not None and state["epoch"] > reached:
             yield state["row"]
-        for epoch, take in fit(study.task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state):
-            weights.save({"row": epoch.row(), **take()}, file)
-            yield epoch.row()
+        part = study.task.split(config.arch.size).valid
+        for trained in fit(
+            study.task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state, teacher=teacher
+        ):
+            row = trained.epoch.row()
+            found = answers.of(study.task, trained.outputs, part, trained.epoch.epoch)
+            # An epoch whose state is on disk is not trained again, so its answers are written before, and the
+            # pictures they name before them.
+            answers.save_pictures(found, study.task, folder)
+            answers.save(found, folder, trial.number)
+            weights.save({"row": row, **trained.take()}, file)
+            yield row
     except DivergedError as error:
         yield {"failed": f"diverged: {error}"}
     except (MemoryError, RuntimeError) as error:
@@ -82,6 +117,18 @@ def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str
         ):  # a card is shared; on a CPU the collection alone, 0.3 s, would be a trial's dearest part
             gc.collect()
             torch.cuda.empty_cache()
+
+
+def taught(final: Final, data: str | None, device: torch.device) -> Teacher | None:
+    """The teacher of a last training, if it has one.
+
+    Raises:
+        Mistake: its model cannot be read.
+    """
+    if final.teacher is None:
+        return None
+    model = load(Path(final.teacher), final.study, None if data is None else Path(data))
+    return Teacher(model.net.to(device), model.config.arch.size, final.weight)
 
 
 def settle(threads: int, device: torch.device) -> None:

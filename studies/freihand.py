@@ -42,4 +42,5 @@ net = {"head": "heatmap", "width": 1.0, "stride": 16, "size": 224, "neck": 576, 
 fitted = {"lr": 5e-4, "batch": 64, "weight_decay": 1e-5, "ema": 0.0, "divergence": 0.0}
 published = {**net, **fitted, "rotate": 30, "flip": 0.5, "scale": 0.0, "colour": 0.0}
 limit = Bounds(params_m=6, gflops=1)
-study = Study(task, space, trials=200, epochs=40, grace=3, gpus=0.25, bounds=limit, starts={"published": published})
+starts = {"published": published}
+study = Study(task, space, 200, epochs=40, final_epochs=300, grace=3, gpus=0.25, bounds=limit, starts=starts)

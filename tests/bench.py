@@ -116,8 +116,8 @@ def speed(made: Config, source: Callable[..., Iterator[Any]] | None) -> float:
 
 
 def rate(learnt: Any, made: Config) -> Iterator[float]:
-    for epoch, _ in fit(learnt, made, epochs=1, seed=0, device=DEVICE):
-        yield epoch.images / epoch.train_seconds
+    for reached in fit(learnt, made, epochs=1, seed=0, device=DEVICE):
+        yield reached.epoch.images / reached.epoch.train_seconds
 
 
 def data_path(made: Config, cores: int) -> tuple[list[float], list[float], list[float]]:

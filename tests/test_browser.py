@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import waitress
+from werkzeug.serving import make_server
 
 from data.errors import Mistake
 from search import answers
@@ -48,9 +48,9 @@ class Seen:
     def numbers(self, block: str) -> list[int]:
         """Trials that a figure shows as points."""
         return self.page.evaluate(
-            """(id) => document.querySelector(`#block-${id} .js-plotly-plot`).data
+            """(id) => document.querySelector(`#block-${id} .js-plotly-plot`)._fullData
                 .filter((trace) => trace.customdata && trace.mode !== "lines")
-                .flatMap((trace) => Array.from(trace.customdata, (row) => [].concat(row)[0]))""",
+                .flatMap((trace) => Array.from(trace.customdata, (row) => row.length ? row[0] : row))""",
             block,
         )
 
@@ -99,13 +99,14 @@ def see(browser: Any) -> Iterator[Callable[[str], Seen]]:
 @contextmanager
 def served(found: list[Source]) -> Iterator[str]:
     """The dashboard in a thread."""
-    server = waitress.create_server(application(found), host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
+    server = make_server("127.0.0.1", 0, application(found), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.effective_port}/"
+        yield f"http://127.0.0.1:{server.server_port}/"
     finally:
-        server.close()
+        server.shutdown()
+        server.server_close()
         thread.join(5)
 
 
@@ -134,7 +135,7 @@ def trained(book: Ledger, error: float, epochs: int = 4, end: str = "finish") ->
 def test_a_search_that_is_running(tmp_path: Path, see: Callable[[str], Seen]) -> None:
     environment = os.environ | {"TINY_SLEEP": "0.5"}
     search = subprocess.Popen(
-        [POSEFRONT, "search", TINY, "--out", tmp_path, "--trials", "10"],
+        [POSEFRONT, "search", TINY, "--out", tmp_path, "--trials", "60"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -162,6 +163,8 @@ def test_a_search_that_is_running(tmp_path: Path, see: Callable[[str], Seen]) ->
             if process is not None:
                 process.send_signal(signal.SIGINT)
                 process.wait(60)
+                if process.stdout is not None:
+                    process.stdout.close()
     assert shown is not None
     assert shown.returncode in (0, 130)
 
@@ -178,15 +181,18 @@ def watch(see: Callable[[str], Seen], url: str, out: Path) -> None:
     assert len(set(few)) <= len(set(seen.numbers("pareto")))
 
     # Zoom, and see it kept by the next update.
-    page.evaluate("Plotly.relayout(document.querySelector('#block-pareto .js-plotly-plot'), {'yaxis.range': [0, 150]})")
+    figure = "document.querySelector('#block-pareto .js-plotly-plot')"
+    ranges = f"[{figure}.layout.xaxis.range, {figure}.layout.yaxis.range]"
+    page.locator("#block-pareto .modebar-btn[data-title='Zoom in']").click()
+    zoomed = page.evaluate(ranges)
     before = len(seen.rows())
     boxes = page.evaluate("[...document.querySelectorAll('main > *')].map((one) => one.offsetTop)")
     seen.until(lambda: len(seen.rows()) > before, "another trial", 60)
-    assert page.evaluate("document.querySelector('#block-pareto .js-plotly-plot').layout.yaxis.range") == [0, 150]
+    assert page.evaluate(ranges) == zoomed
     assert page.evaluate("[...document.querySelectorAll('main > *')].map((one) => one.offsetTop)") == boxes
 
     # Draw a box around the whole plane but its right edge's points, by mouse.
-    page.evaluate("Plotly.relayout(document.querySelector('#block-pareto .js-plotly-plot'), {'yaxis.autorange': true})")
+    page.locator("#block-pareto .modebar-btn[data-title='Reset axes']").click()
     page.locator("#block-pareto .modebar-btn[data-title='Box Select']").click()
     x, y, number = place(seen, min)
     page.mouse.move(x - 14, y - 14)
@@ -223,7 +229,8 @@ def watch(see: Callable[[str], Seen], url: str, out: Path) -> None:
     pictures = page.evaluate(
         """async () => { const all = [...document.querySelectorAll("#block-gallery img, #block-gallery image")];
         const sizes = await Promise.all(all.map(async (one) => { const image = new Image();
-            image.src = one.src || one.href.baseVal; await image.decode(); return image.naturalWidth; })); return sizes; }"""
+            image.src = one.src || one.href.baseVal; await image.decode(); return image.naturalWidth; }));
+        return sizes; }"""
     )
     assert len(pictures) >= 9
     assert set(pictures) == {224}
@@ -249,8 +256,8 @@ def place(seen: Seen, choose: Callable[..., Any]) -> tuple[float, float, int]:
         """() => { const figure = document.querySelector("#block-pareto .js-plotly-plot");
         const box = figure.getBoundingClientRect(), {xaxis, yaxis} = figure._fullLayout;
         return figure._fullData.filter((trace) => trace.customdata && trace.mode !== "lines").flatMap((trace) =>
-            Array.from(trace.x, (x, i) => [box.left + xaxis._offset + xaxis.d2p(x), box.top + yaxis._offset + yaxis.d2p(trace.y[i]),
-                [].concat(trace.customdata[i])[0]])); }"""
+            Array.from(trace.x, (x, i) => [box.left + xaxis._offset + xaxis.d2p(x),
+                box.top + yaxis._offset + yaxis.d2p(trace.y[i]), trace.customdata[i][0]])); }"""
     )
     found = choose(points)
     return found[0], found[1], int(found[2])
@@ -263,7 +270,7 @@ def test_nothing_to_see_is_said_in_a_sentence(tmp_path: Path, see: Callable[[str
         page = seen.page
         for tab in ("Pareto", "Progress", "Why", "Curves", "Now"):
             page.get_by_role("link", name=tab).click()
-            page.wait_for_selector(f"text=no trials yet")
+            page.wait_for_selector("text=no trials yet")
         page.get_by_role("link", name="Pareto").click()
         for _ in range(3):
             trained(book, 20.0, epochs=0, end="fail")
@@ -329,7 +336,8 @@ def test_the_report_opens_offline_and_has_every_page(tmp_path: Path, see: Callab
     seen.page.wait_for_selector("#block-network svg")
     seen.page.wait_for_selector("#block-layers table")
     assert seen.wrong == []
-    assert {address.partition("#")[0] for address in seen.asked if not address.startswith(("data:", "blob:"))} == {file.as_uri()}
+    asked = {address.partition("#")[0] for address in seen.asked if not address.startswith(("data:", "blob:"))}
+    assert asked == {file.as_uri()}
 
 
 def test_light_and_dark(tmp_path: Path, see: Callable[[str], Seen]) -> None:

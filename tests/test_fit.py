@@ -11,8 +11,8 @@ import pytest
 import torch
 from optuna.trial import FixedTrial
 
-from search import weights
-from search.fit import DivergedError, Epoch, fit
+from search import answers, weights
+from search.fit import DivergedError, Epoch, fit, judge
 from search.ledger import ROW, Assignment
 from search.load import load_study
 from search.study import Config, Study
@@ -37,7 +37,7 @@ def config(study: Study, trouble: str = "none", **changes: Any) -> Config:
 
 
 def epochs(study: Study, made: Config, count: int = 3, **options: Any) -> list[Epoch]:
-    return [epoch for epoch, _ in fit(study.task, made, epochs=count, seed=1, device=CPU, **options)]
+    return [reached.epoch for reached in fit(study.task, made, epochs=count, seed=1, device=CPU, **options)]
 
 
 def told(run: list[Epoch]) -> list[tuple[float, ...]]:
@@ -55,7 +55,7 @@ def test_it_learns(study: Study) -> None:
 def test_the_same_seed_gives_the_same_trial_and_another_seed_another(study: Study) -> None:
     first, again = epochs(study, config(study)), epochs(study, config(study))
     assert told(first) == told(again)
-    other = [epoch for epoch, _ in fit(study.task, config(study), epochs=3, seed=2, device=CPU)]
+    other = [reached.epoch for reached in fit(study.task, config(study), epochs=3, seed=2, device=CPU)]
     assert told(other) != told(first)
 
 
@@ -64,8 +64,8 @@ def test_training_continued_from_disk_is_training_in_one_go(study: Study, tmp_pa
     made = config(study, optimizer=optimizer, warmup=1.5, clip=1.0)
     whole = epochs(study, made, 5)
     file = tmp_path / "s.pt"
-    for _, take in fit(study.task, made, epochs=5, seed=1, device=CPU):
-        weights.save(take(), file)
+    for reached in fit(study.task, made, epochs=5, seed=1, device=CPU):
+        weights.save(reached.take(), file)
         if weights.load(file)["epoch"] == 2:  # type: ignore[index]
             break
     torch.manual_seed(99)
@@ -152,11 +152,36 @@ def test_a_worker_killed_after_any_epoch_hands_over_every_row_once_more_at_most(
 @pytest.mark.usefixtures("study")
 def test_a_spoilt_state_is_trained_anew(tmp_path: Path) -> None:
     whole = list(work(job(tmp_path), assignment("none"), CPU))
-    file = weights.path(tmp_path, 7)
+    file = weights.path(tmp_path / "weights", 7)
     file.write_bytes(file.read_bytes()[:2000])
     assert weights.load(file) is None
     again = list(work(job(tmp_path), assignment("none"), CPU))
     assert [row["error"] for row in again] == [row["error"] for row in whole]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_the_judged_weights_give_the_answers_and_the_error_again(study: Study, tmp_path: Path, ema: float) -> None:
+    made = config(study, ema=ema)
+    valid = study.task.split(32).valid
+    *_, last = fit(study.task, made, epochs=2, seed=1, device=CPU)
+    weights.save(last.take(), tmp_path / "s.pt")
+    assert study.task.error(last.outputs, valid.points) == last.epoch.error
+    torch.save(weights.judged(weights.load(tmp_path / "s.pt")), tmp_path / "w.pt")  # type: ignore[arg-type]
+    net = made.arch.build()
+    net.load_state_dict(torch.load(tmp_path / "w.pt", weights_only=True))
+    outputs, loss = judge(study.task, net, made, valid, CPU)
+    np.testing.assert_allclose(outputs, last.outputs, atol=1e-5)
+    assert loss == pytest.approx(last.epoch.valid_loss, rel=1e-4)
+
+
+@pytest.mark.usefixtures("study")
+def test_every_epoch_leaves_its_answers_before_its_row_is_known(tmp_path: Path) -> None:
+    for row in work(job(tmp_path), assignment("none"), CPU):
+        found = answers.load(tmp_path, 7)
+        assert found is not None
+        assert found.epoch == row["epoch"]
+        assert np.mean(found.errors) == pytest.approx(row["error"], rel=1e-5)
+        assert {answers.picture(tmp_path, example.row).is_file() for example in found.examples} == {True}
 
 
 def test_states_hold_tensors_and_numbers_alone_and_few_are_kept(tmp_path: Path) -> None:

@@ -263,6 +263,23 @@ def test_a_trial_killed_while_it_was_sampled_gets_what_it_would_have_got(
     assert len(params[0]) == past + 1
 
 
+def test_the_storage_says_how_it_was_searched_last(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/s.db"
+    how = {"trials": 5, "epochs": 4, "scheduler": "asha", "grace": 1, "reduction": 3, "seed": 0}
+    assert ledger(STUDY, url).book.user_attrs["search"] == how
+    assert ledger(replace(STUDY, trials=9), url).book.user_attrs["search"] == {**how, "trials": 9}
+
+
+def test_who_would_be_among_the_best() -> None:
+    book = ledger(replace(STUDY, trials=9, sampler=lambda _: RandomSampler(seed=3)))
+    for error in (30.0, 10.0):
+        book.finish(train(book, [error]))
+    number = train(book, [20.0])
+    assert [book.enters(number, count) for count in (1, 2, 3)] == [False, True, True]
+    book.report(number, row(2, 40.0))
+    assert [book.enters(number, count) for count in (1, 2, 3)] == [False, False, True]
+
+
 def test_what_a_study_minimises_cannot_change_under_it(tmp_path: Path) -> None:
     from search.score import ErrorAlone
 

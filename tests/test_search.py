@@ -13,7 +13,12 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.trial import TrialState
+from optuna_dashboard import get_note
+from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+
+from search import answers
 
 STUDY = Path(__file__).parent / "tiny_study.py"
 POSEFRONT = Path(sys.executable).with_name("posefront")
@@ -69,6 +74,43 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+def attached(search: Search, folder: Path) -> None:
+    """What a whole search leaves for the dashboards."""
+    book = search.book()
+    complete = [trial for trial in search.trials() if trial.state is TrialState.COMPLETE]
+    trained = [trial for trial in search.trials() if trial.user_attrs.get("curve")]
+    shown = set()
+    for trial in trained:
+        found = answers.load(folder, trial.number)
+        assert found is not None
+        assert found.epoch >= trial.user_attrs["epochs"]  # a worker killed later may have been an epoch ahead
+        if found.epoch == trial.user_attrs["epochs"]:
+            assert sum(found.errors) / 21 == pytest.approx(trial.user_attrs["pixel_diff"], rel=1e-4)
+        shown |= {f"{example.row}.jpg" for example in found.examples}
+    assert {file.name for file in (folder / "pictures").iterdir()} == shown
+    store = FileSystemArtifactStore(folder / "artifacts")
+    with_weights = set()
+    for trial in search.trials():
+        metas = get_all_artifact_meta(trial, storage=book._storage)
+        names = sorted(meta.filename for meta in metas)
+        assert len(names) == len(set(names))
+        assert [name.split("-")[0] for name in names[:2]] == (["answers", "examples"] if trial in complete else [])
+        for meta in metas:
+            with store.open_reader(meta.artifact_id) as content:
+                begins = content.read(8)
+            assert begins.startswith(
+                {"answers": b"{", "examples": b"\x89PNG", "weights": b"PK"}[meta.filename.split("-")[0]]
+            )
+        if any(name.startswith("weights") for name in names):
+            with_weights.add(trial.number)
+    best = sorted(complete, key=lambda trial: trial.values[0])[:2]  # `keep` of the study
+    assert {trial.number for trial in best} <= with_weights
+    assert f"| {best[0].number} " in get_note(book)
+    attrs = book._storage.get_study_system_attrs(book._study_id)
+    assert list(get_plotly_graph_objects(attrs)) == ["pareto"]
+    assert book.user_attrs["search"]["epochs"] == 3
+
+
 def test_every_way_a_trial_can_end(tmp_path: Path, cache: Path) -> None:
     troubles = ["none", "nan", "crash", "memory", "kill", "deadly"]
     search = Search(tmp_path, cache, TINY_TROUBLE=" ".join(troubles), TINY_MARK=str(tmp_path / "mark"))
@@ -107,6 +149,8 @@ def test_every_way_a_trial_can_end(tmp_path: Path, cache: Path) -> None:
     states = list((tmp_path / "tiny_study" / "weights").iterdir())
     assert len(states) <= 2
     assert "Traceback" not in said
+    attached(search, tmp_path / "tiny_study")
+    assert "the search goes on" not in said
     page = (tmp_path / "tiny_study" / "pareto.html").read_text()
     assert "http" not in page.split("<body>")[1].split("plotly.js")[0]
 

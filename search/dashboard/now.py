@@ -20,7 +20,7 @@ class Machine:
         self._processes: dict[int, psutil.Process] = {}
         self._lock = threading.Lock()
         self._smi = shutil.which("nvidia-smi")
-        psutil.cpu_percent(percpu=True)
+        self._cores = psutil.cpu_times(percpu=True)
 
     def workers(self, running: Sequence[Entry]) -> dict[int, tuple[float, float]]:
         """CPU [%, of one core] and resident memory [MB, 10^6 bytes] by trial, of workers on this machine."""
@@ -41,8 +41,7 @@ class Machine:
 
     def html(self) -> str:
         """A line a device."""
-        with self._lock:
-            cores = psutil.cpu_percent(percpu=True)
+        cores = self._used()
         memory = psutil.virtual_memory()
         lines = [
             (
@@ -54,6 +53,16 @@ class Machine:
         ]
         rows = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(use)}</td></tr>' for name, use in lines)
         return f'<table class="devices"><tbody>{rows}</tbody></table>'
+
+    def _used(self) -> list[float]:
+        """Percent of each core since the last look. psutil's own cpu_percent remembers one look a thread."""
+        with self._lock:
+            before, now = self._cores, psutil.cpu_times(percpu=True)
+            spans = [sum(new) - sum(old) for old, new in zip(before, now, strict=True)]
+            idle = [new.idle - old.idle for old, new in zip(before, now, strict=True)]
+            if min(spans) > 0:
+                self._cores = now
+        return [100 * (1 - rest / span) if span > 0 else 0.0 for span, rest in zip(spans, idle, strict=True)]
 
     def _gpus(self) -> list[tuple[str, str]]:
         """Name and use of each GPU, by nvidia-smi."""

@@ -68,10 +68,11 @@
   // Typed arrays come as base64 ({dtype, bdata, shape}); plotly decodes them itself, customdata alone is read here.
   const WIDTH = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i2: Int16Array, i1: Int8Array, u4: Uint32Array,
     u2: Uint16Array, u1: Uint8Array };
+  const first = (data) => (Array.isArray(data) || ArrayBuffer.isView(data) ? data[0] : data);
   const numbers = (trace) => {
     const data = trace.customdata;
     if (!data) return null;
-    if (!data.bdata) return Array.from(data, (row) => (Array.isArray(row) || ArrayBuffer.isView(row) ? row[0] : row));
+    if (!data.bdata) return Array.from(data, first);
     const bytes = Uint8Array.from(atob(data.bdata), (letter) => letter.charCodeAt(0));
     const flat = new WIDTH[data.dtype](bytes.buffer);
     const columns = data.shape ? Number(String(data.shape).split(",")[1] || 1) : 1;
@@ -92,19 +93,18 @@
     layout.height = layout.height || block.height;
     if (block.selects) layout.dragmode = (holder.layout && holder.layout.dragmode) || "lasso";
     if (block.selects && chosen.has(here().study) && holder.layout) layout.selections = holder.layout.selections;
-    const first = !holder.classList.contains("js-plotly-plot");
+    const fresh = !holder.classList.contains("js-plotly-plot");
     const shown = { ...config, modeBarButtonsToAdd: block.selects ? ["lasso2d", "select2d"] : [] };
     Plotly.react(holder, marked(block.figure, block), layout, shown);
-    if (!first) return;
+    if (!fresh) return;
     holder.on("plotly_click", (event) => {
-      const data = event.points[0] && event.points[0].customdata;
-      const number = Array.isArray(data) || ArrayBuffer.isView(data) ? data[0] : data;
+      const number = first(event.points[0] && event.points[0].customdata);
       if (Number.isInteger(number)) location.hash = address(here().study, "trial", number);
     });
     if (!block.selects) return;
     holder.on("plotly_selected", (event) => {
       if (!event || !event.points) return;
-      const picked = event.points.map((point) => [].concat(point.customdata)[0]).filter(Number.isInteger);
+      const picked = event.points.map((point) => first(point.customdata)).filter(Number.isInteger);
       choose(picked.length ? new Set(picked) : null);
     });
     holder.on("plotly_deselect", () => choose(null));
@@ -209,7 +209,7 @@
     if (old) old.remove();
     const keep = new Set();
     let before = null;
-    for (const block of [...(answer.choices && !boot.offline ? [{ kind: "choices", id: "choices", ...answer }] : []), ...answer.blocks]) {
+    for (const block of [...(answer.choices && !boot.offline ? [{ kind: "choices", id: "choices", choices: answer.choices }] : []), ...answer.blocks]) {
       const id = `block-${block.id}`;
       keep.add(id);
       let holder = element(id);
@@ -228,17 +228,27 @@
       if (block.kind === "figure") draw(inner, block);
       else if (block.kind === "table") fill(inner, block);
       else if (block.kind === "html") { if (inner.source !== block.html) { inner.innerHTML = block.html; inner.source = block.html; } }
-      else if (block.kind === "later") fetchOnce(inner, block.path);
+      else if (block.kind === "later") fetchOnce(inner, block);
       else if (block.kind === "choices") offer(inner, block.choices);
     }
     for (const holder of [...main.children]) if (!keep.has(holder.id)) holder.remove();
   };
-  // What takes long (torch is imported, a network built) comes in its own time and does not change.
-  const fetchOnce = (holder, path) => {
-    if (holder.source === path) return;
-    holder.source = path;
-    holder.textContent = "\u2026";
-    ask(path, {}).then((answer) => { holder.innerHTML = answer.html; }).catch(() => {
+  // What takes long (torch is imported, a network built, a forest grown) comes in its own time; once for each path
+  // and selection.
+  const fetchOnce = (holder, block) => {
+    const set = chosen.get(here().study);
+    const source = `${block.path} ${set ? [...set].join() : ""}`;
+    if (holder.source === source) return;
+    const empty = holder.source === undefined || holder.source === null;
+    holder.source = source;
+    if (empty) holder.textContent = "\u2026";
+    ask(block.path, { chosen: set ? [...set] : null }).then((answer) => {
+      if (holder.source !== source) return;
+      if (answer.figure) {
+        if (empty) holder.replaceChildren();
+        draw(holder, { ...block, figure: answer.figure });
+      } else holder.innerHTML = answer.html;
+    }).catch(() => {
       holder.source = null;
       holder.textContent = "The dashboard did not answer; this page asks again by itself.";
     });
@@ -324,6 +334,7 @@
       element("status").className = element("status").className === "lost" ? "live" : element("status").className;
     }
     took = performance.now() - began;
+    if (answer) document.documentElement.dataset.took = took;
     document.documentElement.dataset.updates = Number(document.documentElement.dataset.updates || 0) + (answer ? 1 : 0);
   };
 

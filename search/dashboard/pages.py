@@ -5,17 +5,20 @@ A page is plain data: blocks with a `kind` ('figure', 'table', 'html', or 'later
 asks for it and into a report.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import plotly.graph_objects as go
 
 from data.errors import Mistake
 from search import answers, pareto
-from search.dashboard import curves, detail, gallery, progress, why
+from search.dashboard import curves, detail, drawing, gallery, progress, why
+from search.dashboard.importance import Target
 from search.dashboard.now import Machine, left, seconds_left
+from search.dashboard.progress import Against
 from search.dashboard.source import Source
 from search.dashboard.view import View
 from search.leaderboard import Entry
@@ -32,8 +35,8 @@ ROWS = 500
 AGAINST = (("trials", "trials"), ("seconds", "device time"))
 
 
-TEXTS = ("network", "layers")
-"""What is asked for by itself on a trial's page."""
+LATER = ("network", "layers", "importance")
+"""What is asked for by itself, since it takes seconds: two parts of a trial's page, and one of the page 'why'."""
 
 
 def page(
@@ -63,13 +66,13 @@ def page(
         KeyError: there is no such page or trial.
     """
     view = views[source.key]
-    part = view if chosen is None else view.only(chosen)
+    shown = view if chosen is None else view.only(chosen)
     running = sum(entry.state == "running" for entry in view.entries)
     made: dict[str, Any] = {
         "title": f"{source.name} - posefront",
         "facts": facts(view),
         "live": running > 0,
-        "status": f"{running} running" if running else "nothing runs",
+        "status": source.reader.stale or (f"{running} running" if running else "nothing runs"),
     }
     if name != "trial" and name not in dict(PAGES):
         raise KeyError(name)
@@ -80,7 +83,7 @@ def page(
     if name == "trial":
         if number not in view.by_number:
             return made | {"sentence": f"There is no trial {number}; this study has {len(view.entries)} trials."}
-        return made | {"blocks": trial_page(source, view, number, href)}
+        return made | {"blocks": trial_page(source, view, number or 0, href)}
     if name == "now":
         return made | {"blocks": now_page(view, machine)}
     said = trouble(view)
@@ -89,37 +92,67 @@ def page(
             "blocks": [html("trouble", "", f'<p class="sentence">{escape(said)}</p>'), board(view, "trials")]
         }
     if name == "pareto":
-        return made | {"blocks": pareto_page(view, part)}
+        return made | {"blocks": pareto_page(view, shown)}
     if name == "progress":
-        against = choices.get("against", "trials")
-        if against not in dict(AGAINST):
-            raise ValueError(against)
-        shown = [part if key == source.key else other for key, other in views.items()]
+        against = choice(choices, "against", AGAINST)
+        compared = [shown if key == source.key else other for key, other in views.items()]
         return made | {
             "choices": [{"name": "against", "label": "against", "options": AGAINST, "value": against}],
-            "blocks": progress_page(shown, against),
+            "blocks": progress_page(compared, cast("Against", against)),
         }
     if name == "why":
         targets = [("value", "score" if view.scored else "value"), ("error", "error"), ("cost", "cost")]
-        target = choices.get("target", "value")
-        if target not in dict(targets):
-            raise ValueError(target)
+        target = choice(choices, "target", targets)
         return made | {
             "choices": [{"name": "target", "label": "slices of", "options": targets, "value": target}],
-            "blocks": why_page(part, target),
+            "blocks": why_page(source, shown, cast("Target", target)),
         }
-    return made | {"blocks": curves_page(part)}
+    return made | {"blocks": curves_page(shown)}
 
 
-def text(source: Source, view: View, what: str, number: int) -> str:
-    """One of TEXTS: the drawing of a trial's network, or the table of its layers; a sentence where it can't be built."""
+def choice(choices: Choices, name: str, options: Sequence[tuple[str, str]]) -> str:
+    """What one of a page's lists is set to; the first of its options where it isn't.
+
+    Raises:
+        ValueError: it is none of the options.
+    """
+    chosen = choices.get(name, options[0][0])
+    if chosen not in dict(options):
+        raise ValueError(chosen)
+    return chosen
+
+
+def part(source: Source, view: View, what: str, number: int) -> dict[str, Any]:
+    """One of LATER.
+
+    Args:
+        source: the study.
+        view: its trials, or those of them that are chosen.
+        what: the drawing of trial `number`'s network, the table of its layers, or the parameters' importance.
+        number: of the trial.
+
+    Raises:
+        KeyError: there is no such trial.
+    """
+    if what == "importance":
+        return {"figure": why.importance_figure(view)}
+    if number not in view.by_number:
+        raise KeyError(number)
     try:
         arch, price = source.network(view, number)
     except Mistake as mistake:
-        return f"<p>{escape(str(mistake)[:1].upper() + str(mistake)[1:])}</p>"
+        return {"html": f"<p>{escape(str(mistake)[:1].upper() + str(mistake)[1:])}</p>"}
     if what == "layers":
-        return detail.cost_table(price)
-    return drawing.svg(price, arch.input_shape)
+        return {"html": detail.cost_table(price)}
+    from models.stages import plan  # here, for it imports torch
+
+    return {"html": drawing.figure(plan(arch))}
+
+
+def tenths(view: View) -> int:
+    """Grows by one whenever a tenth more trials have finished: then importances are worth their seconds again."""
+    finished = sum(entry.state == "finished" for entry in view.entries)
+    return int(math.log(finished) / math.log(1.1)) + 1 if finished else 0
 
 
 def pareto_page(view: View, part: View) -> list[Block]:
@@ -128,7 +161,7 @@ def pareto_page(view: View, part: View) -> list[Block]:
     return [plane, board(part, "trials")]
 
 
-def progress_page(views: Sequence[View], against: str) -> list[Block]:
+def progress_page(views: Sequence[View], against: Against) -> list[Block]:
     """Whether the search is getting anywhere; all studies in one picture each."""
     return [
         figure("best", progress.best_so_far(views, against), 430),
@@ -137,10 +170,10 @@ def progress_page(views: Sequence[View], against: str) -> list[Block]:
     ]
 
 
-def why_page(view: View, target: str) -> list[Block]:
+def why_page(source: Source, view: View, target: Target) -> list[Block]:
     """Which parameters matter, and how."""
     return [
-        figure("importance", why.importance_figure(view), 380),
+        later("importance", "", f"{source.key}/importance/{tenths(view)}", height=380),
         figure("slices", why.slices(view, target), 520),
         figure("parallel", why.parallel(view), 460),
     ]
@@ -363,6 +396,6 @@ def html(key: str, title: str, source: str, *, width: str = "") -> Block:
     return {"kind": "html", "id": key, "title": title, "html": source, "width": width}
 
 
-def later(key: str, title: str, path: str) -> Block:
-    """A text that is asked for by itself, since making it takes seconds the first time."""
-    return {"kind": "later", "id": key, "title": title, "path": path}
+def later(key: str, title: str, path: str, *, height: int = 0) -> Block:
+    """What is asked for by itself, under `path`."""
+    return {"kind": "later", "id": key, "title": title, "path": path, "height": height}

@@ -43,6 +43,8 @@ def write(sources: Sequence[Source], file: Path) -> int:
         view = views[source.key]
         for name, _ in shown:
             offline[f"{source.key}/{name}"] = pages.page(source, views, name, href=picture, machine=machine)
+        path = f"{source.key}/importance/{pages.tenths(view)}"
+        offline[path] = pages.part(source, view, "importance", 0)
         finished = [entry for entry in view.entries if entry.state == "finished"]
         front = [entry for entry in finished if entry.pareto][:FRONT]
         for number in dict.fromkeys(entry.number for entry in (*finished[:TRIALS], *front)):
@@ -50,8 +52,8 @@ def write(sources: Sequence[Source], file: Path) -> int:
             offline[f"{source.key}/trial/{number}"] = pages.page(
                 source, views, "trial", number=number, href=picture, machine=machine
             )
-            for what in pages.TEXTS:
-                offline[f"{source.key}/{what}/{number}"] = {"html": pages.text(source, view, what, number)}
+            for what in ("network", "layers"):
+                offline[f"{source.key}/{what}/{number}"] = pages.part(source, view, what, number)
     boot = {
         "studies": [{"key": source.key, "name": source.name} for source in sources],
         "pages": shown,

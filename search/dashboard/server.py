@@ -41,8 +41,8 @@ LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 # plotly compiles its WebGL shaders, hence 'unsafe-eval'; its styles are inline.
 POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -51,6 +51,7 @@ class Pages:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = {source.key: source for source in sources}
+        self.why: dict[str, str] = {}  # why a study cannot be shown, by its key
         self._machine = Machine()
         self._kept: OrderedDict[tuple[Any, ...], str] = OrderedDict()
         self._lock = threading.Lock()
@@ -69,20 +70,13 @@ class Pages:
             TypeError, ValueError: what is asked is malformed.
         """
         source = self.sources[key]
-        views = self._views(source if page != "progress" else None)
-        view = views.get(key)
-        if view is None:
-            return dump(
-                {
-                    "revision": "gone",
-                    "title": f"{source.name} - posefront",
-                    "sentence": f"The study {source.name!r} is no longer in its storage: it was deleted or moved. Start the "
-                    "search again, and this page goes on.",
-                }
-            )
-        chosen = frozenset(map(int, asked["chosen"])) if asked.get("chosen") is not None else None
+        state, views = self._views(source if page != "progress" else None)
+        if key not in views:
+            said = self.why[key]
+            return dump({"revision": said, "title": f"{source.name} - posefront", "sentence": said})
+        chosen = chosen_of(asked)
         choices = {str(name): str(value) for name, value in (asked.get("choices") or {}).items()}
-        state = (tuple((name, one.revision) for name, one in views.items()), answered(source, number))
+        state = (*state, answered(source, number))
         if page == "now":
             return dump(self._page(source, views, page, number, chosen, choices))
         revision = str(hash(state))
@@ -94,21 +88,31 @@ class Pages:
                 self._kept.move_to_end(slot)
                 return self._kept[slot]
         made = dump({"revision": revision, **self._page(source, views, page, number, chosen, choices)})
-        with self._lock:
-            self._kept[slot] = made
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return made
+        return self._keep(slot, made)
 
-    def _views(self, only: Source | None) -> dict[str, View]:
-        """The studies as they are now; a deleted one is missing."""
-        found = {}
+    def warm(self) -> None:
+        """Read the studies and make each one's first page while the browser is still loading the script."""
+        for key in self.sources:
+            self.answer(key, pages.PAGES[0][0], None, {})
+
+    def _views(self, only: Source | None) -> tuple[tuple[Any, ...], dict[str, View]]:
+        """The studies as they are now, and what changes when they do; a deleted one is missing."""
+        found, state = {}, []
         for source in self.sources.values() if only is None else (only,):
+            before = source.reader.revision  # if another thread reads meanwhile, what is sent now is sent once more
             try:
                 found[source.key] = source.reader.read()
             except GoneError:
+                self.why[source.key] = (
+                    f"The study {source.name!r} is no longer in its storage: it was deleted or moved. "
+                    "Start the search again, and this page goes on."
+                )
                 continue
-        return found
+            except Mistake as mistake:
+                self.why[source.key] = str(mistake)[:1].upper() + str(mistake)[1:]
+                continue
+            state.append((source.key, max(1, before), source.reader.stale))
+        return tuple(state), found
 
     def _page(
         self,
@@ -131,13 +135,36 @@ class Pages:
             machine=self._machine,
         )
 
-    def text(self, key: str, what: str, number: int) -> str:
-        """A drawing or table of a trial's network, as JSON."""
+    def part(self, key: str, what: str, number: int, asked: Mapping[str, Any]) -> str:
+        """One of pages.LATER, as JSON.
+
+        Args:
+            key: of the study.
+            what: which part.
+            number: of the trial; of the importances it says how old they may be.
+            asked: 'chosen' trial numbers; may be missing.
+
+        Raises:
+            KeyError: there is no such study or trial.
+        """
         source = self.sources[key]
-        view = self._views(source).get(key)
-        if view is None or number not in view.by_number:
-            raise KeyError(number)
-        return dump({"html": pages.text(source, view, what, number)})
+        chosen = chosen_of(asked)
+        slot = (key, what, number, chosen)
+        with self._lock:
+            if slot in self._kept:
+                return self._kept[slot]
+        view = self._views(source)[1].get(key)
+        if view is None:
+            raise KeyError(key)
+        return self._keep(slot, dump(pages.part(source, view if chosen is None else view.only(chosen), what, number)))
+
+    def _keep(self, slot: tuple[Any, ...], made: str) -> str:
+        """Remember an answer and forget the oldest."""
+        with self._lock:
+            self._kept[slot] = made
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return made
 
 
 def answered(source: Source, number: int | None) -> float:
@@ -148,6 +175,11 @@ def answered(source: Source, number: int | None) -> float:
         return answers.file(source.folder, number).stat().st_mtime
     except OSError:
         return 0.0
+
+
+def chosen_of(asked: Mapping[str, Any]) -> frozenset[int] | None:
+    """The trials of a selection."""
+    return frozenset(map(int, asked["chosen"])) if asked.get("chosen") is not None else None
 
 
 def dump(payload: Mapping[str, Any]) -> str:
@@ -205,8 +237,8 @@ def application(sources: Sequence[Source], hosts: Sequence[str] = LOCAL) -> Call
     def view(key: str, page: str, number: int | None = None) -> flask.Response:
         asked = flask.request.get_json()
         try:
-            if page in pages.TEXTS:
-                answer: str | None = made.text(key, page, number if number is not None else -1)
+            if page in pages.LATER:
+                answer: str | None = made.part(key, page, -1 if number is None else number, asked)
             else:
                 answer = made.answer(key, page, number, asked)
         except KeyError:
@@ -226,6 +258,7 @@ def application(sources: Sequence[Source], hosts: Sequence[str] = LOCAL) -> Call
             flask.abort(404)
         return flask.send_file(file.absolute(), mimetype="image/jpeg", max_age=3600, conditional=True)
 
+    threading.Thread(target=made.warm, daemon=True).start()
     optuna = shelf.app([source.reader for source in sources], [source.folder / "artifacts" for source in sources])
 
     def both(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
@@ -275,7 +308,8 @@ def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str]
         )
     except OSError as error:
         raise Mistake(
-            f"cannot listen on {host} port {port} ({error.strerror or error}); give --port another number (0 takes a free one)."
+            f"cannot listen on {host} port {port} ({error.strerror or error}); give --port another number, "
+            "0 takes a free one."
         ) from error
 
     def end(*_: object) -> None:

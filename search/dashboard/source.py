@@ -90,7 +90,7 @@ def sources(studies: Sequence[str], out: Path, storage: str | None) -> list[Sour
         name = home.name_of(study)
         reader = Reader(home.existing(study, out, storage), name)
         reader.read()
-        file = Path(study) if study.endswith(".py") else STUDIES / f"{name}.py"
+        file = Path(study) if study.endswith(".py") else home.STUDIES / f"{name}.py"
         key = name if all(source.key != name for source in made) else f"{name}~{len(made)}"
         folder = (out / name).absolute()
         made.append(Source(key, name, folder, reader, file if file.is_file() else None, study, out, storage))
@@ -109,11 +109,13 @@ def found_in(out: Path, storage: str | None) -> list[Source]:
     made = []
     for name, url in places:
         plain = re.fullmatch(r"\w[\w.-]*", name) is not None
-        file = STUDIES / f"{name}.py"
+        file = home.STUDIES / f"{name}.py"
         folder = (out / (name if plain else "nowhere")).absolute()
         given = name if plain and file.is_file() else f"{name}.py"
         made.append(
-            Source(name, name, folder, Reader(url, name), file if plain and file.is_file() else None, given, out, storage)
+            Source(
+                name, name, folder, Reader(url, name), file if plain and file.is_file() else None, given, out, storage
+            )
         )
     if not made:
         raise Mistake(f"there is no search in {where}; begin one with `posefront search quickstart`.")

@@ -1,6 +1,8 @@
-"""What all figures share: colours that read on white and on black, axes, legend, and how they say that they are empty."""
+"""What all figures share: colours that read on white and on black, axes, legend, and the look of an empty one."""
 
+from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -21,6 +23,9 @@ MUTED = "#8a8f98"
 ACCENT = "#d6336c"
 """The best or the chosen trial."""
 
+SCORE = "score: Params [M] \u00d7 FLOPs [G] \u00d7 e<sup>PixelDiff [px]</sup>"
+"""Title of an axis of scores."""
+
 SVG_POINTS = 2000
 """Above so many points a figure is drawn by WebGL, from typed arrays and without a text for each point."""
 
@@ -37,14 +42,16 @@ def base(figure: go.Figure, *, x: str, y: str, height: int | None = None) -> go.
         height: of the figure, pixels; the page's own where None.
     """
     figure.update_layout(
+        template=None,
         uirevision="keep",
         height=height,
-        margin={"l": 64, "r": 24, "t": 64, "b": 56},
+        margin={"l": 64, "r": 24, "t": 64, "b": 84},
+        showlegend=True,
         hovermode="closest",
         hoverlabel={"align": "left"},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.16, "yanchor": "top"},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"},
     )
-    figure.update_xaxes(title=x, zeroline=False, automargin=True)
+    figure.update_xaxes(title={"text": x, "standoff": 8}, zeroline=False, automargin=True)
     figure.update_yaxes(title=y, zeroline=False, automargin=True)
     return figure
 
@@ -52,6 +59,7 @@ def base(figure: go.Figure, *, x: str, y: str, height: int | None = None) -> go.
 def heading(figure: go.Figure, title: str, subtitle: str = "") -> go.Figure:
     """The same figure with a title and a small line below it that says what is counted; both are escaped."""
     figure.update_layout(
+        template=None,
         title={
             "text": escape(title),
             "x": 0,
@@ -63,7 +71,7 @@ def heading(figure: go.Figure, title: str, subtitle: str = "") -> go.Figure:
             "pad": {"t": 12},
             "font": {"size": 15},
             "subtitle": {"text": escape(subtitle), "font": {"size": 12, "color": MUTED}},
-        }
+        },
     )
     return figure
 
@@ -71,7 +79,7 @@ def heading(figure: go.Figure, title: str, subtitle: str = "") -> go.Figure:
 def empty(sentence: str) -> go.Figure:
     """A figure with nothing in it but one sentence that says why; the sentence is escaped."""
     figure = go.Figure()
-    figure.update_layout(uirevision="keep", margin={"l": 24, "r": 24, "t": 24, "b": 24})
+    figure.update_layout(template=None, uirevision="keep", margin={"l": 24, "r": 24, "t": 24, "b": 24})
     figure.update_xaxes(visible=False, range=[0, 1])
     figure.update_yaxes(visible=False, range=[0, 1])
     figure.add_annotation(
@@ -84,3 +92,25 @@ def empty(sentence: str) -> go.Figure:
         font={"size": 14, "color": MUTED},
     )
     return figure
+
+
+def scatter(points: int) -> Any:
+    """The class of the traces of a figure with so many points: go.Scatter or go.Scattergl.
+
+    One figure's traces are to be of one class, for what WebGL draws covers what SVG draws.
+    """
+    return go.Scatter if points <= SVG_POINTS else go.Scattergl
+
+
+def brief(text: object, length: int = 24) -> str:
+    """A name or value on one line of at most `length` characters, escaped."""
+    line = " ".join(str(text).split())
+    return escape(line if len(line) <= length else line[: length - 1] + "\u2026")
+
+
+def log_axis(values: Iterable[float]) -> dict[str, object]:
+    """A logarithmic axis for these values, all above 0: powers of ten where they span more than two, else numbers."""
+    known = list(values)
+    if known and max(known) > 100 * min(known):
+        return {"type": "log", "exponentformat": "power"}
+    return {"type": "log", "exponentformat": "none", "tickformat": ",.3~r", "nticks": 6}

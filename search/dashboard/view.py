@@ -3,13 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
 from search.leaderboard import Entry, entries
-from search.ledger import Row
 from search.score import CourseScore
+
+if TYPE_CHECKING:
+    from search.ledger import Row
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class View:
         return {entry.number: entry for entry in self.entries}
 
     @cached_property
-    def curves(self) -> Mapping[int, Sequence[Row]]:
+    def curves(self) -> Mapping[int, "Sequence[Row]"]:
         """Rows an epoch, by the trial's number; only trials that were trained."""
         return {trial.number: trial.user_attrs["curve"] for trial in self.trials if trial.user_attrs.get("curve")}
 

@@ -1,0 +1,270 @@
+"""One trial: what it is, what its network costs, and how well it answers; each piece is a text or a figure."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from search.answers import Answers
+from search.dashboard.accuracy import area_under, fraction_within, levels, limbs, within95
+from search.dashboard.style import ACCENT, MUTED, SERIES, base, empty
+from search.dashboard.view import View
+from search.leaderboard import Entry
+from search.ranges import spelt
+
+if TYPE_CHECKING:
+    from models.cost import Cost
+
+RUNS = Path("runs")
+"""Where studies lie unless --out says otherwise."""
+
+LIMIT_PX = 30.0
+"""The area under a PCK curve in pixels ends here (Zimmermann and Brox 2017, table 1: hands, 0 to 30 px)."""
+MARKS_PX = (5.0, 10.0, 15.0, 20.0)
+UNANSWERED = "This trial kept no answers to its validation images."
+
+
+def parameters(view: View, number: int) -> str:
+    """Facts and sampled parameters of a trial as HTML, with the range that each parameter was sampled from."""
+    entry = view.by_number.get(number)
+    if entry is None:
+        return sentence(f"There is no trial {number} in this study.")
+    trial = next(trial for trial in view.trials if trial.number == number)
+    told = "".join(
+        f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts(view, entry, trial.user_attrs) if value
+    )
+    shown = f'<dl class="facts-of-trial">{told}</dl>'
+    if not trial.params:
+        return shown + sentence("Its parameters have not been sampled yet.")
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td class="right">{escape(plain(value))}</td>'
+        f"<td>{escape(ranged(trial.distributions[name]))}</td></tr>"
+        for name, value in trial.params.items()
+    )
+    return (
+        f'{shown}<div class="scroll"><table class="plain"><thead><tr><th scope="col">parameter</th>'
+        f'<th scope="col" class="right">value</th><th scope="col">sampled from</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def facts(view: View, entry: Entry, attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values of what is known of a trial, as HTML; an empty value is not known."""
+    unit = f" {escape(view.unit)}" if view.unit else ""
+    seed = attrs.get("seed")
+    return [
+        ("trial", f"{entry.number} {escape(entry.name)}".strip()),
+        ("state", f'<span class="state {entry.state}">{entry.state}</span>'),
+        ("reason", f'<pre class="reason">{escape(entry.reason)}</pre>' if entry.reason else ""),
+        ("score", four(entry.score) if view.scored else ""),
+        ("ln score" if view.scored else escape(view.objective), four(entry.value)),
+        ("band", escape(entry.band)),
+        ("PixelDiff" if view.scored else "error", "" if entry.error is None else f"{entry.error:.3f}{unit}"),
+        ("Params", "" if entry.params_m is None else f"{entry.params_m:.4g} M"),
+        ("FLOPs", "" if entry.gflops is None else f"{entry.gflops:.4g} G"),
+        ("epochs", f"{entry.epochs} of {entry.budget}" if entry.budget else str(entry.epochs or "")),
+        ("trained", f"{entry.seconds:,.0f} s" if entry.seconds else ""),
+        ("speed", "" if entry.images_per_s is None else f"{entry.images_per_s:,.0f} images/s"),
+        ("peak memory", "" if entry.peak_memory_mb is None else f"{entry.peak_memory_mb:,.0f} MB"),
+        ("seed", "" if seed is None else escape(str(seed))),
+        ("worker", escape(entry.worker)),
+        ("started", moment(entry.started)),
+        ("ended", moment(entry.ended)),
+    ]
+
+
+def cost_table(cost: "Cost") -> str:
+    """The layers of a network as HTML, with totals and each layer's share of FLOPs, as `posefront cost` prints them."""
+    if not cost.layers:
+        return sentence("This network has no layers that hold or compute anything.")
+    rows = []
+    for layer in cost.layers:
+        share = 100 * layer.flops / cost.flops if cost.flops else 0.0
+        rows.append(
+            f'<tr><th scope="row">{escape(layer.name) or "(the network itself)"}</th><td>{escape(layer.type)}</td>'
+            f"<td>{TIMES.join(map(str, layer.output))}</td>{counts(layer.params, layer.flops_m, layer.flops_ma)}"
+            f'<td class="share"><svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+            f'<rect width="{share:.2f}" height="8"/></svg><span>{share:.1f} %</span></td></tr>'
+        )
+    return (
+        f'<p class="note">Ranked: {cost.params / 1e6:.6g} M Params, {cost.flops / 1e9:.6g} G FLOPs (fvcore, BatchNorm '
+        "folded). M: multiplications of one image; M+A: additions too; single operations, not millions.</p>"
+        '<div class="scroll layers"><table class="plain"><thead><tr><th scope="col">layer</th>'
+        '<th scope="col">type</th><th scope="col">output</th><th scope="col" class="right">Params</th>'
+        '<th scope="col" class="right">M</th><th scope="col" class="right">M+A</th>'
+        f'<th scope="col">share of FLOPs</th></tr></thead><tbody>{"".join(rows)}</tbody><tfoot><tr>'
+        f'<th scope="row" colspan="3">total</th>{counts(cost.params, cost.flops_m, cost.flops_ma)}'
+        '<td class="share"></td></tr></tfoot></table></div>'
+    )
+
+
+def joints(answers: Answers | None, unit: str) -> go.Figure:
+    """Mean error of each point as bars in the order of the skeleton, a colour a limb, and the mean of all as a line.
+
+    The order is the labels' own, from top to bottom: a finger's joints stand side by side, base to tip, and that the
+    error grows along them is seen at once; sorted by error it isn't.
+
+    Args:
+        answers: of a trial; None where there are none.
+        unit: of the error.
+    """
+    if answers is None or not answers.errors:
+        return empty("This trial kept no answers to its validation images.")
+    limb = limbs(len(answers.errors), answers.edges)
+    names = [label or f"point {place}" for place, label in enumerate(answers.labels)]
+    drawn = go.Figure(
+        go.Bar(
+            x=answers.errors,
+            y=list(range(len(names))),
+            orientation="h",
+            marker={"color": [MUTED if place < 0 else SERIES[place % len(SERIES)] for place in limb]},
+            text=[escape(name) for name in names],
+            textposition="none",
+            hovertemplate=f"%{{text}}: %{{x:.2f}} {escape(unit)}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    mean = sum(answers.errors) / len(answers.errors)
+    drawn.add_vline(
+        x=mean,
+        line={"color": ACCENT, "width": 1.5, "dash": "dash"},
+        annotation={
+            "text": f"mean {mean:.2f} {escape(unit)}",
+            "font": {"color": ACCENT, "size": 12},
+            "yanchor": "bottom",
+            "y": 1,
+        },
+        annotation_position="top",
+    )
+    base(drawn, x=titled("mean error", unit), y="point", height=max(320, 90 + 21 * min(len(names), 40)))
+    every = math.ceil(len(names) / 40)  # 68 labels would cover each other
+    drawn.update_yaxes(
+        autorange="reversed",
+        ticklabelstandoff=6,
+        tickmode="array",
+        tickvals=list(range(0, len(names), every)),
+        ticktext=[escape(short(name)) for name in names[::every]],
+        title=None,
+    )
+    drawn.update_xaxes(rangemode="tozero")
+    drawn.update_layout(bargap=0.25, margin={"t": 40})
+    return drawn
+
+
+def pck(answers_by_name: Mapping[str, Answers], unit: str) -> go.Figure:
+    """Fraction of points within a distance against the distance, a curve a trial (PCK: Yang and Ramanan 2013).
+
+    The area under a curve, up to the limit that its legend states, is the mean of the fraction over the distances.
+    Pixels are counted to LIMIT_PX and marked at MARKS_PX, other units to the largest 95th percentile.
+
+    Args:
+        answers_by_name: a trial's name and its answers, the trial in question first.
+        unit: of the error.
+    """
+    shown = {name: answers for name, answers in answers_by_name.items() if answers.quantiles}
+    if not shown:
+        return empty("This trial kept no answers to its validation images.")
+    pixels = unit == "px"
+    limit = LIMIT_PX if pixels else max(within95(answers.quantiles) for answers in shown.values()) or 1.0
+    drawn = go.Figure()
+    for place, (name, answers) in enumerate(shown.items()):
+        colour = ACCENT if place == 0 else SERIES[(place - 1) % len(SERIES)]
+        area = area_under(answers.quantiles, limit)
+        # From nothing at distance 0; beyond the largest error every point is found.
+        x = [0.0, *answers.quantiles, max(limit, answers.quantiles[-1])]
+        y = [0.0, *levels(answers.quantiles), 1.0]
+        drawn.add_scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            line={"color": colour, "width": 2.5 if place == 0 else 1.8},
+            name=f"{escape(name)}: area to {limit:.4g}{f' {escape(unit)}' if unit else ''} {area:.3f}",
+            hovertemplate=f"%{{y:.1%}} within %{{x:.2f}} {escape(unit)}<extra>{escape(name)}</extra>",
+        )
+        if pixels:
+            drawn.add_scatter(
+                x=list(MARKS_PX),
+                y=[fraction_within(answers.quantiles, mark) for mark in MARKS_PX],
+                mode="markers",
+                marker={"color": colour, "size": 8, "line": {"width": 1, "color": "#ffffff"}},
+                showlegend=False,
+                hovertemplate=f"%{{y:.1%}} within %{{x:g}} px<extra>{escape(name)}</extra>",
+            )
+    base(drawn, x=titled("distance", unit), y="points within the distance [%]")
+    drawn.update_xaxes(range=[0, limit * 1.02])
+    drawn.update_yaxes(range=[0, 1.03], tickformat=".0%")
+    drawn.update_layout(margin={"t": 30})
+    return drawn
+
+
+def command(view: View, number: int, study: str, out: Path = RUNS, storage: str | None = None) -> str:
+    """The shell command that trains a trial in full; a sentence where there is no such trial or it has no parameters.
+
+    Args:
+        view: the study.
+        number: the trial's.
+        study: its name, or its file, as the search was given it.
+        out: the folder of all studies.
+        storage: Optuna's URL where it is not the study's own file.
+    """
+    entry = view.by_number.get(number)
+    if entry is None:
+        return f"There is no trial {number} in this study."
+    if not entry.params:
+        return f"Trial {number} has no parameters yet, so there is nothing to train."
+    words = ["posefront", "retrain", study, "--trial", str(number)]
+    words += [] if Path(out) == RUNS else ["--out", str(out)]
+    words += [] if storage is None else ["--storage", storage]
+    return shlex.join(words)
+
+
+TIMES = " \u00d7 "
+
+
+def counts(*numbers: int) -> str:
+    """Cells of whole numbers, thousands apart."""
+    return "".join(f'<td class="right">{number:,}</td>' for number in numbers)
+
+
+def sentence(text: str) -> str:
+    """What stands where there is nothing to show."""
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def titled(name: str, unit: str) -> str:
+    """An axis title; the unit is escaped."""
+    return f"{name} [{escape(unit)}]" if unit else name
+
+
+def short(name: str) -> str:
+    """A label that leaves room for its bar."""
+    return name if len(name) <= 24 else f"{name[:23]}\u2026"
+
+
+def four(value: float | None) -> str:
+    """Four significant digits."""
+    if value is None:
+        return ""
+    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3e}"
+
+
+def plain(value: Any) -> str:
+    """A parameter's value."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def ranged(distribution: BaseDistribution) -> str:
+    """The range that a parameter is sampled from, in words."""
+    logarithmic = isinstance(distribution, (FloatDistribution, IntDistribution)) and distribution.log
+    return f"{spelt(distribution)}{', evenly in the logarithm' if logarithmic else ''}"
+
+
+def moment(time: datetime | None) -> str:
+    """A time to the second."""
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"

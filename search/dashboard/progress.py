@@ -1,0 +1,293 @@
+"""Is the search getting anywhere: the best so far, the dominated hypervolume, and how the trials are distributed."""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from search.dashboard.style import ACCENT, SCORE, SERIES, base, brief, empty, heading, log_axis, scatter
+from search.dashboard.view import View
+from search.leaderboard import Entry
+from search.pareto import price
+
+Against = Literal["trials", "seconds"]
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
+
+ENDED = ("finished", "stopped", "failed")
+"""States of trials that have been trained; a refused sample cost nothing and is not counted."""
+
+LARGEST = math.log(1e300)
+"""A score above e^this is left out: a logarithmic axis ends at what a float holds."""
+
+
+def ended(view: View) -> list[Entry]:
+    """The trials that are over, in the order in which they ended."""
+    over = [entry for entry in view.entries if entry.state in ENDED]
+    return sorted(over, key=lambda entry: (entry.ended or datetime.min, entry.number))
+
+
+def judged(entry: Entry, scored: bool) -> float:
+    """What a study is ranked by, as a figure shows it: the score, or the error; NaN where there is none."""
+    value = entry.value if scored else entry.error
+    if value is None or not math.isfinite(value) or (scored and value > LARGEST):
+        return math.nan
+    return math.exp(value) if scored else value
+
+
+def judged_title(view: View) -> str:
+    """The title of an axis of `judged`, escaped."""
+    return SCORE if view.scored else escape(view.error_title)
+
+
+def unlike(views: Sequence[View]) -> str:
+    """Why these studies cannot stand in one figure, or an empty string."""
+    if len({(view.objective, view.metric, view.unit) for view in views}) > 1:
+        return "These studies are not judged by the same number, so that one figure cannot compare them."
+    return ""
+
+
+def data_note(views: Sequence[View]) -> str:
+    """A warning for the subtitle where studies were judged on different data."""
+    kinds = {view.attrs.get("data") for view in views}
+    return "; these studies were judged on different data" if len(kinds) > 1 else ""
+
+
+def finished_values(view: View) -> Numbers:
+    """What the finished trials are ranked by, in the order in which they ended; shape (trials,)."""
+    found = [judged(entry, view.scored) for entry in ended(view) if entry.state == "finished"]
+    return np.array([value for value in found if not math.isnan(value)])
+
+
+def costs(views: Sequence[View], against: Against) -> tuple[list[Numbers], str]:
+    """Where each ended trial stands on the x axis, for each study, and the axis title.
+
+    'trials': its place among the ended ones, from 1. 'seconds': training and judging time of all trials that had ended
+    by then, whatever worker had them, so that studies with different numbers of workers compare.
+    """
+    if against == "trials":
+        return [np.arange(1.0, len(ended(view)) + 1) for view in views], "trials ended"
+    spent = [np.cumsum([entry.seconds for entry in ended(view)], dtype=float) for view in views]
+    hours = max((x[-1] for x in spent if len(x)), default=0.0) > 7200
+    scale, unit = (3600, "h") if hours else (1, "s")
+    return [x / scale for x in spent], f"trained time, summed over workers [{unit}]"
+
+
+def best_so_far(views: Sequence[View], against: Against) -> go.Figure:
+    """The best finished trial so far, as steps, and every ended trial as a faint point.
+
+    Args:
+        views: studies that are judged by the same number.
+        against: 'trials', or 'seconds' of training, summed over the workers.
+    """
+    if why := unlike(views) or nothing(views, 1):
+        return empty(why)
+    drawn, highs, lows, beyond = go.Figure(), [], [], 0
+    places, title = costs(views, against)
+    kind = scatter(sum(map(len, places)))
+    for view, x, colour in zip(views, places, SERIES * len(views), strict=False):
+        trials = ended(view)
+        values = np.array([judged(entry, view.scored) for entry in trials], dtype=float)
+        complete = np.array([entry.state == "finished" for entry in trials], dtype=bool)
+        best = np.fmin.accumulate(np.where(complete, values, np.nan)) if len(values) else values
+        for name, among, symbol in (("finished", complete, "circle"), ("stopped early", ~complete, "circle-open")):
+            among = among & ~np.isnan(values)
+            if among.any():
+                drawn.add_trace(
+                    kind(
+                        x=x[among],
+                        y=values[among],
+                        # A number alone does not name a trial of several studies.
+                        customdata=np.array([e.number for e, a in zip(trials, among, strict=True) if a], dtype=np.int32)
+                        if len(views) == 1
+                        else None,
+                        mode="markers",
+                        name=f"{name} ({among.sum():,})",
+                        showlegend=len(views) == 1,
+                        legendgroup=brief(view.name) if len(views) > 1 else None,
+                        marker={
+                            "color": colour,
+                            "size": 6,
+                            "symbol": symbol,
+                            "opacity": 0.6 if symbol == "circle" else 0.3,
+                        },
+                        hovertemplate="%{y:.5g}<extra></extra>"
+                        if len(views) > 1
+                        else "trial %{customdata}: %{y:.5g}<extra></extra>",
+                        selected={"marker": {"opacity": 0.9}},
+                        unselected={"marker": {"opacity": 0.08}},
+                    )
+                )
+        if not complete.any() or np.isnan(best).all():
+            continue
+        known = np.flatnonzero(~np.isnan(best))
+        steps = [i for i in known if i == known[0] or best[i] < best[i - 1]]
+        shown = np.array([*steps, len(best) - 1])
+        drawn.add_trace(
+            kind(
+                x=x[shown],
+                y=best[shown],
+                mode="lines",
+                name=f"{brief(view.name)}: best so far, {best[-1]:.5g}",
+                legendgroup=brief(view.name) if len(views) > 1 else None,
+                line={"color": colour if len(views) > 1 else ACCENT, "width": 2.5, "shape": "hv"},
+                hovertemplate="best so far %{y:.5g}<extra></extra>",
+            )
+        )
+        # What came first and what is worse than most is often worse by decades and would hide all later steps.
+        early = known[known >= min(len(best) // 20, known[-1])][0]
+        highs.append(max(best[early], float(np.nanquantile(values[complete], 0.75))))
+        lows.append(best[-1])
+        beyond += int((values > highs[-1]).sum())
+    base(drawn, x=title, y=judged_title(views[0]))
+    note = f"; {beyond:,} points above the picture, double-click to see them" if beyond else ""
+    heading(
+        drawn, "Best so far", "over trials that finished, in the order in which they ended" + note + data_note(views)
+    )
+    span(drawn, min(lows), max(highs), views[0].scored)
+    drawn.update_xaxes(rangemode="tozero")
+    return drawn
+
+
+def span(drawn: go.Figure, low: float, high: float, log: bool) -> None:
+    """Set the y axis to show from `low` to `high` and a little more."""
+    if log:
+        low, high = math.log10(low), math.log10(high)
+        drawn.update_yaxes(log_axis([10**low, 10**high]))
+    pad = 0.06 * (high - low) or 0.05
+    drawn.update_yaxes(range=[low - pad, high + 2 * pad])
+
+
+def nothing(views: Sequence[View], least: int) -> str:
+    """Why there is nothing to draw, or an empty string."""
+    if not views:
+        return "No study is chosen."
+    if sum(len(finished_values(view)) for view in views) >= least:
+        return ""
+    trials = sum(len(view.trials) for view in views)
+    return f"No trial has finished yet ({trials:,} begun)." if trials else "No trial yet."
+
+
+def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
+    """The dominated hypervolume in the plane of ln(Params x FLOPs) against the error.
+
+    All studies are measured from one reference point, the worst price and the worst error of any finished trial, so
+    that curves compare and never fall. A curve is comparable within one figure alone: more trials can move the point.
+
+    Args:
+        views: studies that are judged by the same number.
+        against: 'trials', or 'seconds' of training, summed over the workers.
+    """
+    if why := unlike(views) or nothing(views, 1):
+        return empty(why)
+    planes = [[plane(entry) for entry in ended(view)] for view in views]
+    measured = [point for points in planes for point in points if point is not None]
+    if not measured:
+        return empty("No finished trial has both a price and an error.")
+    worst = (max(x for x, _ in measured), max(y for _, y in measured))
+    drawn = go.Figure()
+    places, title = costs(views, against)
+    for view, points, x, colour in zip(views, planes, places, SERIES * len(views), strict=False):
+        if not len(x):
+            continue
+        volumes = hypervolumes(points, worst)
+        # The steps alone, and where the last trial ended.
+        shown = np.flatnonzero(np.diff(volumes, prepend=-1.0, append=np.inf)[:-1] > 0)
+        shown = np.unique([*shown, len(volumes) - 1])
+        drawn.add_scatter(
+            x=x[shown],
+            y=volumes[shown],
+            mode="lines+markers" if len(shown) < 40 else "lines",
+            name=f"{brief(view.name)}: {volumes[-1]:.4g}",
+            line={"color": colour, "width": 2, "shape": "hv"},
+            marker={"size": 4},
+            hovertemplate="%{y:.4g}<extra></extra>",
+        )
+    unit = escape(views[0].unit or "1")
+    base(drawn, x=title, y=f"dominated hypervolume [ln(M \u00d7 G) \u00b7 {unit}]")
+    heading(
+        drawn,
+        "Dominated hypervolume",
+        f"of finished trials, from the worst of all shown: ln(P \u00d7 F) {worst[0]:.2f} and error {worst[1]:.2f} "
+        + views[0].unit
+        + data_note(views),
+    )
+    drawn.update_xaxes(rangemode="tozero")
+    drawn.update_yaxes(rangemode="tozero")
+    return drawn
+
+
+def plane(entry: Entry) -> tuple[float, float] | None:
+    """A finished trial's place, (ln(Params [M] x FLOPs [G]), error); None for any other."""
+    if entry.state != "finished" or not entry.params_m or not entry.gflops or entry.error is None:
+        return None
+    return (price(entry), entry.error) if math.isfinite(entry.error) else None
+
+
+def hypervolumes(points: Sequence[tuple[float, float] | None], reference: tuple[float, float]) -> Numbers:
+    """The area dominated by the first k points, both coordinates to be small, for every k; shape (points,).
+
+    A staircase of unbeaten points is kept in order, and a new point adds the area between it and the stairs it removes:
+    O(n log n) in all. None, and points beyond the reference, add nothing.
+
+    Args:
+        points: in order; None where nothing was measured.
+        reference: the corner the area is measured from.
+    """
+    xs: list[float] = []
+    ys: list[float] = []
+    total, totals = 0.0, []
+    for point in points:
+        if point is not None and point[0] < reference[0] and point[1] < reference[1]:
+            x, y = point
+            before = bisect_right(xs, x)
+            if before == 0 or ys[before - 1] > y:
+                first = last = bisect_left(xs, x)
+                left, ceiling = x, ys[first - 1] if first else reference[1]
+                while last < len(xs) and ys[last] >= y:
+                    total += (xs[last] - left) * (ceiling - y)
+                    left, ceiling, last = xs[last], ys[last], last + 1
+                total += ((xs[last] if last < len(xs) else reference[0]) - left) * (ceiling - y)
+                xs[first:last], ys[first:last] = [x], [y]
+        totals.append(total)
+    return np.array(totals)
+
+
+def edf(views: Sequence[View]) -> go.Figure:
+    """The empirical distribution of what finished trials are ranked by, one line a study.
+
+    How design spaces are compared in Radosavovic et al. 2019, https://arxiv.org/abs/1905.13214, and 2020,
+    https://arxiv.org/abs/2003.13678: the share F(e) of trials that are at least as good as e.
+    """
+    if why := unlike(views) or nothing(views, 1):
+        return empty(why)
+    drawn = go.Figure()
+    for view, colour in zip(views, SERIES * len(views), strict=False):
+        values = np.sort(finished_values(view))
+        if not len(values):
+            continue
+        early = sum(entry.state == "stopped" for entry in view.entries)
+        drawn.add_trace(
+            scatter(len(values))(
+                x=np.concatenate([values[:1], values]),
+                y=np.arange(len(values) + 1) / len(values),
+                mode="lines",
+                name=f"{brief(view.name)} (n = {len(values):,}" + (f", {early:,} stopped early)" if early else ")"),
+                line={"color": colour, "width": 2, "shape": "hv"},
+                hovertemplate="%{y:.1%} of trials at or below %{x:.5g}<extra></extra>",
+            )
+        )
+    base(drawn, x=judged_title(views[0]), y="share of finished trials at or below")
+    heading(
+        drawn,
+        "Distribution of the " + ("score" if views[0].scored else "error"),
+        "finished trials only (trained in full); those stopped early or failed do not enter" + data_note(views),
+    )
+    if views[0].scored:
+        drawn.update_xaxes(log_axis(value for view in views for value in finished_values(view)))
+    drawn.update_yaxes(range=[-0.02, 1.02])
+    return drawn

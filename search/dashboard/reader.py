@@ -1,0 +1,260 @@
+"""A study that is looked at while it is searched: read again and again, by several threads, and never written."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import sqlalchemy as sa
+from optuna.storages import BaseStorage
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
+
+from data.errors import Mistake
+from search.dashboard import tables
+from search.dashboard.database import Database, VersionError
+from search.dashboard.tables import NoStudyError, Tables
+from search.dashboard.view import View
+from search.home import absent
+
+METRIC_NAMES = "study:metric_names"
+"""Where Optuna keeps what a study calls its values."""
+
+
+class GoneError(Mistake):
+    """The study was there, and is no more; it may come back."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A study as its storage holds it at one moment.
+
+    Attributes:
+        study: name, directions and attributes.
+        trials: by number. One that hasn't changed since an earlier state is the same object.
+        life: grows when another study is found in the place of this one.
+        revision: grows with every change; of this reader alone.
+    """
+
+    study: FrozenStudy
+    trials: tuple[FrozenTrial, ...]
+    life: int
+    revision: int
+
+
+class Reader:
+    """A study in its storage. Any thread may use it.
+
+    Attributes:
+        name: of the study.
+        url: of the storage, without a password.
+        stale: why the last reading did not get through and gave what was known before; else empty.
+    """
+
+    def __init__(self, url: str | BaseStorage, name: str) -> None:
+        """Name the study; nothing is read yet.
+
+        Args:
+            url: Optuna's URL, or one of its other storages, which is read through Optuna.
+            name: of the study.
+
+        Raises:
+            Mistake: the URL is malformed, or its database's driver is missing.
+        """
+        self.name = name
+        self.stale = ""
+        self._lock = Lock()
+        self._state: State | None = None
+        self._view: View | None = None
+        self._viewed = self._revision = 0
+        self._stamp: int | None = None
+        if isinstance(url, BaseStorage):
+            self.url = type(url).__name__
+            self._source: Tables | Other = Other(url, name)
+            return
+        self.url = shown(url)
+        try:
+            self._source = Tables(url, name)
+        except (sa.exc.ArgumentError, ValueError, ImportError) as error:
+            raise unreadable(error, self.url) from error
+
+    @property
+    def revision(self) -> int:
+        """How many states of the study were seen; 0 before the first."""
+        return self._revision
+
+    def changed(self) -> bool:
+        """Whether `read` may find anything new; cheap, and never an error. Only SQLite can tell without reading."""
+        with self._lock:
+            try:
+                return self._state is None or self._unlike(self._source.stamp())
+            except (sa.exc.SQLAlchemyError, OSError, VersionError):
+                return True
+
+    def read(self) -> View:
+        """The study as it is now; the very same View as long as nothing changes.
+
+        Where another process is keeping the database locked, or a server doesn't answer, it is what was read before,
+        and `stale` says why.
+
+        Raises:
+            GoneError: it was read before and is no more: deleted, or its file moved.
+            Mistake: it cannot be read: no such file or study, no database of Optuna's, or one of another version.
+        """
+        with self._lock:
+            state = self._refreshed()
+            if self._view is None or self._viewed != state.revision:
+                objective = (state.study.system_attrs.get(METRIC_NAMES) or ["value"])[0]
+                self._view = View.of(self.name, str(objective), state.study.user_attrs, state.trials)
+                self._viewed = state.revision
+            return self._view
+
+    def state(self) -> State:
+        """The study as Optuna sees it. Raises what `read` does."""
+        with self._lock:
+            return self._refreshed()
+
+    def close(self) -> None:
+        """Let go of the database; the next read opens it again."""
+        with self._lock:
+            self._source.close()
+            self._stamp = None
+
+    def _unlike(self, stamp: int | None) -> bool:
+        return stamp is None or stamp != self._stamp
+
+    def _refreshed(self) -> State:
+        known = self._state
+        try:
+            stamp = self._source.stamp()  # before reading: what is written meanwhile is read the next time
+            if known is not None and not self._unlike(stamp):
+                self.stale = ""
+                return known
+            study, trials = self._source.read()
+        except (NoStudyError, FileNotFoundError) as error:
+            self._drop()
+            if self._revision:
+                raise GoneError(
+                    f"the study {self.name!r} is no longer in {self.url}: it was deleted or moved; once it is searched "
+                    "again, it is shown again."
+                ) from error
+            if isinstance(error, NoStudyError):
+                raise absent(self.name, self._source.names()) from error
+            raise unreadable(error, self.url) from error
+        except (sa.exc.SQLAlchemyError, OSError, VersionError) as error:
+            if known is not None and passing(error):
+                self.stale = str(unreadable(error, self.url))
+                return known
+            if not passing(error):
+                self._drop()
+            raise unreadable(error, self.url) from error
+        self.stale, self._stamp = "", stamp
+        life = self._source.life
+        if known is None or known.life != life or known.study != study or not same(known.trials, trials):
+            self._revision += 1
+            known = self._state = State(study, tuple(trials), life, self._revision)
+        return known
+
+    def _drop(self) -> None:
+        self._state = self._view = self._stamp = None
+        self._source.close()
+
+
+class Other:
+    """A study in a storage that is not relational, read through Optuna. Not thread-safe.
+
+    Attributes:
+        life: as that of Tables.
+    """
+
+    def __init__(self, storage: BaseStorage, name: str) -> None:
+        self.life = 0
+        self._storage = storage
+        self._name = name
+        self._study: int | None = None
+
+    def stamp(self) -> None:
+        """Only reading tells."""
+
+    def read(self) -> tuple[FrozenStudy, list[FrozenTrial]]:
+        """The study and its trials, by number.
+
+        Raises:
+            NoStudyError: there is no such study.
+        """
+        try:
+            key = self._storage.get_study_id_from_name(self._name)
+            study = next(study for study in self._storage.get_all_studies() if study._study_id == key)
+            trials = self._storage.get_all_trials(key, deepcopy=False)
+        except (KeyError, StopIteration) as error:
+            raise NoStudyError(self._name) from error
+        self.life += self._study not in (None, key)
+        self._study = key
+        return study, trials
+
+    def names(self) -> list[str]:
+        """The studies in the storage."""
+        return [study.study_name for study in self._storage.get_all_studies()]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def names(url: str) -> list[str]:
+    """The names of the studies in a storage, oldest first; nothing but the names is read.
+
+    Raises:
+        Mistake: it cannot be read.
+    """
+    try:
+        database = Database(url)
+        try:
+            return tables.names(database)
+        finally:
+            database.close()
+    except (sa.exc.SQLAlchemyError, ValueError, ImportError, OSError, VersionError) as error:
+        raise unreadable(error, shown(url)) from error
+
+
+def same(before: Sequence[FrozenTrial], now: Sequence[FrozenTrial]) -> bool:
+    """Whether no trial has changed; one that hasn't is the same object."""
+    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+
+
+def passing(error: Exception) -> bool:
+    """Whether the same reading may succeed in a while: a locked file, a server that doesn't answer."""
+    if not isinstance(error, sa.exc.OperationalError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):
+        return error.orig.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return True
+
+
+def unreadable(error: Exception, url: str) -> Mistake:
+    """Why a storage cannot be read, in a sentence."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    first = said.splitlines()[0].rstrip(".") if said else type(error).__name__
+    if isinstance(error, VersionError):
+        return Mistake(
+            f"the tables of {url} were made by another version of Optuna ({first}); bring them up to date with "
+            "`optuna storage upgrade --storage URL`."
+        )
+    if isinstance(error, FileNotFoundError):
+        return Mistake(f"{url} names no file; give the storage that the search was given.")
+    if isinstance(error, ImportError):
+        return Mistake(f"{url} needs a database driver that is not installed: {first}.")
+    if isinstance(error, (sa.exc.ArgumentError, ValueError)):
+        return Mistake(f"{url!r} is no database URL ({first}); e.g. sqlite:///study.db.")
+    if isinstance(error, sa.exc.ProgrammingError) or "no such table" in first:
+        return Mistake(f"{url} holds no studies of Optuna; give the storage that the search was given.")
+    if passing(error):
+        return Mistake(f"{url} cannot be read just now ({first}); try again in a while.")
+    return Mistake(f"{url} cannot be read ({first}); give the storage that the search was given.")
+
+
+def shown(url: str) -> str:
+    """A URL without its password."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):
+        return url

@@ -1,0 +1,269 @@
+"""Optuna's own dashboard over several studies, each in its own storage, and without its power to write."""
+
+import copy
+import json
+import re
+from collections.abc import Collection, Container, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from data.errors import Mistake
+from search.dashboard.reader import Reader, State
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+OF_A_TRIAL = re.compile(r"(dashboard:(?:artifacts:)?)([0-9]+)(:.*)", re.DOTALL)
+"""Attributes of a study that are a trial's note or an old artifact of it: its id is in their name."""
+
+OF_A_STUDY = re.compile(r"/(?:api/studies|csv|artifacts)/([0-9]{1,15})(?:/.*)?", re.DOTALL)
+AN_ARTIFACT = re.compile(r"/artifacts/[0-9]{1,15}/(?:([0-9]{1,15})/)?([0-9a-fA-F-]+)")
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+class ReadOnlyError(Exception):
+    """Something was about to be written."""
+
+
+def refuse(*_: Any, **__: Any) -> NoReturn:
+    """What stands in the place of everything that writes."""
+    raise ReadOnlyError("this dashboard never writes to a study")
+
+
+class Shelf(BaseStorage):
+    """Several studies as one storage of Optuna's that cannot be written.
+
+    With n readers, trial t of the i-th is t * n + i here, and the study is i + 1 + n * (times that another study was
+    found under its name): unique, and known without asking. Trials are shared, never copied deeply: no page of Optuna's
+    changes one, and 10,000 take seconds to copy. A study that cannot be read just now isn't on the shelf.
+    """
+
+    def __init__(self, readers: Sequence[Reader]) -> None:
+        self._readers = tuple(readers)
+        self._names = unique([printable(reader.name) for reader in readers])
+        self._lock = Lock()
+        self._made: dict[int, tuple[State, dict[int, FrozenTrial]]] = {}
+
+    def reader(self, study_id: int) -> Reader:
+        """Who reads a study; of an id that isn't on the shelf, any."""
+        return self._readers[(study_id - 1) % len(self._readers)]
+
+    def holds(self, study_id: int, trial_id: int | None = None) -> bool:
+        """Whether a study, and a trial of it, can be read now."""
+        try:
+            state = self._state(study_id)
+            return trial_id is None or trial_id in self._trials(self._index(study_id), state)
+        except KeyError:
+            return False
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """All that can be read now, in the order in which they were given."""
+        found = []
+        for index in range(len(self._readers)):
+            try:
+                found.append(self._study(index, self._readers[index].state()))
+            except Mistake:  # its pages answer 404, and our own say why
+                continue
+        return found
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """The id here. Raises KeyError."""
+        for study in self.get_all_studies():
+            if study.study_name == study_name:
+                return study._study_id
+        raise KeyError(study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """The name, made unique. Raises KeyError."""
+        self._state(study_id)
+        return self._names[self._index(study_id)]
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """As the study has them. Raises KeyError."""
+        return list(self._state(study_id).study.directions)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """As the study has them. Raises KeyError."""
+        return dict(self._state(study_id).study.user_attrs)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """As the study has them, notes under the trials' ids here. Raises KeyError."""
+        return self._study(self._index(study_id), self._state(study_id)).system_attrs
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """A trial by its id here. Raises KeyError."""
+        index = trial_id % len(self._readers)
+        try:
+            state = self._readers[index].state()
+        except Mistake as error:
+            raise KeyError(trial_id) from error
+        return self._trials(index, state)[trial_id]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,  # noqa: ARG002 - see the class
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """By number. Raises KeyError."""
+        trials = self._trials(self._index(study_id), self._state(study_id)).values()
+        return [trial for trial in trials if states is None or trial.state in states]
+
+    create_new_study = delete_study = set_study_user_attr = set_study_system_attr = refuse
+    create_new_trial = set_trial_param = set_trial_state_values = set_trial_intermediate_value = refuse
+    set_trial_user_attr = set_trial_system_attr = refuse
+
+    def _index(self, study_id: int) -> int:
+        return (study_id - 1) % len(self._readers)
+
+    def _state(self, study_id: int) -> State:
+        try:
+            state = self.reader(study_id).state()
+        except Mistake as error:
+            raise KeyError(study_id) from error
+        if state.life != (study_id - 1) // len(self._readers):
+            raise KeyError(study_id)
+        return state
+
+    def _study(self, index: int, state: State) -> FrozenStudy:
+        def here(found: re.Match[str]) -> str:
+            return f"{found[1]}{int(found[2]) * len(self._readers) + index}{found[3]}"
+
+        study = state.study
+        system = {OF_A_TRIAL.sub(here, key, count=1): value for key, value in study.system_attrs.items()}
+        key = index + 1 + state.life * len(self._readers)
+        return FrozenStudy(
+            self._names[index], None, dict(study.user_attrs), system, key, directions=list(study.directions)
+        )
+
+    def _trials(self, index: int, state: State) -> dict[int, FrozenTrial]:
+        """A study's trials by their ids here; one that hasn't changed stays the same object."""
+        with self._lock:
+            known = self._made.get(index)
+            if known is not None and known[0].revision == state.revision:
+                return known[1]
+            before = {trial._trial_id: trial for trial in known[0].trials} if known else {}
+            made = {}
+            for trial in state.trials:
+                key = trial._trial_id * len(self._readers) + index
+                if known is not None and before.get(trial._trial_id) is trial:
+                    made[key] = known[1][key]
+                elif key == trial._trial_id:
+                    made[key] = trial
+                else:
+                    made[key] = copy.copy(trial)
+                    made[key]._trial_id = key
+            self._made[index] = state, made
+            return made
+
+
+class Store:
+    """The artifacts in several folders, to read."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._folders = tuple(folders)
+
+    def file(self, artifact_id: str) -> Path | None:
+        """Where an artifact is; None if nowhere, or not in the folder itself (a link that leads out of it)."""
+        if UUID.fullmatch(artifact_id):
+            for folder in self._folders:
+                file = (folder / artifact_id).resolve()
+                if file.is_file() and file.parent == folder.resolve():
+                    return file
+        return None
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """An artifact's bytes.
+
+        Raises:
+            ArtifactNotFound: there is none.
+        """
+        file = self.file(artifact_id)
+        if file is None:
+            raise ArtifactNotFound(artifact_id)
+        return file.open("rb")
+
+    write = remove = staticmethod(refuse)
+
+
+def app(readers: Sequence[Reader], folders: Iterable[Path]) -> "WSGIApplication":
+    """Optuna's dashboard as a WSGI application, at its usual paths.
+
+    Args:
+        readers: of the studies; at least one.
+        folders: with the studies' artifacts; they need not exist.
+    """
+    shelf, store = Shelf(readers), Store(folders)
+    importing = Lock()
+
+    @cache
+    def pages() -> "WSGIApplication":
+        import optuna_dashboard  # takes seconds: scikit-learn and pandas come with it; whoever opens it waits for it
+
+        made: WSGIApplication = optuna_dashboard.wsgi(shelf, artifact_store=store)
+        return made
+
+    def guarded(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # Optuna's fails on a request without one
+        path = environ.get("PATH_INFO", "").rstrip("/")
+        study = OF_A_STUDY.fullmatch(path)
+        key = int(study[1]) if study else 1
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            url = shelf.reader(key).url
+            reason = f"this dashboard never writes to a study; run optuna-dashboard {url} to edit it."
+            return answer(start, "403 Forbidden", reason)
+        if path.startswith(("/api/studies/", "/csv/")) and (study is None or not shelf.holds(key)):
+            return answer(start, "404 Not Found", "there is no such study")
+        if path.startswith("/artifacts/"):
+            artifact = AN_ARTIFACT.fullmatch(path)
+            trial = int(artifact[1]) if artifact and artifact[1] else None
+            if artifact is None or not shelf.holds(key, trial) or store.file(artifact[2]) is None:
+                return answer(start, "404 Not Found", "there is no such artifact")
+            start = alone(start)
+        with importing:
+            made = pages()
+        return made(environ, start)
+
+    return guarded
+
+
+def answer(start: "StartResponse", status: str, reason: str) -> list[bytes]:
+    """A refusal as Optuna's pages expect it."""
+    start(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+    return [json.dumps({"reason": reason}).encode()]
+
+
+def alone(start: "StartResponse") -> "StartResponse":
+    """Headers of an artifact: a page in it runs no script here, and no other site reads it."""
+
+    def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        kept = [(name, value) for name, value in headers if name.lower() != "access-control-allow-origin"]
+        lone = [("Content-Security-Policy", "sandbox"), ("X-Content-Type-Options", "nosniff")]
+        return start(status, [*kept, *lone], *more)
+
+    return started
+
+
+def printable(name: str) -> str:
+    """A study's name that can stand in a header, as that of its CSV file does."""
+    return "".join(letter if letter.isprintable() else " " for letter in name)
+
+
+def unique(names: Collection[str]) -> list[str]:
+    """The same names, each once: the second 'hands' becomes 'hands (2)'."""
+    made: list[str] = []
+    for name in names:
+        fine, count = name, 1
+        while fine in made:
+            count += 1
+            fine = f"{name} ({count})"
+        made.append(fine)
+    return made

@@ -1,0 +1,236 @@
+"""Keypoints for any photograph, as data and as a picture.
+
+A photograph is turned upright as its EXIF data say, made square by repeating its border pixels on the two short sides
+(letter-boxing: nothing is cut off, and training fills what a shift uncovers in the same way) and then treated as in
+evaluation. The networks are trained on pictures of one hand that fills most of the frame.
+"""
+
+import colorsys
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+
+from data.augment import LEVELS, level, reduce
+from data.errors import Mistake
+from search.model import Model
+
+_LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
+_BATCH = 64
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Edges = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network sees in a photograph.
+
+    Attributes:
+        file: the photograph.
+        size: its width and height in pixels, upright.
+        points: float64 (P, 2), (x, y) in its pixels, pixel centres at whole numbers; may lie outside.
+    """
+
+    file: Path
+    size: tuple[int, int]
+    points: Array
+
+
+@dataclass(frozen=True)
+class _Square:
+    """A photograph as the network is to see it, and where it lies in it."""
+
+    pixels: torch.Tensor  # uint8 (L, L, 3)
+    size: tuple[int, int]  # of the photograph
+    side: float  # of the square, in the photograph's pixels
+    corner: tuple[float, float]  # the square's, in the photograph's pixels
+
+
+def predict(model: Model, files: Sequence[Path], device: torch.device | str = "cpu") -> list[Prediction]:
+    """The keypoints of photographs, in the order of `files`.
+
+    A photograph of 224 x 224 pixels gets exactly what evaluation would answer.
+
+    Args:
+        model: read back; its network is moved to `device`.
+        files: any size and mode that Pillow reads.
+        device: where to compute.
+
+    Raises:
+        Mistake: files cannot be read; it names all of them, and nothing is predicted.
+    """
+    squares: list[_Square] = []
+    wrong: list[str] = []
+    for file in files:
+        try:
+            squares.append(_square(upright(file)))
+        except Mistake as error:
+            wrong.append(str(error))
+    if wrong:
+        them = "it" if len(wrong) == 1 else "them"
+        raise Mistake(f"cannot read {', '.join(wrong)}: mend {them} or leave {them} out.")
+    answered = [np.empty(0)] * len(files)
+    for rows in _batches(squares):
+        points = _answers(model, torch.stack([squares[row].pixels for row in rows]), torch.device(device))
+        for row, found in zip(rows, points, strict=True):
+            square = squares[row]
+            answered[row] = found * square.side + square.corner - 0.5
+    return [Prediction(f, s.size, points) for f, s, points in zip(files, squares, answered, strict=True)]
+
+
+def upright(file: Path) -> Image.Image:
+    """A photograph in RGB, turned as its EXIF data say; what is transparent becomes white.
+
+    Greys of 16 bits keep their upper eight.
+
+    Raises:
+        Mistake: it cannot be read; the message is the file's name and why, no whole sentence.
+    """
+    try:
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened)
+    except FileNotFoundError:
+        raise Mistake(f"{file} (no such file)") from None
+    except UnidentifiedImageError:
+        raise Mistake(f"{file} (not an image)") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise Mistake(f"{file} ({getattr(error, 'strerror', None) or error})") from None
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        wide = np.asarray(image).astype(np.int64)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise Mistake(f"{file} (values beyond 16 bits)")
+        image = Image.fromarray((wide >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise Mistake(f"{file} (floating-point pixels)")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def as_json(predictions: Sequence[Prediction], labels: Sequence[str], edges: Edges) -> str:
+    """All predictions with the names of the points and the bones between them; two decimals of a pixel."""
+    said = {
+        "labels": list(labels),
+        "edges": [list(edge) for edge in edges],
+        "predictions": [
+            {
+                "file": _text(prediction.file),
+                "width": prediction.size[0],
+                "height": prediction.size[1],
+                "points": np.round(prediction.points, 2).tolist(),
+            }
+            for prediction in predictions
+        ],
+    }
+    return json.dumps(said, indent=1) + "\n"
+
+
+def as_csv(predictions: Sequence[Prediction]) -> str:
+    """A row a photograph: file, width, height, x0, y0, x1, ...; two decimals of a pixel."""
+    count = len(predictions[0].points) if predictions else 0
+    written = io.StringIO()
+    lines = csv.writer(written, lineterminator="\n")
+    lines.writerow(["file", "width", "height", *(f"{axis}{joint}" for joint in range(count) for axis in "xy")])
+    for prediction in predictions:
+        numbers = [f"{value:.2f}" for value in prediction.points.ravel()]
+        lines.writerow([_text(prediction.file), *prediction.size, *numbers])
+    return written.getvalue()
+
+
+def overlay(prediction: Prediction, edges: Edges) -> Image.Image:
+    """The photograph, upright, with its skeleton.
+
+    Raises:
+        Mistake: it can no longer be read.
+    """
+    return skeleton(upright(prediction.file), prediction.points, edges)
+
+
+def skeleton(
+    image: Image.Image, points: np.ndarray[Any, Any], edges: Sequence[tuple[int, int]], colour: str | None = None
+) -> Image.Image:
+    """A picture with joints and bones drawn over it.
+
+    Args:
+        image: RGB; a copy is drawn on.
+        points: (P, 2), pixels of the picture, pixel centres at whole numbers.
+        edges: which points are joined.
+        colour: of all of it; None gives each chain of bones its own.
+    """
+    finer = 3 if max(image.size) <= 1024 else 1  # lines are drawn larger and made smaller: Pillow's own are jagged
+    canvas = image.resize((image.width * finer, image.height * finer))
+    pen = ImageDraw.Draw(canvas)
+    places = [((x + 0.5) * finer, (y + 0.5) * finer) for x, y in points.tolist()]
+    unit = max(finer, max(canvas.size) / 224)
+    chains: dict[int, int] = {}
+    for a, b in edges:
+        chains[b] = chains[a] if a in chains else len(set(chains.values()))
+    count = max(1, len(set(chains.values())))
+
+    def ink(point: int) -> Any:
+        if colour or point not in chains:
+            return colour or "white"
+        return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(chains[point] / count, 0.75, 1))
+
+    for a, b in edges:
+        pen.line([places[a], places[b]], fill=ink(b), width=round(2 * unit))
+    for joint, (x, y) in enumerate(places):
+        reach = 2.2 * unit
+        box = (x - reach, y - reach, x + reach, y + reach)
+        pen.ellipse(box, fill=ink(joint), outline="black", width=max(1, round(unit / 3)))
+    return canvas.resize(image.size, Image.Resampling.BOX)
+
+
+def _square(image: Image.Image) -> _Square:
+    """A photograph made square, and smaller where it has more pixels than evaluation's images."""
+    size = image.size
+    factor = -(-max(size) // _LARGE)
+    pixels = torch.from_numpy(np.asarray(image.reduce(factor) if factor > 1 else image).copy())
+    height, width = pixels.shape[:2]
+    side = max(width, height)
+    left, top = (side - width) // 2, (side - height) // 2
+    if width != height:
+        rows = (torch.arange(side) - top).clamp(0, height - 1)
+        columns = (torch.arange(side) - left).clamp(0, width - 1)
+        pixels = pixels[rows][:, columns]
+    if side > LEVELS[-1]:
+        pixels = reduce(pixels[None], LEVELS[-1])[0]
+    return _Square(pixels.contiguous(), size, side * factor, (-left * factor, -top * factor))
+
+
+def _batches(squares: Sequence[_Square]) -> Iterator[list[int]]:
+    """Squares of one side together, a few at a time."""
+    sides: dict[int, list[int]] = {}
+    for row, square in enumerate(squares):
+        sides.setdefault(len(square.pixels), []).append(row)
+    for rows in sides.values():
+        for first in range(0, len(rows), _BATCH):
+            yield rows[first : first + _BATCH]
+
+
+@torch.inference_mode()
+def _answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
+    """Points (B, P, 2), fractions of the side, float64, computed as in evaluation."""
+    net, size = model.net.to(device).eval(), model.config.arch.size
+    smaller = level(size, pixels.shape[1])
+    if smaller < pixels.shape[1]:  # on the CPU, as in the packs of images: a GPU rounds otherwise
+        pixels = reduce(pixels, smaller)
+    inputs = model.study.task.inputs(pixels.to(device), size)
+    points: Array = net(inputs.contiguous(memory_format=torch.channels_last)).cpu().double().numpy()
+    if points.ndim != 3 or points.shape[2] != 2:
+        raise ValueError(f"the network answers {points.shape[1:]}, which are no points of a picture")
+    return points
+
+
+def _text(file: Path) -> str:
+    """A file's name in Unicode, whatever its bytes are."""
+    return str(file).encode("utf-8", "replace").decode("utf-8")

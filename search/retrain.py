@@ -1,0 +1,190 @@
+"""The last training: one trial's configuration in full length, a few seeds side by side.
+
+It is a search without a choice. The parameters are fixed, nothing is stopped early, and a trial of it is a seed; so it
+runs, is watched, survives a kill and goes on just as a search does, in a storage of its own:
+
+    OUT/STUDY/retrain/NNNNNN-EPOCHS/   storage, states, answers of the seeds of trial NNNNNN
+    OUT/STUDY/models/NNNNNN/           the best seed's model, see search.model
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+
+from data.errors import Mistake
+from models.cost import cost
+from search import answers, engine, home, model, weights
+from search.fit import judge
+from search.leaderboard import Entry, entries
+from search.ledger import Ledger, open_storage
+from search.study import Bounds, Config, Study, replay
+from search.work import Final
+
+EMA = 0.999
+"""Decay of the running mean of the weights, where the trial itself keeps none."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A seed's weights on the validation part.
+
+    Attributes:
+        number: of the trial of the last training, that is of the seed.
+        seed: its facts.
+        weights: the better ones.
+        outputs: what they answer for the validation part.
+    """
+
+    number: int
+    seed: model.Seed
+    weights: dict[str, torch.Tensor]
+    outputs: Any
+
+
+def choose(book: optuna.Study, trial: int | None, under: float | None) -> Entry:
+    """The trial that is meant: by its number, or the best finished one, or the best with an error below a limit.
+
+    Raises:
+        Mistake: there is none.
+    """
+    found = entries(book.get_trials(deepcopy=False), book.user_attrs["metric"])
+    unit = book.user_attrs.get("unit", "")
+    if trial is not None:
+        meant = next((entry for entry in found if entry.number == trial), None)
+        if meant is None:
+            raise Mistake(f"there is no trial {trial}; the search has trials 0 to {len(found) - 1}.")
+        if meant.params_m is None:
+            raise Mistake(
+                f"trial {trial} has no network: {meant.reason.splitlines()[0] if meant.reason else meant.state}."
+            )
+        return meant
+    finished = [entry for entry in found if entry.state == "finished"]
+    if not finished:
+        raise Mistake("no trial of this search has finished yet; name one with --trial, or let the search go on.")
+    if under is None:
+        return finished[0]
+    below = [entry for entry in finished if entry.error is not None and entry.error < under]
+    if not below:
+        least = min(entry.error for entry in finished if entry.error is not None)
+        raise Mistake(f"no finished trial is below {under:g} {unit}; the smallest error is {least:.3f} {unit}.")
+    return below[0]
+
+
+def book_of(study: Study, name: str, folder: Path, entry: Entry, epochs: int, seeds: int) -> tuple[Ledger, Path]:
+    """The storage of a last training, begun or opened again, and its folder."""
+    room = folder / "retrain" / f"{entry.number:06d}-{epochs}"
+    room.mkdir(parents=True, exist_ok=True)
+    final = replace(
+        study,
+        trials=seeds,
+        epochs=epochs,
+        scheduler="none",
+        bounds=Bounds(),
+        keep=seeds,
+        starts={f"seed {place}": entry.params for place in range(seeds)},
+    )
+    storage = open_storage(home.url_of(room, None))
+    return Ledger(final, f"{name} trial {entry.number} in full", storage, study.task.identity()), room
+
+
+def train(
+    ledger: Ledger,
+    room: Path,
+    file: Path,
+    final: Final,
+    *,
+    data: Path | None = None,
+    workers: int | None = None,
+    gpus: float | None = None,
+    address: str | None = None,
+    watch: Callable[[Ledger], None] = lambda _: None,
+) -> engine.Outcome | None:
+    """Train the seeds that are not yet trained; None where all are. See `engine.search`."""
+    ledger.adopt()
+    if ledger.finished >= ledger.study.trials:
+        return None
+    return engine.search(
+        ledger, file, room, data=data, workers=workers, gpus=gpus, address=address, watch=watch, final=final
+    )
+
+
+def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, teacher: str | None) -> model.Facts:
+    """Judge every seed with its last and its averaged weights on the validation part, and keep the best as the model.
+
+    Nothing but the validation part is looked at: the choice is one of at most 2 x seeds.
+
+    Raises:
+        Mistake: no seed came to an end.
+    """
+    study = ledger.study
+    config, _ = replay(study.space, entry.params)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trials = {trial.number: trial for trial in ledger.book.get_trials(deepcopy=False)}
+    judged = []
+    for number in ledger.best(len(trials)):
+        state = weights.load(weights.path(room / "weights", number), device)
+        if state is not None:
+            judged.append(both(study, config, number, trials[number].user_attrs["seed"], state, device))
+    if not judged:
+        reasons = [str(trial.user_attrs.get("failed", "")).splitlines()[:1] for trial in trials.values()]
+        raise Mistake(
+            f"no seed of trial {entry.number} came to an end; the last said: {(reasons[-1] or ['nothing'])[0]}."
+        )
+    judged.sort(key=lambda one: one.seed.error)
+    best = judged[0]
+    price = cost(config.arch)
+    split = study.task.split(config.arch.size)
+    attributes = study.objective.attributes(price.params, price.flops, best.seed.error)
+    target = folder / "models" / f"{entry.number:06d}"
+    facts = model.save(
+        target,
+        {
+            "study": name,
+            "trial": entry.number,
+            "params": dict(entry.params),
+            "metric": study.task.metric,
+            "unit": study.task.unit,
+            "error": best.seed.error,
+            "params_count": price.params,
+            "flops": price.flops,
+            "score": attributes.get("score"),
+            "epochs": study.epochs,
+            "seeds": [one.seed for one in judged],
+            "teacher": teacher,
+            "data": {
+                "identity": study.task.identity(),
+                "train": len(split.train.rows),
+                "valid": len(split.valid.rows),
+                "valid_rows": split.valid.rows.tolist(),
+            },
+            "versions": model.versions(device),
+            "made": datetime.now().astimezone().isoformat(timespec="seconds"),
+        },
+        best.weights,
+        [trials[one.number].user_attrs["curve"] for one in judged],
+    )
+    found = answers.of(study.task, best.outputs, split.valid, study.epochs)
+    answers.save_pictures(found, study.task, target)
+    answers.save(found, target, entry.number)
+    return facts
+
+
+def both(study: Study, config: Config, number: int, seed: int, state: dict[str, Any], device: torch.device) -> Judged:
+    """The better of a training's last and averaged weights."""
+    part = study.task.split(config.arch.size).valid
+    kinds = {"last": weights.last(state)} | ({"averaged": weights.averaged(state)} if state["ema"] else {})
+    outputs = {}
+    errors = {}
+    for kind, tensors in kinds.items():
+        net = config.arch.build()
+        net.load_state_dict(tensors)
+        outputs[kind], _ = judge(study.task, net.to(device), config, part, device)
+        errors[kind] = study.task.error(outputs[kind], part.points)
+    best = min(errors, key=lambda kind: errors[kind] if math.isfinite(errors[kind]) else math.inf)
+    return Judged(number, model.Seed(seed, errors[best], best, errors), kinds[best], outputs[best])

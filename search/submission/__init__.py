@@ -1,0 +1,1 @@
+"""What is handed in: the plain network, notebook, csv, report and zip, and the check of them."""

@@ -1,0 +1,60 @@
+"""The paper's table of layers."""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+
+from models.cost import Cost, Layer
+from search.submission.sentences import line
+
+ROWS = 110
+"""Rows of the table; of a longer network the rows of one block become one."""
+
+
+def layers(price: Cost, most: int = ROWS) -> list[Layer]:
+    """Rows of the table; above `most`, the rows of one block become one, and if need be neighbours whatever they are.
+
+    Every column adds up to the same total either way.
+    """
+    # What the network does itself it does at the end.
+    rows = sorted(price.layers, key=lambda row: not row.name)
+    depth = max((row.name.count(".") for row in rows), default=0)
+    while len(rows) > most and depth > 0:
+        rows = [together(path, list(some)) for path, some in groupby(rows, partial(block, depth=depth))]
+        depth -= 1
+    each = -(-len(rows) // most)
+    if each == 1:
+        return rows
+    chunks = [rows[start : start + each] for start in range(0, len(rows), each)]
+    return [together(f"{some[0].name} to {some[-1].name or 'decoding'}", some) for some in chunks]
+
+
+def block(row: Layer, depth: int) -> str:
+    """The first parts of a row's path."""
+    return ".".join(row.name.split(".")[:depth])
+
+
+def together(name: str, rows: Sequence[Layer]) -> Layer:
+    """Rows as one, which has the last one's output."""
+    if len(rows) == 1:
+        return rows[0]
+    columns = ("params", "buffers", "flops", "flops_m", "flops_ma")
+    sums = {column: sum(getattr(row, column) for row in rows) for column in columns}
+    return Layer(name=name, type="block", output=rows[-1].output, **sums)
+
+
+def layer(row: Layer) -> tuple[str, ...]:
+    """A row as it is printed."""
+    shape = " \u00d7 ".join(map(str, row.output[1:]))
+    numbers = (f"{number:,}" for number in (row.params, row.flops_m, row.flops_ma))
+    return line(row.name or "(decoding)", 40), line(row.type, 24), shape, *numbers
+
+
+def counted(price: Cost, rows: int) -> str:
+    """What the table's columns are."""
+    merged = f" The {len(price.layers):,} layers are added up, neighbours to a row." if rows < len(price.layers) else ""
+    return (
+        "Of the network as it is deployed, BatchNorm folded into its convolutions, for one image. M counts "
+        "multiplications, M+A multiplications and additions. What is ranked is fvcore's count, one multiply-add as one "
+        f"FLOP: {price.flops:,}.{merged}"
+    )

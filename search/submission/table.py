@@ -1,0 +1,136 @@
+"""The csv of keypoints: our own layout, or that of an organiser's sample file (see `search.submission.layout`)."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import Mistake
+from data.freihand import FreiHand
+from search.atomic import replacing
+from search.submission.layout import Layout, check_complete, matched, named, recognised, stem
+
+DECIMALS = 4
+"""Of a coordinate: a ten-thousandth of a pixel."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A csv.
+
+    Attributes:
+        header: the first line.
+        rows: the others, every cell as it is written.
+        layout: how they were filled; None for a table that was read.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    layout: Layout | None = None
+
+
+def default(ids: Sequence[str], points: Array) -> Table:
+    """A row an image: `id` (the file's name without ending), then x0, y0, ..., in the order of `ids`.
+
+    Args:
+        ids: the images' file names.
+        points: (N, P, 2), pixels.
+
+    Raises:
+        Mistake: two images have the same name but for the ending.
+    """
+    joints = points.shape[1]
+    header = ("id", *(f"{axis}{joint}" for joint in range(joints) for axis in "xy"))
+    columns = {1 + i: (i // 2, i % 2) for i in range(2 * joints)}
+    layout = Layout("our own: id, then x and y of each joint", header, (0,), "(?P<image>.*)", {}, columns)
+    names = [(stem(name),) for name in ids]
+    twice = [name for (name,), count in Counter(names).items() if count > 1]
+    if twice:
+        raise Mistake(f"two test images are called {twice[0]} but for the ending; rename one.")
+    return _fill(layout, names, dict(enumerate(range(len(ids)))), points)
+
+
+def like(sample: Path, ids: Sequence[str], points: Array, labels: Sequence[str] = FreiHand.labels) -> Table:
+    """The same numbers in the header, order and ids of a sample.
+
+    An id means the image of this file name, or of this name without ending, or whose name is this number.
+
+    Args:
+        sample: a csv; its numbers are not used.
+        ids: the images' file names.
+        points: (N, P, 2), pixels.
+        labels: names of the joints.
+
+    Raises:
+        Mistake: the sample cannot be read, or cannot be matched with certainty, for the whole of it.
+    """
+    given = read(sample)
+    if not given.rows:
+        raise Mistake(f"{sample} has a header and no rows; give a sample that lists the test images.")
+    layout = recognised(given.header, given.rows, sample, points.shape[1], labels)
+    names = [named(layout, row) for row in given.rows]
+    found = matched(given.rows, layout, sample, ids)
+    check_complete(layout, names, found, ids, sample, points.shape[1])
+    return _fill(layout, [tuple(row[i] for i in layout.keys) for row in given.rows], found, points)
+
+
+def write(table: Table, file: Path) -> None:
+    """Write a csv; a reader meets the old file or the new one.
+
+    Raises:
+        Mistake: the file cannot be written.
+    """
+    try:
+        with replacing(file) as half, half.open("w", encoding="utf-8", newline="") as opened:
+            csv.writer(opened, lineterminator="\n").writerows([table.header, *table.rows])
+    except OSError as error:
+        raise Mistake(f"cannot write {file} ({error.strerror or error}); name a folder of yours.") from error
+
+
+def read(file: Path) -> Table:
+    """A csv as it is written.
+
+    Raises:
+        Mistake: it cannot be read, has no header or names a column twice, or a row has more or fewer cells.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            lines = [tuple(cell.strip() for cell in line) for line in csv.reader(opened, strict=True)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Mistake(f"{file} cannot be read ({reason}); give a csv in UTF-8 with commas between columns.") from error
+    if not lines or not any(lines[0]):
+        raise Mistake(f"{file} has no header; its first line must name the columns.")
+    header = lines[0]
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise Mistake(f"{file} has two columns {twice[0]!r}; rename one.")
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) != len(header) and line:
+            raise Mistake(
+                f"{file}, line {number}: {len(line)} cells where the header has {len(header)}; mend the line."
+            )
+    return Table(header, tuple(line for line in lines[1:] if line))
+
+
+def _fill(layout: Layout, keys: Sequence[tuple[str, ...]], images: Mapping[int, int], points: Array) -> Table:
+    """The rows with their numbers."""
+    if not np.isfinite(points).all():
+        raise ValueError("a coordinate is not finite")
+    rows = []
+    for i, key in enumerate(keys):
+        cells = [""] * len(layout.header)
+        for column, cell in zip(layout.keys, key, strict=True):
+            cells[column] = cell
+        _, joint, axis = named(layout, tuple(cells))
+        for column, place in layout.columns.items():
+            value = points[images[i], joint if place[0] is None else place[0], axis if place[1] is None else place[1]]
+            cells[column] = f"{value:.{DECIMALS}f}"
+        rows.append(tuple(cells))
+    return Table(layout.header, tuple(rows), layout)
