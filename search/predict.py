@@ -9,6 +9,7 @@ import colorsys
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,14 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from data.augment import LEVELS, level, reduce
 from data.errors import Mistake
+from search.atomic import replacing
 from search.model import Model
 
 _LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
 _BATCH = 64
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Of files that count as images in a folder."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Edges = Sequence[tuple[int, int]]
@@ -79,11 +84,47 @@ def predict(model: Model, files: Sequence[Path], device: torch.device | str = "c
         raise Mistake(f"cannot read {', '.join(wrong)}: mend {them} or leave {them} out.")
     answered = [np.empty(0)] * len(files)
     for rows in _batches(squares):
-        points = _answers(model, torch.stack([squares[row].pixels for row in rows]), torch.device(device))
+        points = answers(model, torch.stack([squares[row].pixels for row in rows]), torch.device(device))
         for row, found in zip(rows, points, strict=True):
             square = squares[row]
             answered[row] = found * square.side + square.corner - 0.5
     return [Prediction(f, s.size, points) for f, s, points in zip(files, squares, answered, strict=True)]
+
+
+def photographs(paths: Sequence[Path]) -> list[Path]:
+    """The files meant: a folder stands for the images in it, by name.
+
+    Raises:
+        Mistake: one is missing, or a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise Mistake(f"{path} is not there; name photographs, or folders of them.")
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS) if path.is_dir() else [path]
+        if not inside:
+            raise Mistake(f"{path} holds no image ({', '.join(ENDINGS)}).")
+        found += inside
+    return found
+
+
+def overlays(predictions: Sequence[Prediction], edges: Edges, folder: Path) -> None:
+    """Write each photograph with its skeleton into `folder`, as PNG.
+
+    Raises:
+        Mistake: two photographs have one name, or the folder cannot be written.
+    """
+    names = Counter(prediction.file.stem for prediction in predictions)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise Mistake(f"{names[twice[0]]} photographs are named {twice[0]!r}; draw them into a folder each.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for prediction in predictions:
+            with replacing(folder / f"{prediction.file.stem}.png") as half:
+                overlay(prediction, edges).save(half, "PNG")
+    except OSError as error:
+        raise Mistake(f"cannot write to {folder} ({error.strerror}); give --overlay a folder of yours.") from error
 
 
 def upright(file: Path) -> Image.Image:
@@ -218,8 +259,17 @@ def _batches(squares: Sequence[_Square]) -> Iterator[list[int]]:
 
 
 @torch.inference_mode()
-def _answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
-    """Points (B, P, 2), fractions of the side, float64, computed as in evaluation."""
+def answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
+    """The points of square pictures, computed as in evaluation.
+
+    Args:
+        model: its network is moved to `device`.
+        pixels: uint8 (B, L, L, 3), L at most 224.
+        device: where to compute.
+
+    Returns:
+        (B, P, 2), fractions of the side, float64.
+    """
     net, size = model.net.to(device).eval(), model.config.arch.size
     smaller = level(size, pixels.shape[1])
     if smaller < pixels.shape[1]:  # on the CPU, as in the packs of images: a GPU rounds otherwise

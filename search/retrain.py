@@ -76,11 +76,34 @@ def choose(book: optuna.Study, trial: int | None, under: float | None) -> Entry:
     return below[0]
 
 
-def book_of(study: Study, name: str, folder: Path, entry: Entry, epochs: int, seeds: int) -> tuple[Ledger, Path]:
-    """The storage of a last training, begun or opened again, and its folder."""
-    room = folder / "retrain" / f"{entry.number:06d}-{epochs}"
-    room.mkdir(parents=True, exist_ok=True)
-    final = replace(
+def room_of(folder: Path, number: int, epochs: int, teacher: Path | None) -> Path:
+    """The folder of a last training; one of another length or by another teacher is another one.
+
+    Raises:
+        Mistake: it cannot be made, or the teacher is no model.
+    """
+    taught = f"-{model.read(teacher / model.FACTS).weights_sha256[:8]}" if teacher is not None else ""
+    room = folder / "retrain" / f"{number:06d}-{epochs}{taught}"
+    try:
+        room.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Mistake(f"cannot write to {room} ({error.strerror}); give --out a folder of yours.") from error
+    return room
+
+
+def model_folder(folder: Path, number: int) -> Path:
+    """Where the model of a trial is kept."""
+    return folder / "models" / f"{number:06d}"
+
+
+def final(teacher: Path | None, study: str | None) -> Final:
+    """How a last training differs from the trial's."""
+    return Final(EMA, None if teacher is None else str(teacher.absolute()), study)
+
+
+def ledger_of(study: Study, name: str, room: Path, entry: Entry, epochs: int, seeds: int) -> Ledger:
+    """The storage of a last training, begun or opened again."""
+    long = replace(
         study,
         trials=seeds,
         epochs=epochs,
@@ -90,7 +113,7 @@ def book_of(study: Study, name: str, folder: Path, entry: Entry, epochs: int, se
         starts={f"seed {place}": entry.params for place in range(seeds)},
     )
     storage = open_storage(home.url_of(room, None))
-    return Ledger(final, f"{name} trial {entry.number} in full", storage, study.task.identity()), room
+    return Ledger(long, f"{name} trial {entry.number} in full", storage, study.task.identity())
 
 
 def train(
@@ -114,7 +137,7 @@ def train(
     )
 
 
-def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, teacher: str | None) -> model.Facts:
+def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, final: Final) -> model.Facts:
     """Judge every seed with its last and its averaged weights on the validation part, and keep the best as the model.
 
     Nothing but the validation part is looked at: the choice is one of at most 2 x seeds.
@@ -141,7 +164,7 @@ def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, te
     price = cost(config.arch)
     split = study.task.split(config.arch.size)
     attributes = study.objective.attributes(price.params, price.flops, best.seed.error)
-    target = folder / "models" / f"{entry.number:06d}"
+    target = model_folder(folder, entry.number)
     facts = model.save(
         target,
         {
@@ -156,7 +179,7 @@ def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, te
             "score": attributes.get("score"),
             "epochs": study.epochs,
             "seeds": [one.seed for one in judged],
-            "teacher": teacher,
+            "teacher": taught(final),
             "data": {
                 "identity": study.task.identity(),
                 "train": len(split.train.rows),
@@ -173,6 +196,14 @@ def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, te
     answers.save_pictures(found, study.task, target)
     answers.save(found, target, entry.number)
     return facts
+
+
+def taught(final: Final) -> str | None:
+    """What the teacher was, in words."""
+    if final.teacher is None:
+        return None
+    facts = model.read(Path(final.teacher) / model.FACTS)
+    return f"{facts.study} trial {facts.trial}, {facts.error:.4g} {facts.unit}"
 
 
 def both(study: Study, config: Config, number: int, seed: int, state: dict[str, Any], device: torch.device) -> Judged:

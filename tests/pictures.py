@@ -1,22 +1,31 @@
 """`make pictures`: the README's pictures of the dashboard, taken of runs/quickstart in a real Chromium."""
 
+import io
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = {
     "pareto": ("#/quickstart/pareto", "#block-pareto .main-svg"),
     "progress": ("#/quickstart/progress", "#block-edf .main-svg"),
-    "why": ("#/quickstart/why", "#block-parallel .main-svg"),
+    "why": ("#/quickstart/why", "#block-importance .main-svg"),
     "curves": ("#/quickstart/curves", "#block-learning .main-svg"),
     "now": ("#/quickstart/now", "#block-devices table"),
     "trial": ("#/quickstart/trial/{best}", "#block-network svg"),
 }
+
+
+def take(page: Any, name: str, full: bool) -> None:
+    """A picture in 256 colours: a third of the bytes, and no difference to be seen."""
+    taken = Image.open(io.BytesIO(page.screenshot(full_page=full))).convert("RGB")
+    taken.quantize(256, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
 
 
 def main() -> None:
@@ -42,12 +51,12 @@ def main() -> None:
                     page.wait_for_timeout(1200)
                     full = name in ("trial", "why", "progress")
                     suffix = "-dark" if theme == "dark" else ""
-                    page.screenshot(path=DOCS / f"dashboard-{name}{suffix}.png", full_page=full)
+                    take(page, f"dashboard-{name}{suffix}.png", full)
                 if theme == "light":
                     page.goto(f"{url}dashboard/studies/1")
                     page.wait_for_selector(".js-plotly-plot", timeout=30_000)
                     page.wait_for_timeout(1500)
-                    page.screenshot(path=DOCS / "dashboard-optuna.png")
+                    take(page, "dashboard-optuna.png", False)
                 window.close()
             browser.close()
     finally:

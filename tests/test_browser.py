@@ -56,8 +56,8 @@ class Seen:
 
     def rows(self, block: str = "trials") -> list[int]:
         """Trials of a table's lines."""
-        lines = self.page.locator(f"#block-{block} tbody tr")
-        return [int(lines.nth(place).get_attribute("data-trial")) for place in range(lines.count())]
+        lines = "(id) => [...document.querySelectorAll(`#block-${id} tbody tr`)].map((line) => +line.dataset.trial)"
+        return self.page.evaluate(lines, block)
 
     def until(self, check: Callable[[], Any], what: str, seconds: float = 30) -> Any:
         """Wait for something to become true."""

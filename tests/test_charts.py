@@ -479,5 +479,5 @@ def test_ten_thousand_trials_stay_small() -> None:
     for name, figure in FIGURES.items():
         drawn = figure(seen)
         assert len(drawn.to_json()) < 3e6, name
-        if name in ("pareto", "best", "learning", "slices"):
+        if name in ("pareto", "best", "learning"):
             assert {trace.type for trace in drawn.data} == {"scattergl"}

@@ -93,10 +93,30 @@
     layout.height = layout.height || block.height;
     if (block.selects) layout.dragmode = (holder.layout && holder.layout.dragmode) || "lasso";
     if (block.selects && chosen.has(here().study) && holder.layout) layout.selections = holder.layout.selections;
+    // plotly's own uirevision gives a zoom up as soon as the figure comes with another range, as it does with new points.
+    const axes = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name) && layout[name].range);
+    holder.given ||= new Set();
+    for (const name of axes) holder.given.add(JSON.stringify([name, layout[name].range]));
+    for (const [name, range] of Object.entries(holder.zoom || {})) {
+      layout[name] = { ...layout[name], range: [...range], autorange: false };
+    }
     const fresh = !holder.classList.contains("js-plotly-plot");
     const shown = { ...config, modeBarButtonsToAdd: block.selects ? ["lasso2d", "select2d"] : [] };
     Plotly.react(holder, marked(block.figure, block), layout, shown);
+    holder.block = block;
     if (!fresh) return;
+    holder.on("plotly_relayout", (change) => {
+      const zoom = (holder.zoom ||= {});
+      let reset = false;
+      for (const name of new Set(Object.keys(change).map((key) => key.split(".")[0]).filter((key) => /^[xy]axis\d*$/.test(key)))) {
+        const axis = holder.layout[name];
+        if (axis.autorange || holder.given.has(JSON.stringify([name, axis.range]))) {
+          reset ||= name in zoom;
+          delete zoom[name];
+        } else zoom[name] = [...axis.range];
+      }
+      if (reset) draw(holder, holder.block);
+    });
     holder.on("plotly_click", (event) => {
       const number = first(event.points[0] && event.points[0].customdata);
       if (Number.isInteger(number)) location.hash = address(here().study, "trial", number);

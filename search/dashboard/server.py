@@ -1,5 +1,6 @@
 """The dashboard as a server: our pages at /, Optuna's own at its usual paths, on one address, reading only."""
 
+import gc
 import json
 import os
 import signal
@@ -301,6 +302,7 @@ def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str]
         Mistake: the address cannot be listened on.
     """
     os.nice(5)  # training goes first
+    gc.set_threshold(200_000, 20, 50)  # 10,000 trials are a million objects that stay: 1.3 s instead of 1.7 to read
     names = (*LOCAL, host) if host in ("127.0.0.1", "localhost", "::1") else ("*",)
     try:
         server = waitress.create_server(

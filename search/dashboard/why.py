@@ -17,7 +17,7 @@ from search.leaderboard import Entry
 
 PANELS = 12
 """Parameters that one figure of slices shows."""
-POINTS = 3000
+POINTS = 1000
 """Trials in a panel of slices."""
 LINES = 1500
 """Trials in the parallel coordinates."""

@@ -73,6 +73,18 @@ def weights(net: nn.Module) -> dict[str, Tensor]:
     return _Writer(net, None).tensors()
 
 
+def plain(written: str) -> nn.Module:
+    """The network that `source` wrote, in evaluation mode; its weights are yet to be loaded.
+
+    The text is run: it must come from `source`, never out of a file.
+    """
+    names: dict[str, Any] = {}
+    exec(written, names)  # noqa: S102
+    net = names["Net"]()
+    assert isinstance(net, nn.Module)  # noqa: S101 - for the type checker
+    return net.eval()
+
+
 @dataclass(frozen=True)
 class _Part:
     """An attribute of the written network."""

@@ -1,0 +1,97 @@
+"""The zip: made the same twice from the same files, and opened with nothing in it trusted."""
+
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from data.errors import Mistake
+
+MOST_MB = 100
+"""The largest zip, and what its members may hold together, in 10^6 bytes."""
+
+MOST_MEMBERS = 1000
+"""More are no submission; their names alone would take memory."""
+
+_DATE = (2020, 1, 1, 0, 0, 0)
+_CHUNK = 1 << 20
+
+
+def pack(files: Sequence[Path], file: Path) -> None:
+    """Write a zip of files, in their order, by their names; dates and rights are fixed.
+
+    Raises:
+        Mistake: it is larger than MOST_MB.
+    """
+    with zipfile.ZipFile(file, "w") as opened:
+        for member in files:
+            entry = zipfile.ZipInfo(member.name, _DATE)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            opened.writestr(entry, member.read_bytes())
+    size = max(file.stat().st_size, sum(member.stat().st_size for member in files)) / 1e6
+    if size > MOST_MB:
+        raise Mistake(
+            f"{file.name} would have {size:.1f} MB, and {MOST_MB} MB is the limit; hand in a smaller network."
+        )
+
+
+def unpack(file: Path, folder: Path, wanted: Sequence[str]) -> list[str]:
+    """Unpack some members of a zip by a stranger; nothing else of it is written.
+
+    Args:
+        file: the zip.
+        folder: an empty one.
+        wanted: which members, by their names; those that are not there are left out.
+
+    Returns:
+        The names of all members.
+
+    Raises:
+        Mistake: it cannot be read, is damaged, or holds what could do harm: a path out of the folder, a link, a name
+            twice, a password, more than MOST_MB.
+    """
+    try:
+        with zipfile.ZipFile(file) as opened:
+            entries = opened.infolist()
+            check_safe(file, entries)
+            for entry in entries:
+                if entry.filename in wanted:
+                    with opened.open(entry) as source, (folder / entry.filename).open("xb") as target:
+                        while block := source.read(_CHUNK):  # never more than is declared, which was checked
+                            target.write(block)
+    except FileNotFoundError as error:
+        raise Mistake(f"{file} is missing; `posefront submit` writes it.") from error
+    except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Mistake(f"{file} is no zip that can be read ({reason.rstrip('.')}); pack or fetch it again.") from error
+    except zlib.error as error:
+        raise Mistake(f"{file} is damaged ({error}); pack or fetch it again.") from error
+    return [entry.filename for entry in entries]
+
+
+def check_safe(file: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse a zip that could do harm.
+
+    Raises:
+        Mistake: it names the first such member.
+    """
+    again = "pack it again with `posefront submit`"
+    if len(entries) > MOST_MEMBERS:
+        raise Mistake(f"{file} has {len(entries):,} members, and a submission has 5; {again}.")
+    total = sum(entry.file_size for entry in entries) / 1e6
+    if max(total, file.stat().st_size / 1e6) > MOST_MB:
+        raise Mistake(f"{file} would unpack to {total:,.0f} MB, and {MOST_MB} MB is the limit; {again}.")
+    twice = [name for name, count in Counter(entry.filename for entry in entries).items() if count > 1]
+    if twice:
+        raise Mistake(f"{file} holds {twice[0]!r} twice, and one of them would be hidden; {again}.")
+    for entry in entries:
+        name, path = entry.filename, PurePosixPath(entry.filename)
+        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or not name.isprintable():
+            raise Mistake(f"{file} holds {name!r}, a path that leads out of its folder; {again}.")
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise Mistake(f"{file} holds {name!r}, which is a link and no file; {again}.")
+        if entry.flag_bits & 1:
+            raise Mistake(f"{file} holds {name!r} under a password; {again}.")
