@@ -2,10 +2,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV = $$(command -v uv || echo $(BIN)/uv)
 
-.PHONY: demo test lint bench pictures lock clean
+.PHONY: demo submission test lint bench pictures lock clean
 
 demo: .venv/ready ## draw hands, search quickstart, show the board and the Pareto page
 	$(BIN)/posefront search quickstart
+
+submission: .venv/ready ## after the demo: its best trial in full, and all that a course wants handed in, checked
+	$(BIN)/posefront retrain quickstart --seeds 2
+	test -d runs/quickstart/test || $(BIN)/posefront data synth runs/quickstart/test --count 100 --seed 1 --difficulty 0.2
+	$(BIN)/posefront submit quickstart --name "Ada Lovelace" --test runs/quickstart/test/training/rgb
+	$(BIN)/posefront verify runs/quickstart/submission/Ada_Lovelace_midterm_project.zip --test runs/quickstart/test/training/rgb
 
 test: .venv/ready ## everything, one test process a core
 	$(BIN)/python -m pytest -n auto --maxschedchunk 1

@@ -1,4 +1,4 @@
-"""The command: `posefront search | dashboard | report | best | cost | retrain | predict | export | score | data`."""
+"""The command `posefront`: one function a word."""
 
 import json
 import logging
@@ -253,6 +253,78 @@ def pixels(text: str | None) -> float | None:
         return float(text.strip().lower().removesuffix("px"))
     except ValueError as error:
         raise Mistake(f"--best-under {text!r} is no number, e.g. 5 or 5px.") from error
+
+
+@app.command()
+def submit(
+    study: StudyName,
+    name: Annotated[str, typer.Option(help="The author, e.g. 'Ada Lovelace'.")],
+    test: Annotated[Path, typer.Option(help="The test images: a folder of them, or FreiHAND's with evaluation/rgb.")],
+    like: Annotated[Path | None, typer.Option(help="The organiser's sample csv, to follow.")] = None,
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="Whose model; without it, the one of the least value.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="FreiHAND's folder, to measure on its validation part.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for what is handed in; OUT/STUDY/submission.")] = None,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+) -> None:
+    """Answer the test images, run the notebook, print the report, pack the zip; all of it or nothing."""
+    from search import home
+    from search import retrain as last
+    from search.load import study_file
+    from search.submission import bundle
+
+    book = home.recorded(study, out, storage)
+    folder = home.folder_of(study, out)
+    found = last.trained(folder, trial, str(study_file(study)), data.absolute() if data else None)
+    console.print(
+        f"model of trial {found.facts.trial}: {found.facts.error:.4f} {found.facts.unit} on the validation part"
+    )
+    done = bundle.submit(
+        found,
+        seen(book),
+        name,
+        test,
+        last.data_of(found),
+        to or folder / "submission",
+        like=like,
+        progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),
+    )
+    console.print(f"{done.images:,} test images answered, report of {done.pages} pages, {done.size_mb:.2f} MB")
+    console.print(f"Submission: {done.zip.absolute()}", soft_wrap=True)
+    console.print(f"Table for the competition: {done.csv.absolute()}", soft_wrap=True)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="The zip that submit made.", metavar="ZIP")],
+    data: Annotated[Path | None, typer.Option(help="FreiHAND's folder; drawn hands are drawn again.")] = None,
+    study: Annotated[str | None, typer.Option(help="Its study, if studies/ has none of its name.")] = None,
+    test: Annotated[Path | None, typer.Option(help="The test images, to answer them again.")] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train again from the recorded seed; takes long.")] = False,
+) -> None:
+    """Check a submission: its rules, weights, numbers and table, each against a new measurement, within 1 per cent."""
+    from search import retrain as last
+    from search.submission import verify as verifying
+
+    again = (lambda facts: last.again(facts, study or facts.study, data)) if retrain else None
+    verdict = verifying.verify(file, data.absolute() if data else None, study=study, test=test, retrain=again)
+    table = Table("", "claimed", "found", "differs")
+    for line in verdict.lines:
+        table.add_row(
+            f"{'[green]ok[/]' if line.passed else '[red]FAIL[/]'} {escape(line.name)}",
+            escape(line.claimed),
+            escape(line.found),
+            "" if line.difference_percent is None else f"{line.difference_percent:.3g} %",
+        )
+    console.print(table)
+    for line in verdict.lines:
+        if not line.passed:
+            console.print(f"[red]FAIL[/] {escape(line.said)}", soft_wrap=True)
+    console.print("[green]PASS[/]" if verdict.passed else "[red]FAIL[/]")
+    if not verdict.passed:
+        raise typer.Exit(1)
 
 
 @app.command()

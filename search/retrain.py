@@ -20,11 +20,12 @@ import torch
 from data.errors import Mistake
 from models.cost import cost
 from search import answers, engine, home, model, weights
-from search.fit import judge
+from search.fit import fit, judge
 from search.leaderboard import Entry, entries
 from search.ledger import Ledger, open_storage
+from search.load import load_study
 from search.study import Bounds, Config, Study, replay
-from search.work import Final
+from search.work import Final, settle
 
 EMA = 0.999
 """Decay of the running mean of the weights, where the trial itself keeps none."""
@@ -196,6 +197,60 @@ def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, fi
     answers.save_pictures(found, study.task, target)
     answers.save(found, target, entry.number)
     return facts
+
+
+def trained(folder: Path, number: int | None, study: str, data: Path | None) -> model.Model:
+    """A model of a study, read back.
+
+    Args:
+        folder: the study's.
+        number: of the trial; None for the model of the least value, as the study minimises it.
+        study: its file.
+        data: replaces the task's folder.
+
+    Raises:
+        Mistake: there is none.
+    """
+    known = sorted(int(place.name) for place in (folder / "models").glob("[0-9]*") if place.name.isdigit())
+    if number is not None:
+        known = [number]
+    if not known:
+        raise Mistake(f"{folder} holds no trained model; make one with `posefront retrain {folder.name}`.")
+    found = [model.load(model_folder(folder, one), study, data) for one in known]
+
+    def value(one: model.Model) -> float:
+        return one.study.objective.value(one.price.params, one.price.flops, one.facts.error)
+
+    return min(found, key=value)
+
+
+def data_of(found: model.Model) -> Path:
+    """The folder of a model's data set; drawn now where it is drawn hands that are not there."""
+    task = found.study.task
+    folder: Path = task.root or task.folder()  # type: ignore[attr-defined]
+    return folder
+
+
+def again(facts: model.Facts, study: str, data: Path | None) -> float:
+    """Train as a model was trained, from its recorded seed, and judge the same weights: their error.
+
+    Raises:
+        Mistake: it had a teacher, which is not recorded.
+    """
+    if facts.teacher is not None:
+        raise Mistake(
+            f"the model learnt from a teacher ({facts.teacher}), which is not in it; it can't be trained again."
+        )
+    chosen = load_study(study, data=None if data is None else data.absolute())
+    config, _ = replay(chosen.space, facts.params)
+    config = replace(config, training=replace(config.training, ema=config.training.ema or EMA))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    seed = facts.seeds[0]
+    settle(1, device)
+    state: dict[str, Any] = {}
+    for reached in fit(chosen.task, config, epochs=facts.epochs, seed=seed.seed, device=device):
+        state = reached.take()
+    return both(chosen, config, 0, seed.seed, state, device).seed.errors[seed.weights]
 
 
 def taught(final: Final) -> str | None:

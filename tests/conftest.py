@@ -54,11 +54,27 @@ def paint(root: Path, hands: int = 24, copies: int = 1, seed: int = 0) -> Painte
     return Painted(root, uv, colours)
 
 
+LONG = (
+    "test_killed_at_random",
+    "test_a_search_that_is_running",
+    "test_every_way",
+    "test_seeds_killed",
+    "test_search",
+    "leak",
+)
+"""Beginnings of tests that take a minute or more, and of files that hold such; the longest first."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The whole searches first, one to each process, so that none is left over at the end."""
-    long = [item for item in items if item.path.name == "test_search.py"]
-    short = [item for item in items if item.path.name != "test_search.py"]
-    items[:] = [*long[1:2], *short[:1], *long[:1], *long[2:], *short[1:]]
+    """The long tests first, a short one between the first two, so that each process begins with one of them."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((i for i, part in enumerate(LONG) if part in item.nodeid), len(LONG))
+
+    ordered = sorted(items, key=rank)
+    long = [item for item in ordered if rank(item) < len(LONG)]
+    short = [item for item in ordered if rank(item) == len(LONG)]
+    items[:] = [*long[:1], *short[:1], *long[1:2], *short[1:2], *long[2:], *short[2:]]
 
 
 @pytest.fixture

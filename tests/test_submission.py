@@ -10,8 +10,8 @@ import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import torch
 from conftest import Painted, paint
 from optuna.trial import TrialState, create_trial
 from PIL import Image
+from test_leak import opens
 
 from data.errors import Mistake
 from models.cost import cost
@@ -59,7 +60,7 @@ STEM = "Zoe_O'Brien-Smith_midterm_project"
 
 @dataclass(frozen=True)
 class Handed:
-    """A submission and all that it was made from."""
+    """A submission, all that it was made from, and what the kernel saw opened among the test images."""
 
     done: Submission
     model: models.Model
@@ -67,6 +68,7 @@ class Handed:
     hands: Painted
     test: Path
     study: Path
+    opened: list[str]
 
     def check(self, file: Path, **options: Any) -> Verdict:
         return verify(file, self.hands.root, study=str(self.study), **options)
@@ -130,15 +132,14 @@ def evaluation(folder: Path) -> Path:
     return folder / "freihand"
 
 
-@pytest.fixture(scope="module")
-def handed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Handed]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("handed")
-        patch.setenv("POSEFRONT_CACHE", str(folder / "cache"))
-        hands = paint(folder / "hands", hands=36)
-        model, view, test = trained(folder, hands), searched(), evaluation(folder)
+@pytest.fixture(scope="session")  # not the module's: where tests are reordered, it would be made several times
+def handed(tmp_path_factory: pytest.TempPathFactory) -> Handed:
+    folder = tmp_path_factory.mktemp("handed")
+    hands = paint(folder / "hands", hands=36)
+    model, view, test = trained(folder, hands), searched(), evaluation(folder)
+    with opens(test / "evaluation" / "rgb") as seen:
         done = submit(model, view, NAME, test, hands.root, folder / "out")
-        yield Handed(done, model, view, hands, test, folder / "painted_study.py")
+    return Handed(done, model, view, hands, test, folder / "painted_study.py", seen.names)
 
 
 def members(file: Path) -> dict[str, bytes]:
@@ -258,6 +259,11 @@ def test_a_fresh_process_passes_it(handed: Handed) -> None:
         assert found[name][3] < 1e-3
         assert found[f"{name} in the notebook"][3] < 0.2
     assert float(found["answers for the test images"][2].split()[0]) < 1e-3
+
+
+def test_each_test_image_is_read_once(handed: Handed) -> None:
+    images = [name for name in handed.opened if name]
+    assert images == [f"{index:08d}.jpg" for index in range(5)]
 
 
 def test_what_is_in_it(handed: Handed, tmp_path: Path) -> None:

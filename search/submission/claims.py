@@ -128,6 +128,8 @@ def _wrong(facts: Facts, claims: Claims) -> str:
         "params_count": _whole(facts.params_count) and facts.params_count > 0,
         "flops": _whole(facts.flops) and facts.flops > 0,
         "score": facts.score is None or _number(facts.score),
+        "epochs": _whole(facts.epochs) and facts.epochs > 0,
+        "seeds": bool(facts.seeds) and all(_whole(seed.seed) and _number(seed.error) for seed in facts.seeds),
         "versions": _of(facts.versions, str),
         "data.identity": isinstance(data.get("identity"), str),
         "data.valid_rows": isinstance(rows, list) and bool(rows) and all(map(_whole, rows)),

@@ -47,7 +47,7 @@ class Opened:
         stem: the zip's name without '.zip'.
         facts: of the model.
         claims: of the submission.
-        data: FreiHAND's folder.
+        data: FreiHAND's folder; None for the study's own.
         device: where to compute.
     """
 
@@ -55,13 +55,13 @@ class Opened:
     stem: str
     facts: Facts
     claims: Claims
-    data: Path
+    data: Path | None
     device: torch.device
 
 
 def verify(
     file: Path,
-    data: Path,
+    data: Path | None,
     *,
     study: str | None = None,
     test: Path | None = None,
@@ -72,11 +72,11 @@ def verify(
 
     Args:
         file: the zip.
-        data: FreiHAND's folder.
+        data: FreiHAND's folder; None for the study's own, whose hands are then drawn again.
         study: the study, by name or file; None for studies/NAME.py by the recorded name. A file that the submission
             names is never run.
         test: the test images, to answer them again; None leaves it.
-        retrain: trains again as recorded and answers the error; None leaves it.
+        retrain: trains again as recorded and answers the error, where all else is right; None leaves it.
         device: where to compute.
 
     Raises:
@@ -108,7 +108,7 @@ def verify(
             lines += answers(opened, replace(model, net=plain), test)
         else:
             lines += answers(opened, None, None)
-        if retrain is not None:
+        if retrain is not None and all(line.passed for line in lines):
             lines.append(number("PixelDiff, trained again", facts.error, retrain(facts)))
     return Verdict(lines)
 
@@ -193,7 +193,9 @@ def split(opened: Opened, model: Model) -> Iterator[Check]:
     """The data and their split are those of the claim."""
     said, task = opened.facts.data, model.study.task
     there = task.identity()
-    text = f"{opened.data} holds other data than the claim is about, or the study splits them otherwise now."
+    text = (
+        f"{opened.data or task.root} holds other data than the claim is about, or the study splits them otherwise now."
+    )
     yield truth("data and split", there == said["identity"], there, text, said["identity"])
     rows = task.split(model.config.arch.size).valid.rows.tolist()
     text = "the recorded validation images are not the study's validation part."
@@ -266,7 +268,7 @@ def answers(opened: Opened, model: Model | None, test: Path | None) -> Iterator[
         yield truth("coordinates are finite", wrong is None, f"{len(given.rows):,} rows", text)
         if test is None or model is None or wrong is not None:
             return
-        files = bundle.test_images(test, opened.data)
+        files = bundle.test_images(test, opened.data or model.study.task.root)
         same = names_digest(files) == opened.claims.test_names_sha256
         text = f"{test} holds other test images than the csv was made for."
         yield truth("test images", same, f"{len(files):,}", text, f"{opened.claims.test_images:,}")
