@@ -129,7 +129,8 @@ def _wrong(facts: Facts, claims: Claims) -> str:
         "flops": _whole(facts.flops) and facts.flops > 0,
         "score": facts.score is None or _number(facts.score),
         "epochs": _whole(facts.epochs) and facts.epochs > 0,
-        "seeds": bool(facts.seeds) and all(_whole(seed.seed) and _number(seed.error) for seed in facts.seeds),
+        "seeds": bool(facts.seeds)
+        and all(_whole(one.seed) and _number(one.error) and one.weights in ("last", "averaged") for one in facts.seeds),
         "versions": _of(facts.versions, str),
         "data.identity": isinstance(data.get("identity"), str),
         "data.valid_rows": isinstance(rows, list) and bool(rows) and all(map(_whole, rows)),

@@ -1,0 +1,1 @@
+"""The words of the command `posefront`, by what they are for."""
