@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import io
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -176,13 +177,25 @@ def refused(verdict: Verdict) -> dict[str, str]:
     return wrong
 
 
+def saved(thing: object) -> bytes:
+    written = io.BytesIO()
+    torch.save(thing, written)
+    return written.getvalue()
+
+
+def bomb() -> bytes:
+    """Weights that are a few kilobytes packed and 101 MB unpacked."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("archive/data/0", bytes(101_000_000))
+    return written.getvalue()
+
+
 def weights_with(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[bytes], bytes]:
     def changed(content: bytes) -> bytes:
         tensors = torch.load(io.BytesIO(content), weights_only=True)
         change(tensors)
-        written = io.BytesIO()
-        torch.save(tensors, written)
-        return written.getvalue()
+        return saved(tensors)
 
     return changed
 
@@ -327,6 +340,8 @@ def test_one_thing_is_changed(handed: Handed, tmp_path: Path, member: str, chang
         ("model.pth", weights_with(all_weights), "PixelDiff"),
         ("model.pth", weights_with(a_nan), "weights fit it"),
         ("model.pth", weights_with(lambda tensors: tensors.popitem()), "weights fit it"),
+        ("model.pth", lambda _: saved(os.system), "weights fit it"),
+        ("model.pth", lambda _: bomb(), "weights fit it"),
         ("model.pth", lambda _: b"cos\nsystem\n(S'true'\ntR.", "weights fit it"),
         ("submission.csv", row_changed(lambda row: [[row[0], "1.0", *row[2:]]]), "answers for the test images"),
         ("submission.csv", row_changed(lambda row: [[row[0], "nan", *row[2:]]]), "coordinates are finite"),
@@ -345,7 +360,10 @@ def test_one_thing_is_changed(handed: Handed, tmp_path: Path, member: str, chang
         ("model.json", claim(params={"width": 9.0, "lr": 5e-3}), "network rebuilt"),
         ("model.json", claim(params={**PARAMS, "more": 1}), "network rebuilt"),
         ("model.json", claim(data={"identity": "x", "valid_rows": [1]}), "data and split"),
+        ("model.json", claim(params={"width": 10**400, "lr": 5e-3}), "network rebuilt"),
         ("model.json", claim(error="small"), "model.json"),
+        ("model.json", claim(error=10**400), "model.json"),
+        ("model.json", claim(seeds=[]), "model.json"),
         ("model.json", claim(error=float("nan")), "model.json"),
         ("model.json", claim(format=2), "model.json"),
         ("model.json", lambda _: b"[" * 100_000, "model.json"),
@@ -358,6 +376,7 @@ def test_one_thing_is_changed(handed: Handed, tmp_path: Path, member: str, chang
         (BOOK, replaced("class Net(nn.Module)", "class Net( nn.Module)"), "notebook's network"),
         (BOOK, replaced("assert worst <= 1", "assert worst <= 9"), "notebook's code"),
         (BOOK, replaced('{\\"pixel_diff\\": ', '{\\"pixel_diff\\": 1'), "PixelDiff in the notebook"),
+        (BOOK, replaced('\\"params\\": ', '\\"params\\": ' + "9" * 400), "notebook"),
         (BOOK, replaced('"execution_count": 2', '"execution_count": 3'), "notebook was run"),
         (BOOK, lambda _: b"{}", "notebook"),
     ],

@@ -176,7 +176,7 @@ def measured(notebook: NotebookNode) -> dict[str, float]:
                 if line.startswith('{"pixel_diff"'):
                     try:
                         return {key: float(value) for key, value in json.loads(line).items() if value is not None}
-                    except (ValueError, TypeError) as error:
+                    except (ValueError, TypeError, OverflowError) as error:
                         raise Mistake(f"the notebook's numbers cannot be read ({error}); execute it anew.") from error
     raise Mistake("the notebook holds no measured numbers; execute it from start to end.")
 

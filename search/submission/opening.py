@@ -1,6 +1,7 @@
 """Members of a stranger's zip, read without running anything of them, and what their weights answer."""
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import nn
 from data.batches import batches
 from data.errors import Mistake
 from search.model import Model
+from search.submission.archive import MOST_MB
 from search.submission.checks import first_line
 
 _BATCH = 256
@@ -20,9 +22,12 @@ _BATCH = 256
 def load(plain: nn.Module, file: Path) -> str:
     """Give a network the weights of a file; what is wrong with them, or nothing."""
     try:
+        with zipfile.ZipFile(file) as inside:  # as torch.save writes; what is compressed in it could grow without end
+            if sum(entry.file_size for entry in inside.infolist()) > MOST_MB * 1e6:
+                return f"it unpacks to more than {MOST_MB} MB"
         packed = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - whatever a stranger's file makes torch raise is said
-        return f"torch.load(weights_only=True) refuses it ({first_line(error)})"
+        return f"it cannot be loaded with weights_only=True ({first_line(error)})"
     own = plain.state_dict()
     if not isinstance(packed, Mapping) or packed.keys() != own.keys():
         odd = sorted(map(str, packed.keys() ^ own.keys())) if isinstance(packed, Mapping) else ["no dictionary"]

@@ -178,7 +178,7 @@ def rebuilt(opened: Opened, study: str | None) -> tuple[Model | None, nn.Module 
             raise ValueError(f"{unknown[0]} is none of its parameters")
         net, price = config.arch.build().eval(), cost(config.arch)
         plain = network.plain(network.source(net, config.arch.input_shape))
-    except (ValueError, TypeError, KeyError, RuntimeError, CostError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, CostError) as error:
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]
@@ -219,7 +219,7 @@ def code(opened: Opened, model: Model) -> Iterator[Check]:
     cells, own = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (given, wanted))
     source = next(cell.source for cell in own if "class Net(nn.Module)" in cell.source)
     made = opened.facts.versions
-    packed = f"it was packed by posefront {made.get('posefront')} with torch {made.get('torch')}"
+    packed = f"it was packed by posefront {made.get('posefront')!r} with torch {made.get('torch')!r}"
     text = f"the notebook's network is not what this version writes for the recorded parameters ({packed})."
     yield truth("notebook's network", source in [cell.source for cell in cells], "this network's", text)
     text = f"the notebook's code is not what this version writes ({packed})."
