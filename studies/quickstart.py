@@ -31,7 +31,7 @@ study = Study(
     space,
     trials=14,
     epochs=9,
-    final_epochs=30,
+    final_epochs=24,
     starts={
         "small": {"head": "heatmap", "width": 0.3, "stride": 16, "size": 64, "neck": 0, "lr": 4e-3, "rotate": 10},
     },

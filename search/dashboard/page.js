@@ -271,6 +271,7 @@
     }).catch(() => {
       holder.source = null;
       holder.textContent = "The dashboard did not answer; this page asks again by itself.";
+      setTimeout(() => { if (holder.isConnected && !holder.source) fetchOnce(holder, block); }, 5000);
     });
   };
   const offer = (holder, offered) => {

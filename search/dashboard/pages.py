@@ -8,6 +8,7 @@ asks for it and into a report.
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from html import escape
+from threading import Lock
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -28,6 +29,9 @@ Choices = Mapping[str, str]
 
 PAGES = (("pareto", "Pareto"), ("progress", "Progress"), ("why", "Why"), ("curves", "Curves"), ("now", "Now"))
 """Key and title of each page that a study has; a trial's own page is beside them."""
+
+BUILDING = Lock()
+"""Held by the one request that builds a network: torch.fx changes modules for everybody while it traces."""
 
 ROWS = 500
 """Lines of a table that are sent; a selection shows the others."""
@@ -138,15 +142,16 @@ def part(source: Source, view: View, what: str, number: int) -> dict[str, Any]:
         return {"figure": why.importance_figure(view)}
     if number not in view.by_number:
         raise KeyError(number)
-    try:
-        arch, price = source.network(view, number)
-    except Mistake as mistake:
-        return {"html": f"<p>{escape(str(mistake)[:1].upper() + str(mistake)[1:])}</p>"}
-    if what == "layers":
-        return {"html": detail.cost_table(price)}
-    from models.stages import plan  # here, for it imports torch
+    with BUILDING:
+        try:
+            arch, price = source.network(view, number)
+        except Mistake as mistake:
+            return {"html": f"<p>{escape(str(mistake)[:1].upper() + str(mistake)[1:])}</p>"}
+        if what == "layers":
+            return {"html": detail.cost_table(price)}
+        from models.stages import plan  # here, for it imports torch
 
-    return {"html": drawing.figure(plan(arch))}
+        return {"html": drawing.figure(plan(arch))}
 
 
 def tenths(view: View) -> int:

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from data.errors import Mistake
@@ -40,7 +39,6 @@ class Source:
     given: str
     out: Path
     storage: str | None
-    _loading: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def network(self, view: View, number: int) -> "tuple[Architecture, Cost]":
         """A trial's architecture, built anew from its parameters, and what it costs.
@@ -50,7 +48,7 @@ class Source:
         Raises:
             Mistake: the file is not known, or does not make this trial any more.
         """
-        from models.cost import cost
+        from models.cost import CostError, cost
         from search.load import load_study
         from search.study import replay
 
@@ -60,12 +58,11 @@ class Source:
                 f"the network of a trial is built by the study's file, and studies/ has none named {self.name!r}; "
                 "give the dashboard the path of that file."
             )
-        with self._loading:  # a module half imported by one thread is a broken one for the next
-            study = load_study(str(self.file))
+        study = load_study(str(self.file))
         try:
             config, _ = replay(study.space, trial.params)
             return config.arch, cost(config.arch)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError, CostError) as error:
             raise Mistake(
                 f"{self.file} makes no network from the parameters of trial {number}: {str(error).rstrip('.')}; it was "
                 "changed since, or the trial failed while it was built."
