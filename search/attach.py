@@ -15,7 +15,8 @@ import torch
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
-from search import answers, pareto, sheet, weights
+from search import answers, sheet, weights
+from search.dashboard import pareto
 from search.dashboard.view import View
 from search.ledger import Ledger
 from search.note import PLOT, note

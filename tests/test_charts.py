@@ -14,8 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import ecdf
 
-from search import pareto
-from search.dashboard import curves, importance, progress, style, why
+from search.dashboard import curves, importance, pareto, progress, style, why
 from search.dashboard.view import View
 from search.score import REFERENCE, CourseScore
 

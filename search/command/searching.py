@@ -82,7 +82,8 @@ def search(
 
 def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
     """The board, the baseline beside the best error, and the Pareto page."""
-    from search import home, pareto
+    from search import home
+    from search.dashboard import pareto
     from search.leaderboard import entries
 
     book = home.recorded(study, out, storage)
@@ -110,7 +111,8 @@ def best(
     as_json: Annotated[bool, typer.Option("--json", help="Every trial, as JSON.")] = False,
 ) -> None:
     """The leaderboard, Pareto-optimal trials marked, and the Pareto page anew."""
-    from search import home, pareto
+    from search import home
+    from search.dashboard import pareto
     from search.leaderboard import entries
 
     book = home.recorded(study, out, storage)

@@ -10,10 +10,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, create_trial
 
+from search.dashboard.pareto import price
 from search.dashboard.progress import Numbers
 from search.dashboard.view import View
 from search.leaderboard import Entry
-from search.pareto import price
 
 Target = Literal["value", "error", "cost"]
 

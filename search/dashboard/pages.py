@@ -15,8 +15,8 @@ from typing import Any, cast
 import plotly.graph_objects as go
 
 from data.errors import Mistake
-from search import answers, pareto
-from search.dashboard import curves, detail, drawing, gallery, progress, why
+from search import answers
+from search.dashboard import curves, detail, drawing, gallery, pareto, progress, why
 from search.dashboard.importance import Target
 from search.dashboard.now import Machine, left, seconds_left
 from search.dashboard.progress import Against

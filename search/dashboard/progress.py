@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
+from search.dashboard.pareto import price
 from search.dashboard.style import ACCENT, SCORE, SERIES, base, brief, empty, heading, log_axis, scatter
 from search.dashboard.view import View
 from search.leaderboard import Entry
-from search.pareto import price
 
 Against = Literal["trials", "seconds"]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]

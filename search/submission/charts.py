@@ -8,11 +8,11 @@ from search.answers import Answers, Example
 from search.dashboard.accuracy import limbs
 from search.dashboard.gallery import skeletons
 from search.dashboard.importance import Shares
+from search.dashboard.pareto import BAND_COLOURS, COST, REFERENCE_COLOUR, ceiling, price
 from search.dashboard.style import ACCENT, MUTED, SERIES, STATES
 from search.dashboard.view import View
 from search.leaderboard import unbeaten
 from search.ledger import Row
-from search.pareto import BAND_COLOURS, COST, REFERENCE_COLOUR, ceiling, price
 from search.score import BANDS, REFERENCE
 from search.submission.bars import Bars, bars
 from search.submission.figures import (
