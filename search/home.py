@@ -90,7 +90,9 @@ def existing(study: str, out: Path, storage: str | None) -> str:
     if storage is not None:
         return checked(storage)
     if not (folder / "study.db").is_file():
-        raise Mistake(f"there is no search of {name!r} in {folder}; begin one with `posefront search {study}`.")
+        others = ", ".join(sorted(file.parent.name for file in out.glob("*/study.db")))
+        there = f" (searched there: {others})" if others else ""
+        raise Mistake(f"there is no search of {name!r} in {folder}{there}; begin one with `posefront search {study}`.")
     return url_of(folder.absolute(), None)
 
 

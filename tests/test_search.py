@@ -204,7 +204,7 @@ def test_killed_at_random_moments_and_resumed_it_is_the_search_that_was_never_ki
 
 def test_ctrl_c_leaves_nothing_running_and_a_second_search_is_turned_away(tmp_path: Path, cache: Path) -> None:
     search = Search(tmp_path, cache, TINY_SLEEP="2")
-    first = search.start("--trials", "2", "--workers", "1")
+    first = search.start("--trials", "9", "--workers", "1")
     search.wait_for(1, first)
     second = search.start("--trials", "1")
     said, _ = second.communicate(timeout=120)

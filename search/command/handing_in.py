@@ -44,7 +44,7 @@ def retrain(
     entry = last.choose(home.recorded(study, out, storage), trial, pixels(best_under))
     folder = home.folder_of(study, out)
     length = epochs or chosen.final_epochs or 5 * chosen.epochs
-    console.print(f"trial {entry.number}: {seeds} seeds x {length} epochs")
+    console.print(f"trial {entry.number}: {seeds} seed{'s' * (seeds > 1)} x {length} epochs")
     with live.progress(console, "preparing images") as show:
         chosen.task.prepare(show)
     room = last.room_of(folder, entry.number, length, teacher)
@@ -69,7 +69,7 @@ def retrain(
         facts = last.finish(ledger, room, folder, home.name_of(study), entry, final)
     for place, seed in enumerate(facts.seeds):
         both = ", ".join(f"{kind} {error:.3f}" for kind, error in seed.errors.items())
-        mark = " [bold]kept[/]" if place == 0 else ""
+        mark = f" [bold]kept: {seed.weights}[/]" if place == 0 else ""
         console.print(f"seed {seed.seed}: {both} {facts.unit} on the validation part{mark}")
     told = f"{facts.metric} {facts.error:.4f} {facts.unit}, {facts.params_count / 1e6:.4g} M, {facts.flops / 1e9:.4g} G"
     console.print(told + (f", score {facts.score:.5g}" if facts.score is not None else ""))

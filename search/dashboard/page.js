@@ -13,11 +13,14 @@
 
   // ---- where we are: #/study/page/trial --------------------------------------------------------------------------
   const here = () => {
-    const [, study, page, trial] = location.hash.split("/").map(decodeURIComponent);
+    let parts;
+    try { parts = location.hash.split("/").map(decodeURIComponent); } catch { parts = []; }
+    const [, study, page, trial] = parts;
+    const known = boot.pages.some(([key]) => key === page) || (page === "trial" && /^\d{1,9}$/.test(trial));
     return {
-      study: boot.studies.some((known) => known.key === study) ? study : boot.studies[0].key,
-      page: page === "trial" || boot.pages.some(([key]) => key === page) ? page : boot.pages[0][0],
-      trial: trial === undefined || trial === "" ? null : Number(trial),
+      study: boot.studies.some(({ key }) => key === study) ? study : boot.studies[0].key,
+      page: known ? page : boot.pages[0][0],
+      trial: known && page === "trial" ? Number(trial) : null,
     };
   };
   const address = (study, page, trial) =>

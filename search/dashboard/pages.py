@@ -30,6 +30,9 @@ Choices = Mapping[str, str]
 PAGES = (("pareto", "Pareto"), ("progress", "Progress"), ("why", "Why"), ("curves", "Curves"), ("now", "Now"))
 """Key and title of each page that a study has; a trial's own page is beside them."""
 
+DRAWING = Lock()
+"""Held while figures are made: plotly imports its parts at their first use, which two threads at once may spoil."""
+
 BUILDING = Lock()
 """Held by the one request that builds a network: torch.fx changes modules for everybody while it traces."""
 
@@ -115,15 +118,9 @@ def page(
 
 
 def choice(choices: Choices, name: str, options: Sequence[tuple[str, str]]) -> str:
-    """What one of a page's lists is set to; the first of its options where it isn't.
-
-    Raises:
-        ValueError: it is none of the options.
-    """
-    chosen = choices.get(name, options[0][0])
-    if chosen not in dict(options):
-        raise ValueError(chosen)
-    return chosen
+    """What one of a page's lists is set to; the first of its options where it isn't, or is none of them."""
+    chosen = choices.get(name, "")
+    return chosen if chosen in dict(options) else options[0][0]
 
 
 def part(source: Source, view: View, what: str, number: int) -> dict[str, Any]:
@@ -139,7 +136,8 @@ def part(source: Source, view: View, what: str, number: int) -> dict[str, Any]:
         KeyError: there is no such trial.
     """
     if what == "importance":
-        return {"figure": why.importance_figure(view)}
+        with DRAWING:
+            return {"figure": why.importance_figure(view)}
     if number not in view.by_number:
         raise KeyError(number)
     with BUILDING:

@@ -2,11 +2,13 @@
 
 import gc
 import json
+import logging
 import os
 import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,9 @@ PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 POLL_MS = 2000
 """How often the page asks whether something has changed."""
 
+LARGEST = 4 << 20
+"""Bytes of a request: a selection of 100,000 trials is 0.7 MB."""
+
 KEPT = 24
 """Answers kept, so that a second window costs nothing."""
 
@@ -47,6 +52,32 @@ POLICY = (
 )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the page's script asks for.
+
+    Attributes:
+        revision: of the page that it shows; None for none.
+        chosen: trials of a selection; None for all.
+        choices: what the page's lists are set to.
+    """
+
+    revision: str | None = None
+    chosen: frozenset[int] | None = None
+    choices: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, said: Any) -> "Asked":
+        """From JSON.
+
+        Raises:
+            TypeError, ValueError, AttributeError: it is malformed.
+        """
+        chosen = said.get("chosen")
+        choices = sorted((str(name), str(value)) for name, value in (said.get("choices") or {}).items())
+        return cls(said.get("revision"), None if chosen is None else frozenset(map(int, chosen)), tuple(choices))
+
+
 class Pages:
     """Answers for the page's script, made once for each state of a study and each selection."""
 
@@ -57,33 +88,31 @@ class Pages:
         self._kept: OrderedDict[tuple[Any, ...], str] = OrderedDict()
         self._lock = threading.Lock()
 
-    def answer(self, key: str, page: str, number: int | None, asked: Mapping[str, Any]) -> str | None:
+    def answer(self, key: str, page: str, number: int | None, asked: "Asked") -> str | None:
         """A page as JSON, or None where the browser has it already.
 
         Args:
             key: of the study.
             page: one of pages.PAGES, or 'trial'.
             number: of the trial.
-            asked: 'revision' that the browser has, 'chosen' trial numbers, 'choices' by name; each may be missing.
+            asked: what the browser has and wants.
 
         Raises:
-            KeyError: there is no such study, page or trial.
-            TypeError, ValueError: what is asked is malformed.
+            KeyError: there is no such study or page.
         """
         source = self.sources[key]
         state, views = self._views(source if page != "progress" else None)
         if key not in views:
             said = self.why[key]
             return dump({"revision": said, "title": f"{source.name} - posefront", "sentence": said})
-        chosen = chosen_of(asked)
-        choices = {str(name): str(value) for name, value in (asked.get("choices") or {}).items()}
+        chosen, choices = asked.chosen, dict(asked.choices)
         state = (*state, answered(source, number))
         if page == "now":
             return dump(self._page(source, views, page, number, chosen, choices))
         revision = str(hash(state))
-        if asked.get("revision") == revision:
+        if asked.revision == revision:
             return None
-        slot = (state, page, key, number, chosen, tuple(sorted(choices.items())))
+        slot = (state, page, key, number, chosen, asked.choices)
         with self._lock:
             if slot in self._kept:
                 self._kept.move_to_end(slot)
@@ -94,7 +123,7 @@ class Pages:
     def warm(self) -> None:
         """Read the studies and make each one's first page while the browser is still loading the script."""
         for key in self.sources:
-            self.answer(key, pages.PAGES[0][0], None, {})
+            self.answer(key, pages.PAGES[0][0], None, Asked())
 
     def _views(self, only: Source | None) -> tuple[tuple[Any, ...], dict[str, View]]:
         """The studies as they are now, and what changes when they do; a deleted one is missing."""
@@ -125,31 +154,31 @@ class Pages:
         choices: Mapping[str, str],
     ) -> dict[str, Any]:
         """One page with its frame."""
-        return pages.page(
-            source,
-            views,
-            page,
-            number=number,
-            chosen=chosen,
-            choices=choices,
-            href=lambda row: f"file/{source.key}/pictures/{row}.jpg",
-            machine=self._machine,
-        )
+        with pages.DRAWING:
+            return pages.page(
+                source,
+                views,
+                page,
+                number=number,
+                chosen=chosen,
+                choices=choices,
+                href=lambda row: f"file/{source.key}/pictures/{row}.jpg",
+                machine=self._machine,
+            )
 
-    def part(self, key: str, what: str, number: int, asked: Mapping[str, Any]) -> str:
+    def part(self, key: str, what: str, number: int, asked: "Asked") -> str:
         """One of pages.LATER, as JSON.
 
         Args:
             key: of the study.
             what: which part.
             number: of the trial; of the importances it says how old they may be.
-            asked: 'chosen' trial numbers; may be missing.
+            asked: with the trials of a selection.
 
         Raises:
             KeyError: there is no such study or trial.
         """
-        source = self.sources[key]
-        chosen = chosen_of(asked)
+        source, chosen = self.sources[key], asked.chosen
         slot = (key, what, number, chosen)
         with self._lock:
             if slot in self._kept:
@@ -178,11 +207,6 @@ def answered(source: Source, number: int | None) -> float:
         return 0.0
 
 
-def chosen_of(asked: Mapping[str, Any]) -> frozenset[int] | None:
-    """The trials of a selection."""
-    return frozenset(map(int, asked["chosen"])) if asked.get("chosen") is not None else None
-
-
 def dump(payload: Mapping[str, Any]) -> str:
     """JSON with figures in it; what is no number becomes null."""
     return json.dumps(payload, cls=PlotlyJSONEncoder, separators=(",", ":"))
@@ -197,6 +221,7 @@ def application(sources: Sequence[Source], hosts: Sequence[str] = LOCAL) -> Call
             machine (DNS rebinding) is refused. '*' allows any.
     """
     app = flask.Flask("posefront", static_folder=None, template_folder=str(HERE))
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST
     made = Pages(sources)
     boot = {
         "studies": [{"key": source.key, "name": source.name} for source in sources],
@@ -236,7 +261,10 @@ def application(sources: Sequence[Source], hosts: Sequence[str] = LOCAL) -> Call
     @app.post("/view/<key>/<page>")
     @app.post("/view/<key>/<page>/<int:number>")
     def view(key: str, page: str, number: int | None = None) -> flask.Response:
-        asked = flask.request.get_json()
+        try:
+            asked = Asked.of(flask.request.get_json())
+        except (TypeError, ValueError, AttributeError, RecursionError):
+            flask.abort(400)
         try:
             if page in pages.LATER:
                 answer: str | None = made.part(key, page, -1 if number is None else number, asked)
@@ -244,8 +272,6 @@ def application(sources: Sequence[Source], hosts: Sequence[str] = LOCAL) -> Call
                 answer = made.answer(key, page, number, asked)
         except KeyError:
             flask.abort(404)
-        except (TypeError, ValueError, AttributeError):
-            flask.abort(400)
         if answer is None:
             return flask.Response(status=204)
         return flask.Response(answer, mimetype="application/json", headers={"Cache-Control": "no-store"})
@@ -302,16 +328,23 @@ def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str]
         Mistake: the address cannot be listened on.
     """
     os.nice(5)  # training goes first
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a request that waits its turn is no news
     gc.set_threshold(200_000, 20, 50)  # 10,000 trials are a million objects that stay: 1.3 s instead of 1.7 to read
     names = (*LOCAL, host) if host in ("127.0.0.1", "localhost", "::1") else ("*",)
     try:
         server = waitress.create_server(
-            application(sources, names), host=host, port=port, threads=6, ident=None, channel_timeout=60
+            application(sources, names),
+            host=host,
+            port=port,
+            threads=6,
+            ident=None,
+            channel_timeout=60,
+            max_request_body_size=LARGEST,
         )
     except OSError as error:
         raise Mistake(
-            f"cannot listen on {host} port {port} ({error.strerror or error}); give --port another number, "
-            "0 takes a free one."
+            f"cannot listen on {host} port {port} ({error.strerror or error}); give --port another number (0 takes a "
+            "free one), or --host an address of this machine."
         ) from error
 
     def end(*_: object) -> None:
