@@ -84,11 +84,10 @@ def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
     """The board, the baseline beside the best error, and the Pareto page."""
     from search import home
     from search.dashboard import pareto
-    from search.leaderboard import entries
 
-    book = home.recorded(study, out, storage)
-    found = entries(book.get_trials(deepcopy=False), book.user_attrs["metric"])
-    console.print(board(found, book.user_attrs["unit"], 10))
+    view = seen(home.recorded(study, out, storage))
+    found = list(view.entries)
+    console.print(board(found, view.unit, 10))
     finished = [(entry.error, entry.number) for entry in found if entry.state == "finished" and entry.error is not None]
     if finished:
         mean, (least, number_) = chosen.task.baseline(), min(finished)
@@ -98,7 +97,7 @@ def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
             f"{least / mean:.0%} of it"
         )
     page = home.folder_of(study, out) / "pareto.html"
-    pareto.write(seen(book), page)
+    pareto.write(view, page)
     console.print(f"Pareto page: {page}")
 
 
@@ -113,10 +112,9 @@ def best(
     """The leaderboard, Pareto-optimal trials marked, and the Pareto page anew."""
     from search import home
     from search.dashboard import pareto
-    from search.leaderboard import entries
 
-    book = home.recorded(study, out, storage)
-    found = entries(book.get_trials(deepcopy=False), book.user_attrs["metric"])
+    view = seen(home.recorded(study, out, storage))
+    found = list(view.entries)
     if as_json:
         typer.echo(
             json.dumps(
@@ -127,12 +125,12 @@ def best(
     console.print(
         board(
             found if all_states else [e for e in found if e.state == "finished"],
-            book.user_attrs["unit"],
+            view.unit,
             count,
         )
     )
     page = home.folder_of(study, out) / "pareto.html"
-    pareto.write(seen(book), page)
+    pareto.write(view, page)
     console.print(f"Pareto page: {page}")
 
 

@@ -41,7 +41,6 @@ ROWS = 500
 
 AGAINST = (("trials", "trials"), ("seconds", "device time"))
 
-
 LATER = ("network", "layers", "importance")
 """What is asked for by itself, since it takes seconds: two parts of a trial's page, and one of the page 'why'."""
 
@@ -144,12 +143,17 @@ def part(source: Source, view: View, what: str, number: int) -> dict[str, Any]:
         try:
             arch, price = source.network(view, number)
         except Mistake as mistake:
-            return {"html": f"<p>{escape(str(mistake)[:1].upper() + str(mistake)[1:])}</p>"}
+            return {"html": f"<p>{escape(capital(mistake))}</p>"}
         if what == "layers":
             return {"html": detail.cost_table(price)}
         from models.stages import plan  # here, for it imports torch
 
         return {"html": drawing.figure(plan(arch))}
+
+
+def capital(mistake: Mistake) -> str:
+    """A mistake as a sentence of its own, which in a terminal stands behind the command's name."""
+    return str(mistake)[:1].upper() + str(mistake)[1:]
 
 
 def tenths(view: View) -> int:
@@ -233,9 +237,7 @@ def now_page(view: View, machine: Machine) -> list[Block]:
     ended = sorted(
         (entry for entry in view.entries if entry.ended is not None), key=lambda e: e.ended or 0, reverse=True
     )
-    recent = view.only([entry.number for entry in ended[:10]])
-    order = {entry.number: place for place, entry in enumerate(ended[:10])}
-    last = board(recent, "recent", "The last ten to end", sorted(recent.entries, key=lambda e: order[e.number]))
+    last = board(view, "recent", "The last ten to end", ended[:10])
     devices: Block = {"kind": "html", "id": "devices", "title": "This machine", "html": machine.html()}
     return [training, devices, last]
 
@@ -258,10 +260,11 @@ def trial_page(source: Source, view: View, number: int, href: Callable[[int], st
         compared |= (
             {} if other is None else {f"trial {best.number} (best{' other' if leads(view, entry) else ''})": other}
         )
+    command = detail.command(view, number, source.given, source.out, source.storage)
     blocks: list[Block] = [
         html("facts", "What it is", detail.parameters(view, number), width="third"),
         figure("one", curves.one(view, number), 620, width="two-thirds"),
-        html("command", "Train it in full", f"<pre>{escape(command(source, view, number))}</pre>"),
+        html("command", "Train it in full", f"<pre>{escape(command)}</pre>"),
         later("network", "The network", f"{source.key}/network/{number}"),
         html("gallery", "Best, median and worst validation images", gallery.gallery(answered, href, unit)),
     ]
@@ -271,11 +274,6 @@ def trial_page(source: Source, view: View, number: int, href: Callable[[int], st
             figure("pck", detail.pck(compared, unit), 520, width="half"),
         ]
     return [*blocks, later("layers", "What each layer costs", f"{source.key}/layers/{number}")]
-
-
-def command(source: Source, view: View, number: int) -> str:
-    """The command that trains a trial in full."""
-    return detail.command(view, number, source.given, source.out, source.storage)
 
 
 def leads(view: View, entry: Entry) -> bool:

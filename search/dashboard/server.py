@@ -113,10 +113,8 @@ class Pages:
         if asked.revision == revision:
             return None
         slot = (state, page, key, number, chosen, asked.choices)
-        with self._lock:
-            if slot in self._kept:
-                self._kept.move_to_end(slot)
-                return self._kept[slot]
+        if known := self._known(slot):
+            return known
         made = dump({"revision": revision, **self._page(source, views, page, number, chosen, choices)})
         return self._keep(slot, made)
 
@@ -139,7 +137,7 @@ class Pages:
                 )
                 continue
             except Mistake as mistake:
-                self.why[source.key] = str(mistake)[:1].upper() + str(mistake)[1:]
+                self.why[source.key] = pages.capital(mistake)
                 continue
             state.append((source.key, max(1, before), source.reader.stale))
         return tuple(state), found
@@ -180,13 +178,19 @@ class Pages:
         """
         source, chosen = self.sources[key], asked.chosen
         slot = (key, what, number, chosen)
-        with self._lock:
-            if slot in self._kept:
-                return self._kept[slot]
+        if known := self._known(slot):
+            return known
         view = self._views(source)[1].get(key)
         if view is None:
             raise KeyError(key)
         return self._keep(slot, dump(pages.part(source, view if chosen is None else view.only(chosen), what, number)))
+
+    def _known(self, slot: tuple[Any, ...]) -> str | None:
+        """An answer that was made before."""
+        with self._lock:
+            if slot in self._kept:
+                self._kept.move_to_end(slot)
+            return self._kept.get(slot)
 
     def _keep(self, slot: tuple[Any, ...], made: str) -> str:
         """Remember an answer and forget the oldest."""
