@@ -45,6 +45,10 @@ LATER = ("network", "layers", "importance")
 """What is asked for by itself, since it takes seconds: two parts of a trial's page, and one of the page 'why'."""
 
 
+class AbsentError(Exception):
+    """There is no such study, page or trial. Not a KeyError, which is a fault of ours and must not pass for one."""
+
+
 def page(
     source: Source,
     views: Mapping[str, View],
@@ -69,7 +73,7 @@ def page(
         machine: for the page 'now'.
 
     Raises:
-        KeyError: there is no such page or trial.
+        AbsentError: there is no such page.
     """
     view = views[source.key]
     shown = view if chosen is None else view.only(chosen)
@@ -81,7 +85,7 @@ def page(
         "status": source.reader.stale or (f"{running} running" if running else "nothing runs"),
     }
     if name != "trial" and name not in dict(PAGES):
-        raise KeyError(name)
+        raise AbsentError(name)
     if not view.entries:
         return made | {
             "sentence": "This study has no trials yet; they appear here as soon as the first one is asked for."
@@ -132,13 +136,13 @@ def part(source: Source, view: View, what: str, number: int) -> dict[str, Any]:
         number: of the trial.
 
     Raises:
-        KeyError: there is no such trial.
+        AbsentError: there is no such trial.
     """
     if what == "importance":
         with DRAWING:
             return {"figure": why.importance_figure(view)}
     if number not in view.by_number:
-        raise KeyError(number)
+        raise AbsentError(number)
     with BUILDING:
         try:
             arch, price = source.network(view, number)

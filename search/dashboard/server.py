@@ -98,9 +98,9 @@ class Pages:
             asked: what the browser has and wants.
 
         Raises:
-            KeyError: there is no such study or page.
+            AbsentError: there is no such study or page.
         """
-        source = self.sources[key]
+        source = self._source(key)
         state, views = self._views(source if page != "progress" else None)
         if key not in views:
             said = self.why[key]
@@ -122,6 +122,11 @@ class Pages:
         """Read the studies and make each one's first page while the browser is still loading the script."""
         for key in self.sources:
             self.answer(key, pages.PAGES[0][0], None, Asked())
+
+    def _source(self, key: str) -> Source:
+        if key not in self.sources:
+            raise pages.AbsentError(key)
+        return self.sources[key]
 
     def _views(self, only: Source | None) -> tuple[tuple[Any, ...], dict[str, View]]:
         """The studies as they are now, and what changes when they do; a deleted one is missing."""
@@ -174,15 +179,15 @@ class Pages:
             asked: with the trials of a selection.
 
         Raises:
-            KeyError: there is no such study or trial.
+            AbsentError: there is no such study or trial.
         """
-        source, chosen = self.sources[key], asked.chosen
+        source, chosen = self._source(key), asked.chosen
         slot = (key, what, number, chosen)
         if known := self._known(slot):
             return known
         view = self._views(source)[1].get(key)
         if view is None:
-            raise KeyError(key)
+            raise pages.AbsentError(key)
         return self._keep(slot, dump(pages.part(source, view if chosen is None else view.only(chosen), what, number)))
 
     def _known(self, slot: tuple[Any, ...]) -> str | None:
@@ -274,7 +279,7 @@ def application(sources: Sequence[Source], hosts: Sequence[str] = LOCAL) -> Call
                 answer: str | None = made.part(key, page, -1 if number is None else number, asked)
             else:
                 answer = made.answer(key, page, number, asked)
-        except KeyError:
+        except pages.AbsentError:
             flask.abort(404)
         if answer is None:
             return flask.Response(status=204)
