@@ -1,6 +1,7 @@
 """The dashboard as a server: our pages at /, Optuna's own at its usual paths, on one address, reading only."""
 
 import gc
+import importlib
 import json
 import logging
 import os
@@ -157,6 +158,7 @@ class Pages:
         choices: Mapping[str, str],
     ) -> dict[str, Any]:
         """One page with its frame."""
+        whole()
         with pages.DRAWING:
             return pages.page(
                 source,
@@ -188,6 +190,7 @@ class Pages:
         view = self._views(source)[1].get(key)
         if view is None:
             raise pages.AbsentError(key)
+        whole()
         return self._keep(slot, dump(pages.part(source, view if chosen is None else view.only(chosen), what, number)))
 
     def _known(self, slot: tuple[Any, ...]) -> str | None:
@@ -214,6 +217,15 @@ def answered(source: Source, number: int | None) -> float:
         return answers.file(source.folder, number).stat().st_mtime
     except OSError:
         return 0.0
+
+
+def whole() -> None:
+    """Import pandas, or wait until another thread has.
+
+    plotly looks for it in sys.modules, to know its columns when it meets them, and fails with an AttributeError on one
+    that is half imported: as scikit-learn, behind a study's file or Optuna's pages, leaves it for a second.
+    """
+    importlib.import_module("pandas")
 
 
 def dump(payload: Mapping[str, Any]) -> str:

@@ -1,0 +1,48 @@
+"""The server's answers stand while other threads import what they need."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.big_study import make
+
+BESIDE = """
+import importlib.util, sys, threading, time
+from pathlib import Path
+
+from search.dashboard.server import Asked, Pages
+from search.dashboard.source import sources
+
+pages = Pages(sources(["big"], Path(sys.argv[1]), None))
+spec = importlib.util.find_spec("pandas")
+run = spec.loader.exec_module
+half = threading.Event()
+
+def slowly(module):
+    half.set()
+    time.sleep(2)
+    run(module)
+
+spec.loader.exec_module = slowly
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        return spec if name == "pandas" else None
+
+sys.meta_path.insert(0, Finder())
+other = threading.Thread(target=__import__, args=("pandas",))
+other.start()
+half.wait()
+assert not hasattr(sys.modules["pandas"], "NaT")
+answer = pages.answer("big", "pareto", None, Asked())
+other.join()
+print(len(answer))
+"""
+
+
+def test_a_page_is_drawn_while_another_thread_imports_pandas(tmp_path: Path) -> None:
+    folder = tmp_path / "big"
+    folder.mkdir()
+    make(folder / "study.db", trials=20, seed=1)
+    told = subprocess.run([sys.executable, "-c", BESIDE, tmp_path], capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert int(told.stdout) > 1000
