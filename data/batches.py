@@ -12,23 +12,23 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def batches(
-    pixels: np.ndarray[Any, np.dtype[np.uint8]],
+    pixels: np.ndarray[Any, np.dtype[Any]],
     rows: np.ndarray[Any, np.dtype[np.int64]],
-    points: np.ndarray[Any, np.dtype[np.float32]],
+    targets: np.ndarray[Any, np.dtype[Any]],
     batch: int,
     device: torch.device,
     shuffle: torch.Generator | None = None,
 ) -> Iterator[Batch]:
-    """Uint8 images and their points, `batch` at a time, on `device`.
+    """Images and their targets, `batch` at a time, on `device`.
 
     With `shuffle` the images come in a random order and in full batches only: the few left over are others in
     every epoch, and no batch of one ever meets BatchNorm. Fewer images than `batch` make one batch of them all.
     Without it they come in their own order, every one.
 
     Args:
-        pixels: all packed images, shape (N, L, L, C).
+        pixels: all packed images, shape (N, H, W, C).
         rows: which of them to take, shape (n,).
-        points: their targets, shape (n, ...).
+        targets: what is to be answered for each, shape (n, ...).
         batch: images a batch, at least 1.
         device: where the batches go. For a GPU a thread cuts and pins the next batch while this one trains.
         shuffle: the random order's source; None for the order of `rows`.
@@ -43,11 +43,11 @@ def batches(
     def cut(start: int) -> Batch:
         chosen = order[start : start + batch]
         images = torch.from_numpy(np.asarray(pixels[rows[chosen]]))
-        targets = torch.from_numpy(points[chosen])
-        return (images.pin_memory(), targets.pin_memory()) if device.type == "cuda" else (images, targets)
+        true = torch.from_numpy(targets[chosen])
+        return (images.pin_memory(), true.pin_memory()) if device.type == "cuda" else (images, true)
 
-    for images, targets in ahead(cut, ends) if device.type == "cuda" else map(cut, ends):
-        yield images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+    for images, true in ahead(cut, ends) if device.type == "cuda" else map(cut, ends):
+        yield images.to(device, non_blocking=True), true.to(device, non_blocking=True)
 
 
 def ahead(cut: Callable[[int], Batch], starts: range) -> Iterator[Batch]:

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
@@ -19,24 +19,10 @@ from data.drawn import Drawn, draw, synth
 from data.errors import Mistake
 from data.layout import JOINTS, SIDE, annotation_path, image_paths, read_points
 from data.pack import Bytes, Pack, Part, Progress, Split, cache_folder, locked, once
+from data.points import LOSSES, How, Network, distances, loss
 from data.skeleton import FINGERS, HAND_EDGES
 
-_SOFT = 0.5 / SIDE  # half a pixel
-
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class Network(Protocol):
-    """What the loss needs of a network."""
-
-    def logits(self, images: Tensor) -> Tensor:
-        """The head's raw output for images (B, C, S, S)."""
-
-    def decode(self, logits: Tensor) -> Tensor:
-        """Points (B, P, 2) from that output."""
-
-    def divergence(self, logits: Tensor, points: Tensor) -> Tensor:
-        """How far the head's distributions are from ones about the true points: a scalar."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +54,8 @@ class FreiHand:
 
     metric: ClassVar[str] = "pixel_diff"
     unit: ClassVar[str] = "px"
+    each_unit: ClassVar[str] = "px"
+    losses: ClassVar[tuple[str, ...]] = LOSSES
     labels: ClassVar[tuple[str, ...]] = ("wrist", *(f"{finger} {joint}" for finger in FINGERS for joint in range(1, 5)))
     edges: ClassVar[tuple[tuple[int, int], ...]] = HAND_EDGES
     points: ClassVar[int] = JOINTS
@@ -129,47 +117,26 @@ class FreiHand:
         """See `data.augment.inputs`."""
         return inputs(images, size)
 
-    def loss(self, net: Network, images: Tensor, points: Tensor, divergence: float) -> tuple[Tensor, Tensor]:
-        """Mean Euclidean distance, as a fraction of the side, rounded off below half a pixel.
+    def loss(self, net: Network, images: Tensor, points: Tensor, how: How) -> tuple[Tensor, Tensor]:
+        """See `data.points.loss`."""
+        return loss(net, images, points, how, SIDE)
 
-        That is the error itself but for the rounding, without which the gradient's length would stay the same
-        however close a joint is.
-
-        Args:
-            net: The network; its raw output is computed once.
-            images: float (B, C, S, S).
-            points: float (B, P, 2), fractions of the side.
-            divergence: Weight of the head's own distribution loss.
-
-        Returns:
-            A scalar, float32, and the network's answer (B, P, 2), float32, for `error`.
-        """
-        logits = net.logits(images).float()
-        answer = net.decode(logits)
-        distance = (answer - points).square().sum(-1).add(_SOFT**2).sqrt().mean() - _SOFT
-        if divergence:
-            distance = distance + divergence * net.divergence(logits, points)
-        return distance, answer
-
-    def error(self, outputs: Tensor | Array, points: Tensor | Array) -> float:
+    def error(self, outputs: Tensor | Array, part: Part) -> float:
         """PixelDiff: mean over images and joints of the Euclidean distance in pixels of the 224 x 224 image.
 
         Args:
-            outputs: (N, P, 2), fractions of the side, the whole validation set at once.
-            points: (N, P, 2), the truth.
+            outputs: (N, P, 2), fractions of the side, for the whole part at once.
+            part: with the truth.
         """
-        return float(self.errors(outputs, points).mean())
+        return float(self.errors(outputs, part).mean())
 
-    def errors(self, outputs: Tensor | Array, points: Tensor | Array) -> Array:
+    def errors(self, outputs: Tensor | Array, part: Part) -> Array:
         """The Euclidean distances of which PixelDiff is the mean, float64 (N, P), in the same pixels."""
-        answered, true = (
-            (value.detach().cpu().numpy() if isinstance(value, Tensor) else value).astype(np.float64)
-            for value in (outputs, points)
-        )
-        if answered.shape != true.shape:
-            raise ValueError(f"outputs {answered.shape} and points {true.shape} differ in shape")
-        distances: Array = SIDE * np.sqrt(((answered - true) ** 2).sum(-1))
-        return distances
+        return distances(outputs, part.targets, SIDE)
+
+    def caption(self, output: Array, target: Array) -> str:  # noqa: ARG002 - the points in the picture say it
+        """Nothing: a picture with its points says all."""
+        return ""
 
     def picture(self, row: int) -> Bytes:
         """Image `row` at 224 x 224 pixels, uint8 (224, 224, 3)."""
@@ -179,14 +146,14 @@ class FreiHand:
     def identity(self) -> str:
         """A short name of the annotations, the number of images and the split; a search keeps to one."""
         pack, points = self._packed()
-        split = (len(pack.paths), self.folds, self.fold, self.blocks, self.gap, self.seed)
+        split = (len(pack.items), self.folds, self.fold, self.blocks, self.gap, self.seed)
         return hashlib.blake2b(points.tobytes() + repr(split).encode(), digest_size=10).hexdigest()
 
     def baseline(self) -> float:
         """PixelDiff on the validation part of always answering the mean of the training part's hands."""
         split = self.split(LEVELS[0])
-        mean = split.train.points.mean(0, dtype=np.float64)
-        return self.error(np.broadcast_to(mean, split.valid.points.shape), split.valid.points)
+        mean = split.train.targets.mean(0, dtype=np.float64)
+        return self.error(np.broadcast_to(mean, split.valid.targets.shape), split.valid)
 
     def folder(self, progress: Progress | None = None) -> Path:
         """The folder to read: `root`, or the drawn hands' in the cache, drawn now if they are not there."""

@@ -1,11 +1,11 @@
 """Images decoded once into memory-mapped arrays, shared by every trial of a machine.
 
 A pack is a folder in the cache, named by the fingerprint of its source files. It holds one .npy file a mipmap
-level, uint8 (N, side, side, 3): the base level is decoded, smaller ones are reduced from it when first asked
+level, uint8 (N, side, side, channels): the base level is decoded, smaller ones are reduced from it when first asked
 for, so that a trial with a small input reads few bytes. A file appears complete or not at all (written under
 another name, synced, renamed) and is made by one process at a time; others wait for it and use it.
 
-Nothing here knows a data set: images are given as paths, in order.
+Nothing here knows a data set: images are given as files, or as what a function makes images of, in order.
 """
 
 import fcntl
@@ -39,17 +39,18 @@ _MARGIN = 256 << 20  # bytes left free on the disk
 
 @dataclass(frozen=True)
 class Part:
-    """One side of a split: images `pixels[rows]` with their targets `points`.
+    """One side of a split: images `pixels[rows]` with their `targets`.
 
     Attributes:
-        pixels: uint8 (N, L, L, C), memory-mapped, all images of the data set at one level.
+        pixels: uint8 (N, H, W, C), memory-mapped, all images of the data set at one level.
         rows: int64 (n,), ascending.
-        points: float32 (n, P, 2), fractions of the side.
+        targets: what is to be answered for each, (n, ...): points as fractions of the side, float32 (n, P, 2); or
+            numbers, float32 (n, K); or classes, int64 (n,).
     """
 
     pixels: Bytes
     rows: np.ndarray[Any, np.dtype[np.int64]]
-    points: np.ndarray[Any, np.dtype[np.float32]]
+    targets: np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -122,36 +123,58 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Pack:
-    """Square colour images of one size, decoded once.
+    """Square images of one size, decoded once.
 
     Attributes:
-        paths: The image files, in order.
+        items: What is decoded, in order: image files, or crops of them.
         side: Their width and height in pixels.
         folder: The pack's own folder in the cache.
+        decode: Makes an item's image of a side, uint8 (side, side, channels); called in threads.
+        channels: Of an image.
     """
 
-    paths: tuple[str, ...]
+    items: tuple[Any, ...]
     side: int
     folder: Path
+    decode: Callable[[Any, int], Bytes] = read
+    channels: int = 3
 
     @classmethod
-    def of(cls, paths: Sequence[str | Path], side: int) -> "Pack":
+    def of(
+        cls,
+        paths: Sequence[str | Path],
+        side: int,
+        *,
+        items: Sequence[Any] | None = None,
+        decode: Callable[[Any, int], Bytes] = read,
+        channels: int = 3,
+        stamp: str = "",
+    ) -> "Pack":
         """The pack named by these files' names, sizes and times of change; nothing is decoded yet.
 
         A folder that is moved keeps its pack; a copy whose files have new times gets its own.
+
+        Args:
+            paths: Every file that the images are made of, in order; one that is named twice counts once.
+            side: Of the images, in pixels.
+            items: What `decode` is called with, an image each; None for the paths themselves.
+            decode: As the attribute.
+            channels: As the attribute.
+            stamp: Whatever else the images depend on, e.g. the boxes that are cut out.
 
         Raises:
             BadImage: If a file is missing.
         """
         names = tuple(os.fspath(path) for path in paths)
-        digest = hashlib.blake2b(f"{_VERSION} {side} {len(names)}\n".encode(), digest_size=10)
-        for name in names:
+        digest = hashlib.blake2b(f"{_VERSION} {side} {len(names)}\n".encode() + stamp.encode(), digest_size=10)
+        for name in dict.fromkeys(names):
             try:
                 stat = os.stat(name)  # noqa: PTH116 - Path objects take three times as long
             except OSError as error:
                 raise BadImage(name, "missing", str(error.strerror)) from None
             digest.update(f"{os.path.basename(name)} {stat.st_size} {stat.st_mtime_ns}\n".encode())  # noqa: PTH119
-        return cls(names, side, cache_folder() / "packs" / digest.hexdigest())
+        folder = cache_folder() / "packs" / digest.hexdigest()
+        return cls(names if items is None else tuple(items), side, folder, decode, channels)
 
     def pixels(self, level: int, progress: Progress | None = None) -> Bytes:
         """All images at one level, memory-mapped; made now if no process has made it before.
@@ -161,7 +184,7 @@ class Pack:
             progress: Told how many of how many images are done.
 
         Returns:
-            Read-only uint8 (N, level, level, 3).
+            Read-only uint8 (N, level, level, channels).
 
         Raises:
             BadImage: If a file cannot be decoded.
@@ -171,7 +194,7 @@ class Pack:
             raise ValueError(f"no level {level} of images of {self.side} pixels")
         path = self.folder / f"{level}.npy"
         base = None if level == self.side or path.exists() else self.pixels(self.side, progress)
-        shape = (len(self.paths), level, level, 3)
+        shape = (len(self.items), level, level, self.channels)
 
         def write(file: BinaryIO) -> None:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -181,18 +204,18 @@ class Pack:
                 file.write(images.data)
                 done += len(images)
                 if progress:
-                    progress(done, len(self.paths))
+                    progress(done, len(self.items))
 
         once(path, int(np.prod(shape)), write)
         pixels: Bytes = np.load(path, mmap_mode="r")
         return pixels
 
     def _decoded(self) -> Iterator[Bytes]:
-        def decode(paths: Sequence[str]) -> Bytes:
-            return np.stack([read(path, self.side) for path in paths])
+        def decoded(items: Sequence[Any]) -> Bytes:
+            return np.stack([self.decode(item, self.side) for item in items])
 
-        chunks = (self.paths[first : first + _CHUNK] for first in range(0, len(self.paths), _CHUNK))
-        return in_order(decode, chunks)
+        chunks = (self.items[first : first + _CHUNK] for first in range(0, len(self.items), _CHUNK))
+        return in_order(decoded, chunks)
 
 
 def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:

@@ -106,6 +106,7 @@ def search(
     address: str | None = None,
     hours: float | None = None,
     watch: Callable[[Ledger], None] = lambda _: None,
+    weights: str | None = None,
     final: Final | None = None,
 ) -> Outcome:
     """Train trials until the study has all of them, the time is up, or someone stops it.
@@ -120,6 +121,7 @@ def search(
         address: an existing Ray cluster; None to start one on this machine.
         hours: stop after so long; what is being trained waits for the next run.
         watch: called about ten times a second.
+        weights: pre-trained ones that every trial begins with; None for its own choice.
         final: of a last training.
 
     Raises:
@@ -136,7 +138,7 @@ def search(
             devices = share(ledger.study, workers, gpus)
             run = Run(ledger, attachments, folder / "weights", devices, stop, began, hours, watch)
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(devices.workers)  # else actors start one after another
-            job = Job(str(file), str(data) if data else None, str(folder), devices.threads, final)
+            job = Job(str(file), str(data) if data else None, str(folder), devices.threads, weights, final)
             tune.run(  # not a Tuner: that pickles all it is given, to restore it from files that are not used here
                 Worker,
                 config={"job": asdict(job)},

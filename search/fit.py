@@ -10,12 +10,13 @@ import numpy as np
 import psutil
 import torch
 from timm.optim import create_optimizer_v2
-from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from data.batches import batches
 from data.pack import Part
+from search import initial
+from search.schedule import schedule
 from search.study import Config, Task
 
 State = dict[str, Any]
@@ -83,12 +84,12 @@ class Teacher(NamedTuple):
 
     Attributes:
         net: in evaluation mode, on the training's device.
-        size: side of its input, pixels.
+        size: of its input, pixels.
         weight: of its answers in the loss, 0 to 1.
     """
 
     net: nn.Module
-    size: int
+    size: Any
     weight: float
 
 
@@ -136,7 +137,7 @@ def fit(
         if not np.isfinite(train_loss):
             raise DivergedError(f"the loss became {train_loss} in epoch {epoch} (learning rate {learner.peak:g})")
         outputs, valid_loss = judge(task, learner.judged, config, split.valid, device)
-        error = task.error(outputs, split.valid.points)
+        error = task.error(outputs, split.valid)
         if not np.isfinite(error):
             raise DivergedError(f"the error became {error} in epoch {epoch} (learning rate {learner.peak:g})")
         measured = Epoch(
@@ -172,25 +173,17 @@ class Learner:
         self._teacher = teacher
         self._task, self._config, self._part, self._seed, self._device = task, config, part, seed, device
         torch.manual_seed(seed)
-        self.net = config.arch.build().to(device).to(memory_format=torch.channels_last)
+        self.net = initial.build(config).to(device).to(memory_format=torch.channels_last)
+        betas = {} if training.betas is None else {"betas": training.betas}
         self._optimizer = create_optimizer_v2(
-            self.net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay
+            self.net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay, **betas
         )
         self._ema = ModelEmaV3(self.net, decay=training.ema, use_warmup=True) if training.ema else None
         self._half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float16
         self._amp = training.amp and device.type == "cuda"
         self._scaler = torch.amp.GradScaler(device.type, enabled=self._amp and self._half is torch.float16)
         self._steps = max(1, len(part.rows) // training.batch)
-        warmup = round(training.warmup * self._steps)
-        self._schedule = CosineLRScheduler(
-            self._optimizer,
-            t_initial=max(1, epochs * self._steps - warmup),
-            lr_min=training.lr * training.lr_end,
-            warmup_t=warmup,
-            warmup_lr_init=training.lr / 100,
-            warmup_prefix=True,
-            t_in_epochs=False,
-        )
+        self._set_rate = schedule(self._optimizer, training, self._steps, epochs)
 
     @property
     def judged(self) -> nn.Module:
@@ -233,16 +226,16 @@ class Learner:
         self.net.train()
         total = torch.zeros((), device=self._device)
         images = done = 0
-        for pixels, points in batches(part.pixels, part.rows, part.points, training.batch, self._device, shuffle):
+        for pixels, true in batches(part.pixels, part.rows, part.targets, training.batch, self._device, shuffle):
             step = (epoch - 1) * self._steps + done
-            self._schedule.step_update(step)
+            self._set_rate(step)
             before = random.get_state()
-            inputs, targets = task.augment(pixels, points, size, self._config.augment, random)
+            inputs, targets = task.augment(pixels, true, size, self._config.augment, random)
             inputs = inputs.contiguous(memory_format=torch.channels_last)
             with torch.autocast(self._device.type, dtype=self._half, enabled=self._amp):
-                loss, answers = task.loss(self.net, inputs, targets, training.divergence)
+                loss, answers = task.loss(self.net, inputs, targets, training)
                 if self._teacher is not None:
-                    said = self._taught(self._teacher, pixels, points, before)
+                    said = self._taught(self._teacher, pixels, true, before)
                     distance = (answers.float() - said).square().sum(-1).add(TINY).sqrt().mean()
                     loss = (1 - self._teacher.weight) * loss + self._teacher.weight * distance
             self._optimizer.zero_grad()
@@ -262,12 +255,12 @@ class Learner:
 
     @torch.no_grad()
     def _taught(
-        self, teacher: Teacher, pixels: torch.Tensor, points: torch.Tensor, before: torch.Tensor
+        self, teacher: Teacher, pixels: torch.Tensor, targets: torch.Tensor, before: torch.Tensor
     ) -> torch.Tensor:
         """The teacher's answers for a batch changed as the network's own inputs are, at the teacher's size."""
         random = torch.Generator(self._device)
         random.set_state(before)
-        inputs, _ = self._task.augment(pixels, points, teacher.size, self._config.augment, random)
+        inputs, _ = self._task.augment(pixels, targets, teacher.size, self._config.augment, random)
         answers: torch.Tensor = teacher.net(inputs.contiguous(memory_format=torch.channels_last))
         return answers.float()
 
@@ -277,9 +270,9 @@ def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.
     """What the network answers for a whole part, float32 (N, ...), and the mean loss."""
     net.eval()
     outputs, losses = [], torch.zeros((), device=device)
-    for pixels, points in batches(part.pixels, part.rows, part.points, JUDGED_AT_ONCE, device):
+    for pixels, targets in batches(part.pixels, part.rows, part.targets, JUDGED_AT_ONCE, device):
         inputs = task.inputs(pixels, config.arch.size).contiguous(memory_format=torch.channels_last)
-        loss, answered = task.loss(net, inputs, points, config.training.divergence)
+        loss, answered = task.loss(net, inputs, targets, config.training)
         outputs.append(answered.float())
         losses += loss * len(pixels)
     return torch.cat(outputs).cpu().numpy(), float(losses) / len(part.rows)

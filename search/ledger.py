@@ -62,8 +62,17 @@ class Assignment:
 class Ledger:
     """A study in its storage, and which of its trials are being trained now."""
 
-    def __init__(self, study: Study, name: str, storage: BaseStorage, data: str = "") -> None:
+    def __init__(
+        self, study: Study, name: str, storage: BaseStorage, data: str = "", seeds: Mapping[str, int] | None = None
+    ) -> None:
         """Open or begin the study `name` on the data of identity `data`.
+
+        Args:
+            study: what is searched.
+            name: under which it is kept.
+            storage: where.
+            data: what the task calls its data.
+            seeds: of the starting trials that shall not have their number's own.
 
         Raises:
             Mistake: the storage holds a study of that name that minimises something else or saw other data.
@@ -104,7 +113,8 @@ class Ledger:
             self.book.set_user_attr("search", how)
         for start, params in study.starts.items():
             if start not in known:
-                self.book.enqueue_trial(dict(params), user_attrs={"name": start})
+                seed = {"seed": seeds[start]} if seeds and start in seeds else {}
+                self.book.enqueue_trial(dict(params), user_attrs={"name": start, **seed})
 
     def adopt(self) -> int:
         """Put what a dead run left RUNNING back to WAITING; how many there were."""

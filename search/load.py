@@ -5,12 +5,15 @@ import difflib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import BaseTrial
+
 from data.errors import Mistake
 from search.home import STUDIES
-from search.study import Study, replay
+from search.study import Config, Study, replay
 
 
 def study_file(name: str) -> Path:
@@ -36,7 +39,8 @@ def load_study(name: str, **overrides: Any) -> Study:
 
     Args:
         name: as for `study_file`.
-        overrides: fields of Study; one that is None leaves the study's own value. `data` replaces the task's root.
+        overrides: fields of Study; one that is None leaves the study's own value. `data` replaces the task's root, and
+            `weights` what every trial begins with.
 
     Raises:
         Mistake: there is no such file, it cannot be run, it holds no `study`, or a starting trial is outside its
@@ -59,13 +63,42 @@ def load_study(name: str, **overrides: Any) -> Study:
     study = getattr(module, "study", None)
     if not isinstance(study, Study):
         raise Mistake(f"{file} defines no `study = Study(...)`; add one, as studies/quickstart.py does.")
-    data = overrides.pop("data", None)
+    data, weights = overrides.pop("data", None), overrides.pop("weights", None)
     if data is not None:
         overrides["task"] = dataclasses.replace(study.task, root=Path(data))  # type: ignore[type-var]
+        for key in [key for key, value in vars(module).items() if value is study.task]:
+            setattr(module, key, overrides["task"])  # the space may ask the task how many classes the data have
+    if weights is not None:
+        overrides["space"] = begun(study.space, str(weights))
     study = dataclasses.replace(study, **{key: value for key, value in overrides.items() if value is not None})
-    for start, params in study.starts.items():
+    for start, params in {**study.starts, **study.published}.items():
         try:
             replay(study.space, params)
         except ValueError as error:
             raise Mistake(f"{file}: the starting trial {start!r} does not fit the space: {error}.") from error
     return study
+
+
+def begun(space: Callable[[BaseTrial], Config], weights: str) -> Callable[[BaseTrial], Config]:
+    """A space all of whose networks begin with these weights."""
+
+    def made(trial: BaseTrial) -> Config:
+        config = space(trial)
+        return dataclasses.replace(config, training=dataclasses.replace(config.training, weights=weights))
+
+    return made
+
+
+def with_starts(study: Study, names: Sequence[str]) -> Study:
+    """The study that also tries these of its published recipes.
+
+    Raises:
+        Mistake: one is not known.
+    """
+    known = {**study.published, **study.starts}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise Mistake(f"there is no recipe {name!r}: {meant}known are {', '.join(known) or 'none'}.")
+    return dataclasses.replace(study, starts={**study.starts, **{name: known[name] for name in names}})

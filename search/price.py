@@ -34,9 +34,10 @@ def parameters(
             raise Mistake(f"there is no trial {trial}; the search has trials 0 to {len(known) - 1}.")
         params.update(known[trial].params)
     elif start is not None:
-        if start not in study.starts:
-            raise Mistake(f"there is no starting trial {start!r}; known are: {', '.join(study.starts) or 'none'}.")
-        params.update(study.starts[start])
+        named = {**study.published, **study.starts}
+        if start not in named:
+            raise Mistake(f"there is no starting trial {start!r}; known are: {', '.join(named) or 'none'}.")
+        params.update(named[start])
     else:
         params.update(next(iter(study.starts.values()), {}))
     changed = {}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -24,7 +25,9 @@ from search.fit import fit, judge
 from search.leaderboard import Entry, entries
 from search.ledger import Ledger, open_storage
 from search.load import load_study
+from search.sampler import derived
 from search.study import Bounds, Config, Study, replay
+from search.variant import PARAMETER, Variants, varied
 from search.work import Final, settle
 
 EMA = 0.999
@@ -106,19 +109,46 @@ def final(teacher: Path | None, study: str | None) -> Final:
     return Final(EMA, None if teacher is None else str(teacher.absolute()), study)
 
 
-def ledger_of(study: Study, name: str, room: Path, entry: Entry, epochs: int, seeds: int) -> Ledger:
-    """The storage of a last training, begun or opened again."""
+def ledger_of(
+    study: Study,
+    name: str,
+    room: Path,
+    entry: Entry,
+    epochs: int,
+    seeds: int,
+    variants: Variants = MappingProxyType({}),
+    what: str = "in full",
+) -> Ledger:
+    """The storage of a last training, begun or opened again.
+
+    Args:
+        study: the search's.
+        name: its name.
+        room: folder of this training.
+        entry: the trial that is trained.
+        epochs: length of the training.
+        seeds: how often it is trained; each variant with the same seeds, so that they can be compared in pairs.
+        variants: what is changed, by name; empty to train the trial as it is.
+        what: how this training is called.
+    """
+    starts: dict[str, dict[str, Any]] = {}
+    own: dict[str, int] = {}
+    for place in range(seeds):
+        for variant in variants or [""]:
+            start = f"{variant}, seed {place}" if variant else f"seed {place}"
+            starts[start] = entry.params | ({PARAMETER: variant} if variant else {})
+            own[start] = derived(study.seed, place)
     long = replace(
-        study,
-        trials=seeds,
+        varied(study, variants),
+        trials=len(starts),
         epochs=epochs,
         scheduler="none",
         bounds=Bounds(),
-        keep=seeds,
-        starts={f"seed {place}": entry.params for place in range(seeds)},
+        keep=len(starts),
+        starts=starts,
     )
     storage = open_storage(home.url_of(room, None))
-    return Ledger(long, f"{name} trial {entry.number} in full", storage, study.task.identity())
+    return Ledger(long, f"{name} trial {entry.number} {what}", storage, study.task.identity(), own)
 
 
 def train(
@@ -131,6 +161,7 @@ def train(
     workers: int | None = None,
     gpus: float | None = None,
     address: str | None = None,
+    weights: str | None = None,
     watch: Callable[[Ledger], None] = lambda _: None,
 ) -> engine.Outcome | None:
     """Train the seeds that are not yet trained; None where all are. See `engine.search`."""
@@ -138,7 +169,16 @@ def train(
     if ledger.finished >= ledger.study.trials:
         return None
     outcome = engine.search(
-        ledger, file, room, data=data, workers=workers, gpus=gpus, address=address, watch=watch, final=final
+        ledger,
+        file,
+        room,
+        data=data,
+        workers=workers,
+        gpus=gpus,
+        address=address,
+        watch=watch,
+        weights=weights,
+        final=final,
     )
     ledger.book.set_user_attr(THREADS, outcome.devices.threads)
     return outcome
@@ -276,6 +316,6 @@ def both(study: Study, config: Config, number: int, seed: int, state: dict[str, 
         net = config.arch.build()
         net.load_state_dict(tensors)
         outputs[kind], _ = judge(study.task, net.to(device), config, part, device)
-        errors[kind] = study.task.error(outputs[kind], part.points)
+        errors[kind] = study.task.error(outputs[kind], part)
     best = min(errors, key=lambda kind: errors[kind] if math.isfinite(errors[kind]) else math.inf)
     return Judged(number, model.Seed(seed, errors[best], best, errors), kinds[best], outputs[best])

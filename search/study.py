@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import BaseTrial, FixedTrial
 
 from data.augment import Augment
-from data.pack import Progress, Split
+from data.pack import Part, Progress, Split
 from search.ranges import spelt
 from search.score import CourseScore, Objective
 
@@ -27,6 +27,14 @@ class Task(Protocol):
     @property
     def unit(self) -> str:
         """The error's unit, e.g. 'px'."""
+
+    @property
+    def each_unit(self) -> str:
+        """The unit of `errors`, which need not be the error's own: '% of box' beside an average precision."""
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The losses that `Training.loss` can name; the first is taken where it names none."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -46,27 +54,30 @@ class Task(Protocol):
     def identity(self) -> str:
         """A short name of the data and its split; errors on other data are not comparable."""
 
-    def split(self, size: int) -> Split:
-        """The parts, at a resolution fit for an input of `size` pixels."""
+    def split(self, size: Any) -> Split:
+        """The parts, at a resolution fit for an input of `size`, as the architecture states it."""
 
     def augment(
-        self, images: torch.Tensor, points: torch.Tensor, size: int, how: Augment, generator: torch.Generator
+        self, images: torch.Tensor, targets: torch.Tensor, size: Any, how: Any, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A whole uint8 batch, changed at random, as network inputs (B, C, size, size) with its targets."""
+        """A whole batch of a part's pixels, changed at random, as network inputs (B, C, H, W) with its targets."""
 
-    def inputs(self, images: torch.Tensor, size: int) -> torch.Tensor:
-        """A whole uint8 batch, unchanged, as network inputs (B, C, size, size)."""
+    def inputs(self, images: torch.Tensor, size: Any) -> torch.Tensor:
+        """A whole batch of a part's pixels, unchanged, as network inputs (B, C, H, W)."""
 
     def loss(
-        self, net: Any, images: torch.Tensor, points: torch.Tensor, divergence: float
+        self, net: Any, images: torch.Tensor, targets: torch.Tensor, how: "Training"
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What a training step descends, a scalar, and what the network answered, for `error`."""
 
-    def error(self, outputs: np.ndarray[Any, Any], points: np.ndarray[Any, Any]) -> float:
-        """The error over the whole validation set at once, in `unit`, smaller is better."""
+    def error(self, outputs: np.ndarray[Any, Any], part: Part) -> float:
+        """The error over the whole of a part at once, in `unit`, smaller is better."""
 
-    def errors(self, outputs: np.ndarray[Any, Any], points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The error of each image and label by itself, float64 (N, P), in `unit`."""
+    def errors(self, outputs: np.ndarray[Any, Any], part: Part) -> np.ndarray[Any, Any]:
+        """The error of each image and label by itself, float64 (N, P), in `each_unit`; NaN where there is none."""
+
+    def caption(self, output: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> str:
+        """One image's answer against its truth in words; empty where points in the picture say it."""
 
     def picture(self, row: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Image `row` of the data set as a person sees it, uint8 (H, W, 3)."""
@@ -79,8 +90,8 @@ class Architecture(Protocol):
     """A network as data: hashable, built and priced without data or weights."""
 
     @property
-    def size(self) -> int:
-        """Side of the square input, pixels."""
+    def size(self) -> Any:
+        """Of the input in pixels: the side of a square, or (height, width)."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -93,6 +104,9 @@ class Architecture(Protocol):
         """The network, freshly initialised from torch's global random state."""
 
 
+SCHEDULES = ("cosine", "step", "onecycle", "constant")
+
+
 @dataclass(frozen=True)
 class Training:
     """How a network is trained.
@@ -102,11 +116,19 @@ class Training:
         batch: images a step, at least 2 (BatchNorm needs two).
         optimizer: a name that timm's create_optimizer_v2 knows.
         weight_decay: at least 0; biases and BatchNorm are left out.
-        lr_end: the learning rate follows a cosine to this fraction of `lr`; 1 keeps it constant.
-        warmup: epochs of linear warm-up from a hundredth of `lr`.
+        betas: of Adam and its kin; None for the optimiser's own.
+        schedule: of the learning rate: 'cosine', 'step', 'onecycle' or 'constant'; see search.schedule.
+        lr_end: 'cosine' and 'onecycle' end at this fraction of `lr`; 1 keeps a cosine constant.
+        milestones: 'step': where the rate falls, as ascending fractions of the whole training, so that a short trial
+            falls where the full training does.
+        decay: 'step': what the rate is multiplied by at each milestone.
+        warmup: epochs in which the rate rises linearly; of 'onecycle' the rise itself, 0 for 0.3 of the training.
+        warmup_from: the fraction of `lr` that a warm-up begins at.
         ema: decay of the running mean of the weights that is judged instead of them; 0 for none.
         clip: the largest norm of a step's gradient; 0 for no limit.
+        loss: one of the task's; empty for its first.
         divergence: weight of the head's distribution loss beside the loss on points.
+        weights: pre-trained ones to begin with: a file, 'timm' for what timm has in this machine's cache, or empty.
         amp: mixed precision on a GPU (bfloat16 where the card has it, else float16 with a scaled loss).
     """
 
@@ -114,20 +136,37 @@ class Training:
     batch: int = 64
     optimizer: str = "adamw"
     weight_decay: float = 0.0
+    betas: tuple[float, float] | None = None
+    schedule: Literal["cosine", "step", "onecycle", "constant"] = "cosine"
     lr_end: float = 0.01
+    milestones: tuple[float, ...] = ()
+    decay: float = 0.1
     warmup: float = 0.0
+    warmup_from: float = 0.01
     ema: float = 0.0
     clip: float = 0.0
+    loss: str = ""
     divergence: float = 0.0
+    weights: str = ""
     amp: bool = True
 
     def __post_init__(self) -> None:
+        stones = self.milestones
         for name, fine, wanted in (
             ("lr", self.lr > 0, "above 0"),
             ("batch", self.batch >= 2, "at least 2"),
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
+            ("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
             ("lr_end", 0 <= self.lr_end <= 1, "from 0 to 1"),
+            (
+                "milestones",
+                all(0 < stone < 1 for stone in stones) and list(stones) == sorted(stones),
+                "ascending in 0..1",
+            ),
+            ("milestones", bool(stones) == (self.schedule == "step"), "given for the schedule 'step' and no other"),
+            ("decay", 0 < self.decay <= 1, "above 0, at most 1"),
             ("warmup", self.warmup >= 0, "at least 0"),
+            ("warmup_from", 0 <= self.warmup_from <= 1, "from 0 to 1"),
             ("ema", 0 <= self.ema < 1, "from 0 to below 1"),
             ("clip", self.clip >= 0, "at least 0"),
             ("divergence", self.divergence >= 0, "at least 0"),
@@ -138,11 +177,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Config:
-    """One trial: an architecture, how it is trained, and what happens to its images."""
+    """One trial: an architecture, how it is trained, and what happens to its images, as the task understands it."""
 
     arch: Architecture
     training: Training
-    augment: Augment = Augment()
+    augment: Any = Augment()
 
 
 def replay(space: Callable[[BaseTrial], Config], params: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
@@ -184,6 +223,8 @@ class Study:
         trials: how many finished trials the study is to have.
         epochs: length of a full trial.
         starts: named parameters to try before anything is sampled.
+        published: named parameters of recipes that others published; tried where the command asks for them.
+        changes: named changes of a configuration that an ablation tries beside its own, as search.variant has them.
         objective: what is minimised.
         bounds: the largest network to train.
         sampler: makes a sampler from a seed; called anew for every trial, so that a resumed search samples
@@ -202,6 +243,8 @@ class Study:
     trials: int
     epochs: int
     starts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     objective: Objective = CourseScore()
     bounds: Bounds = Bounds()
     sampler: Callable[[int], BaseSampler] = tpe

@@ -4,19 +4,21 @@ import gc
 import os
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from data.errors import Mistake
 from search import answers, weights
 from search.fit import DivergedError, Teacher, fit
 from search.ledger import Assignment
 from search.load import load_study
 from search.model import load
 from search.study import Config, Study, replay
+from search.variant import Variants, change_of, varied, vary_task
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Final:
         teacher: folder of a model (search.model) whose answers are learnt beside the true points; None for none.
         study: the teacher's study, by name or file.
         weight: of the teacher's answers in the loss, 0 to 1; the rest is the true points'.
+        variants: what is changed in which trial, as search.variant has it; empty for nothing in any.
     """
 
-    ema: float
+    ema: float = 0.0
     teacher: str | None = None
     study: str | None = None
     weight: float = 0.5
+    variants: Variants = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Job:
         data: the folder that replaces the task's own; None to leave it.
         folder: the study's folder; training states, answers and pictures are written in it.
         threads: CPU threads a trial.
+        weights: pre-trained ones that every trial begins with instead of its own choice; None to leave it.
         final: of a last training; None in a search.
     """
 
@@ -52,13 +57,14 @@ class Job:
     data: str | None
     folder: str
     threads: int
+    weights: str | None = None
     final: Final | None = None
 
 
 @cache
-def studied(name: str, data: str | None) -> Study:
+def studied(name: str, data: str | None, weights: str | None = None) -> Study:
     """A study, loaded once a process."""
-    return load_study(name, data=data)
+    return load_study(name, data=data, weights=weights)
 
 
 def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str, Any]]:
@@ -77,33 +83,35 @@ def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str
     file = weights.path(folder / "weights", trial.number)
     config = None
     try:
-        study = studied(job.study, job.data)
+        final = job.final or Final()
+        study = varied(studied(job.study, job.data, job.weights), final.variants)
         config, _ = replay(study.space, trial.params)
-        teacher = None
-        if job.final is not None:
-            training = config.training
-            config = replace(config, training=replace(training, ema=training.ema or job.final.ema))
-            teacher = taught(job.final, job.data, device)
+        task = vary_task(study.task, change_of(trial.params, final.variants))
+        if final.ema and not config.training.ema:
+            config = replace(config, training=replace(config.training, ema=final.ema))
+        teacher = taught(final, job.data, device)
         state = weights.load(file, device)
         if trial.last is not None:
             yield trial.last
         reached = trial.last["epoch"] if trial.last else 0
         if state is not None and state["epoch"] > reached:
             yield state["row"]
-        part = study.task.split(config.arch.size).valid
+        part = task.split(config.arch.size).valid
         for trained in fit(
-            study.task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state, teacher=teacher
+            task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state, teacher=teacher
         ):
             row = trained.epoch.row()
-            found = answers.of(study.task, trained.outputs, part, trained.epoch.epoch)
+            found = answers.of(task, trained.outputs, part, trained.epoch.epoch)
             # An epoch whose state is on disk is not trained again, so its answers are written before, and the
             # pictures they name before them.
-            answers.save_pictures(found, study.task, folder)
+            answers.save_pictures(found, task, folder)
             answers.save(found, folder, trial.number)
             weights.save({"row": row, **trained.take()}, file)
             yield row
     except DivergedError as error:
         yield {"failed": f"diverged: {error}"}
+    except Mistake as error:
+        yield {"failed": str(error)}
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             yield {"failed": told(error)}
@@ -147,8 +155,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def out_of_memory(config: Config | None, device: torch.device) -> str:
     """What to say of it."""
-    tried = f"a batch of {config.training.batch} at {config.arch.size} px" if config else "the trial"
+    tried = f"a batch of {config.training.batch} at {sides(config.arch.size)} px" if config else "the trial"
     return f"out of memory: {tried} is too much for {device}"
+
+
+def sides(size: Any) -> str:
+    """An input's size in words: '96' or '256 x 192'."""
+    return " x ".join(map(str, size)) if isinstance(size, tuple) else str(size)
 
 
 def told(error: BaseException) -> str:

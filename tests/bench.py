@@ -65,7 +65,7 @@ class Ordinary(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __init__(self, size: int) -> None:
         part = task.split(size).train
         self.files = [image_paths(task.folder())[row] for row in part.rows]
-        self.points = part.points
+        self.points = part.targets
         self.change = v2.Compose(
             [
                 v2.RandomAffine(HOW.rotate, (HOW.shift, HOW.shift), (1 - HOW.scale, 1 + HOW.scale)),
@@ -126,7 +126,7 @@ def data_path(made: Config, cores: int) -> tuple[list[float], list[float], list[
     part = task.split(size).train
     steps = len(part.rows) // batch
     images = torch.from_numpy(np.asarray(part.pixels[part.rows[:batch]])).to(DEVICE)
-    points = torch.from_numpy(part.points[:batch]).to(DEVICE)
+    points = torch.from_numpy(part.targets[:batch]).to(DEVICE)
     ready = task.augment(images, points, size, HOW, torch.Generator(DEVICE).manual_seed(0))
     loader = DataLoader(
         Ordinary(size), batch, shuffle=True, drop_last=True, num_workers=cores if GPU else 0, pin_memory=GPU

@@ -15,7 +15,8 @@ from search import answers, weights
 from search.fit import DivergedError, Epoch, fit, judge
 from search.ledger import ROW, Assignment
 from search.load import load_study
-from search.study import Config, Study
+from search.schedule import schedule
+from search.study import Config, Study, Training
 from search.work import Job, work
 
 CPU = torch.device("cpu")
@@ -59,9 +60,19 @@ def test_the_same_seed_gives_the_same_trial_and_another_seed_another(study: Stud
     assert told(other) != told(first)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_training_continued_from_disk_is_training_in_one_go(study: Study, tmp_path: Path, optimizer: str) -> None:
-    made = config(study, optimizer=optimizer, warmup=1.5, clip=1.0)
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"optimizer": "adamw"},
+        {"optimizer": "sgd"},
+        {"optimizer": "adam", "schedule": "step", "milestones": (0.5, 0.8), "betas": (0.8, 0.99)},
+        {"optimizer": "adamw", "schedule": "onecycle"},
+        {"optimizer": "sgd", "schedule": "onecycle"},
+    ],
+    ids=["adamw", "sgd", "step", "onecycle", "onecycle sgd"],
+)
+def test_training_continued_from_disk_is_training_in_one_go(study: Study, tmp_path: Path, how: dict[str, Any]) -> None:
+    made = config(study, warmup=1.5, clip=1.0, **how)
     whole = epochs(study, made, 5)
     file = tmp_path / "s.pt"
     for reached in fit(study.task, made, epochs=5, seed=1, device=CPU):
@@ -74,19 +85,63 @@ def test_training_continued_from_disk_is_training_in_one_go(study: Study, tmp_pa
 
 def test_the_error_is_judged_in_the_frame_whatever_the_input(study: Study) -> None:
     split = study.task.split(32)
-    middle = np.full_like(split.valid.points, 0.5)
-    by_hand = np.mean([[np.hypot(*((p - 0.5) * 224)) for p in hand] for hand in split.valid.points.astype(float)])
-    assert study.task.error(middle, split.valid.points) == pytest.approx(by_hand)
-    assert np.array_equal(study.task.split(224).valid.points, split.valid.points)
+    middle = np.full_like(split.valid.targets, 0.5)
+    by_hand = np.mean([[np.hypot(*((p - 0.5) * 224)) for p in hand] for hand in split.valid.targets.astype(float)])
+    assert study.task.error(middle, split.valid) == pytest.approx(by_hand)
+    assert np.array_equal(study.task.split(224).valid.targets, split.valid.targets)
 
 
 def test_the_learning_rate_is_warmed_up_and_ends_where_it_should(study: Study) -> None:
     run = epochs(study, config(study, warmup=2, lr_end=0.1), 12)
-    rates = [epoch.lr for epoch in run]
-    assert rates[0] < rates[1] < 3e-3
-    assert max(rates) == pytest.approx(3e-3, rel=0.05)
-    assert rates[2:] == sorted(rates[2:], reverse=True)
-    assert rates[-1] == pytest.approx(3e-4, rel=0.3)
+    seen = [epoch.lr for epoch in run]
+    assert seen[0] < seen[1] < 3e-3
+    assert max(seen) == pytest.approx(3e-3, rel=0.05)
+    assert seen[2:] == sorted(seen[2:], reverse=True)
+    assert seen[-1] == pytest.approx(3e-4, rel=0.3)
+
+
+def rates(training: Training, steps: int, epochs: int) -> list[float]:
+    """What a schedule sets before each step."""
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=training.lr)
+    reach = schedule(optimizer, training, steps, epochs)
+    found = []
+    for step in range(steps * epochs):
+        reach(step)
+        optimizer.step()
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+def test_schedules_are_torchs_own() -> None:
+    """Steps against torch's MultiStepLR, one cycle against its OneCycleLR, 5 steps an epoch."""
+    steps, epochs = 5, 21
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    falling = torch.optim.lr_scheduler.MultiStepLR(optimizer, [17 * steps, 20 * steps], 0.1)
+    wanted = []
+    for _ in range(steps * epochs):
+        wanted.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        falling.step()
+    plain = Training(0.5, schedule="step", milestones=(17 / 21, 20 / 21))
+    assert rates(plain, steps, epochs) == pytest.approx(wanted)
+    warm = rates(replace(plain, warmup=2.0, warmup_from=0.001), steps, epochs)
+    assert warm[0] == pytest.approx(0.5 * 0.001)
+    assert np.diff(warm[:11]) == pytest.approx([0.5 * 0.999 / 10] * 10)
+    assert warm[10:] == pytest.approx(wanted[10:])
+
+    cycle = rates(Training(0.5, schedule="onecycle", lr_end=0.01, warmup=6.3), steps, epochs)
+    assert cycle[0] == pytest.approx(0.5 / 25)
+    assert max(cycle) == pytest.approx(0.5, rel=0.01)
+    assert cycle.index(max(cycle)) in (31, 32)
+    assert cycle[-1] == pytest.approx(0.005, rel=0.05)
+    assert rates(Training(0.5, schedule="constant"), steps, epochs) == [0.5] * 105
+
+
+def test_one_cycle_can_begin_anywhere() -> None:
+    training = Training(0.5, schedule="onecycle")
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    schedule(optimizer, training, 5, 20)(43)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(rates(training, 5, 20)[43])
 
 
 @pytest.mark.parametrize("batch", [2, 31, 63, 5000])
@@ -165,7 +220,7 @@ def test_the_judged_weights_give_the_answers_and_the_error_again(study: Study, t
     valid = study.task.split(32).valid
     *_, last = fit(study.task, made, epochs=2, seed=1, device=CPU)
     weights.save(last.take(), tmp_path / "s.pt")
-    assert study.task.error(last.outputs, valid.points) == last.epoch.error
+    assert study.task.error(last.outputs, valid) == last.epoch.error
     torch.save(weights.judged(weights.load(tmp_path / "s.pt")), tmp_path / "w.pt")  # type: ignore[arg-type]
     net = made.arch.build()
     net.load_state_dict(torch.load(tmp_path / "w.pt", weights_only=True))

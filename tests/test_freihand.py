@@ -14,6 +14,8 @@ from conftest import Painted, paint
 from data.drawn import Drawn
 from data.errors import Mistake
 from data.freihand import FreiHand
+from data.pack import Part
+from search.study import Training
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,9 +25,9 @@ def test_points_are_projected_and_dots_lie_there(painted: Painted) -> None:
     matrices = json.loads((painted.root / "training_K.json").read_text())
     skeletons = json.loads((painted.root / "training_xyz.json").read_text())
     for part in (split.train, split.valid):
-        assert part.points.dtype == np.float32
+        assert part.targets.dtype == np.float32
         assert part.rows.dtype == np.int64
-        for row, points in zip(part.rows, part.points, strict=True):
+        for row, points in zip(part.rows, part.targets, strict=True):
             (fx, _, cx), (_, fy, cy), _ = matrices[row]
             for joint, (x, y, z) in enumerate(skeletons[row]):
                 u, v = fx * x / z + cx, fy * y / z + cy
@@ -34,7 +36,7 @@ def test_points_are_projected_and_dots_lie_there(painted: Painted) -> None:
                 close = [np.abs(pixel - colour).max() for colour in painted.colours]
                 # Another joint's dot may cover this one; mostly it is its own colour.
                 assert min(close) < 60
-    assert split.train.points.shape[1:] == (FreiHand.points, 2)
+    assert split.train.targets.shape[1:] == (FreiHand.points, 2)
 
 
 def test_copies_show_the_same_hand_and_stay_together(tmp_path: Path) -> None:
@@ -49,7 +51,7 @@ def test_copies_show_the_same_hand_and_stay_together(tmp_path: Path) -> None:
         for part in (split.train, split.valid):
             assert (np.diff(part.rows) > 0).all()
             expected = (painted.uv[part.rows % 12] + 0.5) / 224
-            np.testing.assert_allclose(part.points, expected, atol=1e-5)
+            np.testing.assert_allclose(part.targets, expected, atol=1e-5)
         assert split.train.pixels.shape == (48, 56, 56, 3)
         seen += sorted(valid)
     assert sorted(seen) == list(range(12))  # every hand is judged once
@@ -89,16 +91,18 @@ opened = []
 events = ("open", "os.scandir", "os.listdir")
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event in events else None)
 from data.freihand import FreiHand
+from data.pack import Part
+from search.study import Training
 from data.inspect import check, stats
 root = Path({str(painted.root)!r})
 split = FreiHand(root).split(96)
-print(split.train.rows.tolist(), split.valid.rows.tolist(), float(split.valid.points.sum()), split.train.pixels.sum())
+print(split.train.rows.tolist(), split.valid.rows.tolist(), float(split.valid.targets.sum()), split.train.pixels.sum())
 check(root), stats(root)
 print(sum("training" in path for path in opened) > 0, [path for path in opened if "evaluation" in path])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     rows = f"{split.train.rows.tolist()} {split.valid.rows.tolist()}"
-    first = f"{rows} {float(split.valid.points.sum())} {split.train.pixels.sum()}"
+    first = f"{rows} {float(split.valid.targets.sum())} {split.train.pixels.sum()}"
     assert done.stdout.splitlines() == [first, "True []"]
 
 
@@ -112,7 +116,7 @@ def test_drawn_hands_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done[-1] == (10, 10)
     monkeypatch.setattr("data.freihand.synth", lambda *_: pytest.fail("drawn again"))
     task.prepare()
-    assert np.array_equal(FreiHand(drawn=Drawn(count=10, seed=3)).split(112).valid.points, split.valid.points)
+    assert np.array_equal(FreiHand(drawn=Drawn(count=10, seed=3)).split(112).valid.targets, split.valid.targets)
     assert FreiHand(drawn=Drawn(count=10, seed=3)).folder() == task.folder()
 
 
@@ -131,13 +135,15 @@ def test_error_is_the_mean_distance_in_pixels() -> None:
             (a, b), (c, d) = outputs[image, joint], points[image, joint]
             total += math.hypot(224 * a - 224 * c, 224 * b - 224 * d)
     task = FreiHand()
-    assert task.error(outputs, points) == pytest.approx(total / 147, rel=1e-12)
-    assert task.error(torch.from_numpy(outputs).float(), torch.from_numpy(points)) == pytest.approx(
-        total / 147, rel=1e-5
-    )
-    assert math.isnan(task.error(np.full((2, 21, 2), np.nan), np.zeros((2, 21, 2))))
+    assert task.error(outputs, truth(points)) == pytest.approx(total / 147, rel=1e-12)
+    assert task.error(torch.from_numpy(outputs).float(), truth(points)) == pytest.approx(total / 147, rel=1e-5)
+    assert math.isnan(task.error(np.full((2, 21, 2), np.nan), truth(np.zeros((2, 21, 2)))))
     with pytest.raises(ValueError, match="differ in shape"):
-        task.error(outputs[:3], points)
+        task.error(outputs[:3], truth(points))
+
+
+def truth(points: np.ndarray) -> Part:
+    return Part(np.zeros((len(points), 1, 1, 3), np.uint8), np.arange(len(points)), points)
 
 
 class Fixed:
@@ -156,19 +162,21 @@ class Fixed:
 def test_loss_is_the_error_but_for_its_rounding() -> None:
     points, answer = torch.rand(4, 21, 2), torch.rand(4, 21, 2, requires_grad=True)
     task = FreiHand()
-    plain, answered = task.loss(Fixed(), answer, points, 0.0)
+    plain, answered = task.loss(Fixed(), answer, points, Training(1.0))
     assert torch.equal(answered, answer)
-    assert 224 * plain.item() == pytest.approx(task.error(answer, points), abs=0.5)
-    assert 224 * plain.item() < task.error(answer, points)
+    assert 224 * plain.item() == pytest.approx(task.error(answer, truth(points.numpy())), abs=0.5)
+    assert 224 * plain.item() < task.error(answer, truth(points.numpy()))
     farthest = (answer - points).abs().max().item()
-    assert task.loss(Fixed(), answer, points, 0.3)[0].item() == pytest.approx(plain.item() + 0.3 * farthest, rel=1e-5)
+    assert task.loss(Fixed(), answer, points, Training(1.0, divergence=0.3))[0].item() == pytest.approx(
+        plain.item() + 0.3 * farthest, rel=1e-5
+    )
     same = points.clone().requires_grad_()
-    at_rest, _ = task.loss(Fixed(), same, points, 0.0)
+    at_rest, _ = task.loss(Fixed(), same, points, Training(1.0))
     at_rest.backward()
     assert at_rest.item() == pytest.approx(0, abs=1e-7)
     assert same.grad is not None
     assert same.grad.abs().max() == 0
-    half, _ = task.loss(Fixed(), answer.bfloat16(), points, 0.0)
+    half, _ = task.loss(Fixed(), answer.bfloat16(), points, Training(1.0))
     assert half.dtype == torch.float32
 
 
@@ -248,12 +256,12 @@ def test_mistakes_name_the_file_and_the_mend(painted: Painted, cache: Path, kind
 
 def test_a_mended_folder_is_read_again(painted: Painted) -> None:
     task = FreiHand(painted.root)
-    before = task.split(56).valid.points
+    before = task.split(56).valid.targets
     xyz = np.array(json.loads((painted.root / "training_xyz.json").read_text()))
     xyz[..., 0] += 0.01
     (painted.root / "training_xyz.json").write_text(json.dumps(xyz.tolist()))
     task.prepare()
-    assert not np.allclose(task.split(56).valid.points, before)
+    assert not np.allclose(task.split(56).valid.targets, before)
 
 
 def test_too_few_hands_and_wrong_settings(tmp_path: Path) -> None:

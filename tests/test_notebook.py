@@ -63,7 +63,7 @@ def trained(folder: Path, hands: Painted, head: str, size: int = 48) -> models.M
             module.running_var.uniform_(0.5, 1.5)
     part = study.task.split(size).valid
     outputs, _ = judge(study.task, net, config, part, torch.device("cpu"))
-    error, price = study.task.error(outputs, part.points), cost(config.arch)
+    error, price = study.task.error(outputs, part), cost(config.arch)
     row = {"epoch": 1, "train_loss": 0.5, "valid_loss": 0.6, "error": error, "lr": 1e-3}
     facts: dict[str, Any] = {
         "study": str(file),

@@ -81,7 +81,7 @@ def test_seeds_killed_and_continued_make_one_model(tmp_path: Path) -> None:
     pixels = torch.from_numpy(np.ascontiguousarray(part.pixels[part.rows]))
     with torch.inference_mode():
         said_points = net.eval()(found.study.task.inputs(pixels, found.config.arch.size)).double().numpy()
-    distance = np.linalg.norm(224 * (said_points - part.points), axis=-1).mean()
+    distance = np.linalg.norm(224 * (said_points - part.targets), axis=-1).mean()
     assert distance == pytest.approx(facts.error, rel=1e-5)
     kept = answers.load(folder, 1)
     assert kept is not None
@@ -126,7 +126,7 @@ def made(tmp_path: Path) -> Path:
         "params": params,
         "metric": "pixel_diff",
         "unit": "px",
-        "error": study.task.error(outputs, part.valid.points),
+        "error": study.task.error(outputs, part.valid),
         "params_count": 1,
         "flops": 1,
         "score": 1.0,
@@ -203,7 +203,7 @@ def test_a_teacher_is_learnt_from_and_sees_what_the_network_sees(tmp_path: Path)
 
     # The same generator turns images of two sizes alike: their points are the same.
     part = study.task.split(64).train
-    pixels, points = torch.from_numpy(part.pixels[part.rows[:8]]), torch.from_numpy(part.points[:8])
+    pixels, points = torch.from_numpy(part.pixels[part.rows[:8]]), torch.from_numpy(part.targets[:8])
     small = study.task.augment(pixels, points, 32, config.augment, torch.Generator().manual_seed(3))
     large = study.task.augment(pixels, points, 64, config.augment, torch.Generator().manual_seed(3))
     assert torch.equal(small[1], large[1])

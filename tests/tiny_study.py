@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ TROUBLES = ("none", "nan", "crash", "memory", "kill", "deadly")
 class Troubled(FreiHand):
     """FreiHAND, but what a Training calls the divergence's weight says here what goes wrong in the loss."""
 
-    def loss(self, net: Any, images: torch.Tensor, points: torch.Tensor, divergence: float) -> Any:
-        loss, answer = super().loss(net, images, points, 0.0)
-        trouble = TROUBLES[round(divergence)]
+    def loss(self, net: Any, images: torch.Tensor, points: torch.Tensor, how: Any) -> Any:
+        loss, answer = super().loss(net, images, points, replace(how, divergence=0.0))
+        trouble = TROUBLES[round(how.divergence)]
         time.sleep(float(os.environ.get("TINY_SLEEP", "0")))
         if trouble == "nan":
             loss = loss * float("nan")

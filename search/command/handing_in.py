@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import Mistake
-from search.command.shared import Out, Storage, StudyName, console, seen, write_text
+from search.command.shared import Out, Storage, StudyName, Weights, console, seen, write_text
 
 
 def retrain(
@@ -30,9 +30,10 @@ def retrain(
     out: Out = Path("runs"),
     storage: Storage = None,
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster, 'auto' or ray://HOST:PORT.")] = None,
+    weights: Weights = None,
 ) -> None:
     """Train one trial in full with several seeds, side by side, and keep the best; go on where a last run stopped."""
-    from search import home, live
+    from search import home, initial, live
     from search import retrain as last
     from search.load import load_study, study_file
 
@@ -40,7 +41,8 @@ def retrain(
         raise Mistake("--trial names one trial, --best and --best-under choose another; give one of them.")
     file = study_file(study)
     root = data.absolute() if data else None
-    chosen = load_study(str(file), data=root)
+    chosen = load_study(str(file), data=root, weights=weights)
+    initial.check(chosen, weights)
     entry = last.choose(home.recorded(study, out, storage), trial, pixels(best_under))
     folder = home.folder_of(study, out)
     length = epochs or chosen.final_epochs or 5 * chosen.epochs
@@ -61,6 +63,7 @@ def retrain(
                 workers=workers,
                 gpus=gpus_per_trial,
                 address=address,
+                weights=weights,
                 watch=view,
             )
         if outcome is not None and outcome.why:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import Mistake
-from search.command.shared import Out, Storage, StudyName, console, seen
+from search.command.shared import Out, Storage, StudyName, Weights, console, seen
 
 WIDE = 130
 """Columns from which the leaderboard shows parameters."""
@@ -28,18 +28,24 @@ def search(
         typer.Option(min=0, help="A fraction lets trials share a GPU, e.g. 0.25; 0 trains on the CPU."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    start: Annotated[
+        list[str] | None, typer.Option(help="A published recipe of the study to try as well; may be given repeatedly.")
+    ] = None,
+    weights: Weights = None,
     out: Out = Path("runs"),
     storage: Storage = None,
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster, 'auto' or ray://HOST:PORT.")] = None,
 ) -> None:
     """Search: sample, train side by side, stop early what falls behind; go on where the last run stopped."""
-    from search import engine, home, live
+    from search import engine, home, initial, live
     from search.ledger import Ledger, open_storage
-    from search.load import load_study, study_file
+    from search.load import load_study, study_file, with_starts
 
     file = study_file(study)
     root = data.absolute() if data else None
-    chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
+    chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root, weights=weights)
+    chosen = with_starts(chosen, start or ())
+    initial.check(chosen, weights)
     folder = home.folder_of(study, out)
     with home.locked(folder):
         with live.progress(console, "preparing images") as show:
@@ -64,6 +70,7 @@ def search(
                 gpus=gpus_per_trial,
                 address=address,
                 hours=hours,
+                weights=weights,
                 watch=view,
             )
     devices = outcome.devices

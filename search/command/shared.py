@@ -18,6 +18,11 @@ Storage = Annotated[
     str | None, typer.Option("--storage", help="Any Optuna database URL instead of OUT/STUDY/study.db.")
 ]
 
+Weights = Annotated[
+    str | None,
+    typer.Option(help="Pre-trained weights that every trial begins with: a file, or 'timm' for those in its cache."),
+]
+
 
 def seen(book: Any) -> Any:
     """A study of Optuna's as the pages see it."""

@@ -48,9 +48,9 @@ def error_of(plain: nn.Module, model: Model, device: torch.device) -> float:
     part, net = task.split(size).valid, plain.to(device)
     outputs = [
         net(task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)).float().cpu()
-        for pixels, _ in batches(part.pixels, part.rows, part.points, _BATCH, device)
+        for pixels, _ in batches(part.pixels, part.rows, part.targets, _BATCH, device)
     ]
-    return task.error(torch.cat(outputs).numpy(), part.points)
+    return task.error(torch.cat(outputs).numpy(), part)
 
 
 def opened_notebook(file: Path) -> NotebookNode:

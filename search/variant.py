@@ -1,0 +1,88 @@
+"""A configuration with some of its choices changed: an ablation's variants, the folds of an ensemble.
+
+A change is written as dotted names with their new values: {"training.schedule": "constant", "augment.rotate": 0,
+"arch.head": "direct", "task.fold": 1}. Which variant a trial is stands among its parameters, so that storage, workers
+and dashboard need nothing else to know it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from optuna.trial import BaseTrial
+
+from search.study import Config, Study, Task
+
+Change = Mapping[str, Any]
+Variants = Mapping[str, Change]
+
+PARAMETER = "variant"
+"""The parameter that says which variant a trial is."""
+
+PARTS = ("arch", "training", "augment")
+
+
+def vary(config: Config, change: Change) -> Config:
+    """The configuration with other choices; those of the task are left out.
+
+    Args:
+        config: of a trial.
+        change: dotted names, beginning with 'arch', 'training', 'augment' or 'task', and values; 'augment' alone
+            replaces the whole.
+
+    Raises:
+        ValueError: a name is not one of the configuration's, or a value is out of its range.
+    """
+    made: dict[str, Any] = {}
+    for name, value in change.items():
+        part, _, field = name.partition(".")
+        if part == "task":
+            continue
+        if part not in PARTS:
+            raise ValueError(f"{name!r} must begin with {', '.join(PARTS)} or task")
+        before = made.get(part, getattr(config, part))
+        made[part] = altered(before, field, value, name) if field else value
+    return replace(config, **made)
+
+
+def vary_task(task: Task, change: Change) -> Task:
+    """The task with other choices, e.g. another fold; the same object where nothing changes.
+
+    Raises:
+        ValueError: a name is not one of the task's, or a value is out of its range.
+    """
+    for name, value in change.items():
+        part, _, field = name.partition(".")
+        if part == "task":
+            task = altered(task, field, value, name)
+    return task
+
+
+def altered(before: Any, field: str, value: Any, name: str) -> Any:
+    """A dataclass with one field replaced."""
+    known = [one.name for one in fields(before)] if is_dataclass(before) else []
+    if field not in known:
+        raise ValueError(f"there is no {name!r} to change; {type(before).__name__} has {', '.join(known) or 'nothing'}")
+    return replace(before, **{field: value})
+
+
+def varied(study: Study, variants: Variants) -> Study:
+    """The study whose trials have a variant each, as one more parameter of the space.
+
+    Args:
+        study: whose space is widened.
+        variants: by name; empty for the study as it is.
+    """
+    if not variants:
+        return study
+
+    def space(trial: BaseTrial) -> Config:
+        name = trial.suggest_categorical(PARAMETER, list(variants))
+        return vary(study.space(trial), variants[name])
+
+    return replace(study, space=space)
+
+
+def change_of(params: Mapping[str, Any], variants: Variants) -> Change:
+    """What a trial's parameters say is changed in it."""
+    return variants[params[PARAMETER]] if variants else {}
