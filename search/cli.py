@@ -10,18 +10,18 @@ import typer
 from rich.markup import escape
 
 from data.errors import Mistake
-from search.command import datasets, handing_in, looking, searching
+from search.command import datasets, ensembling, handing_in, looking, searching
 from search.command.shared import complaints
 
 app = typer.Typer(
-    help="Find the smallest network that still sees a hand well.",
+    help="Search hyperparameters and architectures of keypoint networks: the smallest that still sees well.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
 )
-data_app = typer.Typer(help="Draw, check and measure data sets in FreiHAND's layout.", no_args_is_help=True)
+data_app = typer.Typer(help="Draw, check and measure data sets.", no_args_is_help=True)
 for word in (
     searching.search,
     looking.dashboard,
@@ -30,6 +30,7 @@ for word in (
     searching.score,
     looking.report,
     handing_in.retrain,
+    ensembling.ensemble,
     handing_in.submit,
     handing_in.verify,
     handing_in.predict,

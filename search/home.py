@@ -27,9 +27,8 @@ def folder_of(study: str, out: Path) -> Path:
     Raises:
         Mistake: it cannot be made or written.
     """
-    folder = (out / name_of(study)).absolute()
+    folder = made((out / name_of(study)).absolute())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{os.getpid()}"
         probe.touch()
         probe.unlink()
@@ -68,6 +67,19 @@ def locked(folder: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def made(folder: Path) -> Path:
+    """A folder, made where it is not there.
+
+    Raises:
+        Mistake: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Mistake(f"cannot write to {folder} ({error.strerror}); give --out a folder of yours.") from error
+    return folder
 
 
 def file_of(url: str) -> Path | None:

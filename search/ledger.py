@@ -9,7 +9,7 @@ the same trial, with its parameters, curve and weights, goes on where it was.
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from data.errors import Mistake
 from models.cost import cost
 from search.sampler import TrialSampler, derived
+from search.score import CourseScore
 from search.study import Study
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -100,7 +101,13 @@ class Ledger:
         self.finished = sum(is_finished(trial) for trial in trials)
         self._failed_in_a_row = 0
         known = {trial.user_attrs.get("name") for trial in trials}
-        for key, value in (("metric", study.task.metric), ("unit", study.task.unit), ("data", data)):
+        reference = study.objective.reference if isinstance(study.objective, CourseScore) else None
+        for key, value in (
+            ("metric", study.task.metric),
+            ("unit", study.task.unit),
+            ("data", data),
+            ("reference", None if reference is None else asdict(reference)),
+        ):
             if key not in self.book.user_attrs:
                 self.book.set_user_attr(key, value)
         if self.book.user_attrs["data"] != data:

@@ -8,7 +8,7 @@ runs, is watched, survives a kill and goes on just as a search does, in a storag
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -91,12 +91,7 @@ def room_of(folder: Path, number: int, epochs: int, teacher: Path | None) -> Pat
         Mistake: it cannot be made, or the teacher is no model.
     """
     taught = f"-{model.read(teacher / model.FACTS).weights_sha256[:8]}" if teacher is not None else ""
-    room = folder / "retrain" / f"{number:06d}-{epochs}{taught}"
-    try:
-        room.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Mistake(f"cannot write to {room} ({error.strerror}); give --out a folder of yours.") from error
-    return room
+    return home.made(folder / "retrain" / f"{number:06d}-{epochs}{taught}")
 
 
 def model_folder(folder: Path, number: int) -> Path:
@@ -192,12 +187,21 @@ def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, fi
     Raises:
         Mistake: no seed came to an end.
     """
-    study = ledger.study
+    judged = judge_all(ledger, room, ledger.study, entry, ledger.best(ledger.study.trials))
+    return keep(ledger, ledger.study, judged, model_folder(folder, entry.number), name, entry, final)
+
+
+def judge_all(ledger: Ledger, room: Path, study: Study, entry: Entry, numbers: Sequence[int]) -> list[Judged]:
+    """The seeds `numbers` of a last training on the validation part of the study's task, the best one first.
+
+    Raises:
+        Mistake: none of them came to an end.
+    """
     config, _ = replay(study.space, entry.params)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trials = {trial.number: trial for trial in ledger.book.get_trials(deepcopy=False)}
     judged = []
-    for number in ledger.best(len(trials)):
+    for number in numbers:
         state = weights.load(weights.path(room / "weights", number), device)
         if state is not None:
             judged.append(both(study, config, number, trials[number].user_attrs["seed"], state, device))
@@ -206,12 +210,30 @@ def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, fi
         raise Mistake(
             f"no seed of trial {entry.number} came to an end; the last said: {(reasons[-1] or ['nothing'])[0]}."
         )
-    judged.sort(key=lambda one: one.seed.error)
+    return sorted(judged, key=lambda one: one.seed.error)
+
+
+def keep(
+    ledger: Ledger, study: Study, judged: Sequence[Judged], target: Path, name: str, entry: Entry, final: Final
+) -> model.Facts:
+    """Write the model of the first of some seeds, and what it answers for the validation part.
+
+    Args:
+        ledger: of the last training.
+        study: whose task judged them.
+        judged: the seeds, the best one first.
+        target: the model's folder.
+        name: of the search's study.
+        entry: the trial.
+        final: how it was trained.
+    """
+    config, _ = replay(study.space, entry.params)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trials = {trial.number: trial for trial in ledger.book.get_trials(deepcopy=False)}
     best = judged[0]
     price = cost(config.arch)
     split = study.task.split(config.arch.size)
     attributes = study.objective.attributes(price.params, price.flops, best.seed.error)
-    target = model_folder(folder, entry.number)
     facts = model.save(
         target,
         {
@@ -224,7 +246,7 @@ def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, fi
             "params_count": price.params,
             "flops": price.flops,
             "score": attributes.get("score"),
-            "epochs": study.epochs,
+            "epochs": ledger.study.epochs,
             "seeds": [one.seed for one in judged],
             "teacher": taught(final),
             "data": {
@@ -239,7 +261,7 @@ def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, fi
         best.weights,
         [trials[one.number].user_attrs["curve"] for one in judged],
     )
-    found = answers.of(study.task, best.outputs, split.valid, study.epochs)
+    found = answers.of(study.task, best.outputs, split.valid, ledger.study.epochs)
     answers.save_pictures(found, study.task, target)
     answers.save(found, target, entry.number)
     return facts

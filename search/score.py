@@ -51,7 +51,12 @@ class CourseScore:
     """Params [M] x FLOPs [G] x e^PixelDiff, smaller is better; the value is its logarithm.
 
     ln P + ln F + PixelDiff has the same best trial and never overflows, however bad a network is.
+
+    Attributes:
+        reference: a design on the same data that trials are shown beside; None on data that has none.
     """
+
+    reference: Reference | None = REFERENCE
 
     name: ClassVar[str] = "ln Params[M] + ln FLOPs[G] + PixelDiff[px]"
 

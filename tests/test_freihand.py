@@ -91,8 +91,6 @@ opened = []
 events = ("open", "os.scandir", "os.listdir")
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event in events else None)
 from data.freihand import FreiHand
-from data.pack import Part
-from search.study import Training
 from data.inspect import check, stats
 root = Path({str(painted.root)!r})
 split = FreiHand(root).split(96)
@@ -176,6 +174,13 @@ def test_loss_is_the_error_but_for_its_rounding() -> None:
     assert at_rest.item() == pytest.approx(0, abs=1e-7)
     assert same.grad is not None
     assert same.grad.abs().max() == 0
+    for kind in ("mse", "smooth_l1"):
+        other, _ = task.loss(Fixed(), answer, points, Training(1.0, loss=kind))
+        assert other.item() != pytest.approx(plain.item())
+    squares, _ = task.loss(Fixed(), answer, points, Training(1.0, loss="mse"))
+    assert squares.item() == pytest.approx(((answer - points) ** 2).mean().item())
+    with pytest.raises(ValueError, match="'wing', but this task knows distance, smooth_l1, mse"):
+        task.loss(Fixed(), answer, points, Training(1.0, loss="wing"))
     half, _ = task.loss(Fixed(), answer.bfloat16(), points, Training(1.0))
     assert half.dtype == torch.float32
 

@@ -36,6 +36,7 @@ def retrain(
     from search import home, initial, live
     from search import retrain as last
     from search.load import load_study, study_file
+    from search.numbers import digits, measured, named
 
     if trial is not None and (best_ or best_under is not None):
         raise Mistake("--trial names one trial, --best and --best-under choose another; give one of them.")
@@ -71,10 +72,11 @@ def retrain(
             raise typer.Exit(130)
         facts = last.finish(ledger, room, folder, home.name_of(study), entry, final)
     for place, seed in enumerate(facts.seeds):
-        both = ", ".join(f"{kind} {error:.3f}" for kind, error in seed.errors.items())
+        both = ", ".join(f"{kind} {digits(error)}" for kind, error in seed.errors.items())
         mark = f" [bold]kept: {seed.weights}[/]" if place == 0 else ""
         console.print(f"seed {seed.seed}: {both} {facts.unit} on the validation part{mark}")
-    told = f"{facts.metric} {facts.error:.4f} {facts.unit}, {facts.params_count / 1e6:.4g} M, {facts.flops / 1e9:.4g} G"
+    error = f"{named(facts.metric)} {measured(facts.error, facts.unit)}"
+    told = f"{error}, {facts.params_count / 1e6:.4g} M, {facts.flops / 1e9:.4g} G"
     console.print(told + (f", score {facts.score:.5g}" if facts.score is not None else ""))
     console.print(f"Model: {last.model_folder(folder, entry.number)}", soft_wrap=True)
 

@@ -91,17 +91,18 @@ def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
     """The board, the baseline beside the best error, and the Pareto page."""
     from search import home
     from search.dashboard import pareto
+    from search.numbers import measured, named
 
     view = seen(home.recorded(study, out, storage))
     found = list(view.entries)
-    console.print(board(found, view.unit, 10))
+    console.print(board(found, view, 10))
     finished = [(entry.error, entry.number) for entry in found if entry.state == "finished" and entry.error is not None]
     if finished:
         mean, (least, number_) = chosen.task.baseline(), min(finished)
         unit = chosen.task.unit
         console.print(
-            f"always answering the mean: {mean:.2f} {unit}; smallest error: {least:.2f} {unit} (trial {number_}), "
-            f"{least / mean:.0%} of it"
+            f"always answering the mean: {measured(mean, unit)}; smallest {named(chosen.task.metric)}: "
+            f"{measured(least, unit)} (trial {number_}), {least / mean:.0%} of it"
         )
     page = home.folder_of(study, out) / "pareto.html"
     pareto.write(view, page)
@@ -132,7 +133,7 @@ def best(
     console.print(
         board(
             found if all_states else [e for e in found if e.state == "finished"],
-            view.unit,
+            view,
             count,
         )
     )
@@ -141,32 +142,35 @@ def best(
     console.print(f"Pareto page: {page}")
 
 
-def board(found: list[Any], unit: str, count: int) -> Table:
+def board(found: list[Any], view: Any, count: int) -> Table:
     """The leaderboard as a table; a star marks a Pareto-optimal trial. A narrow terminal goes without parameters."""
     from search.live import STYLES, brief
+    from search.numbers import digits, named, titled
 
     wide = console.width >= WIDE
     scored = any(entry.score is not None for entry in found)
+    valued = any(entry.value != entry.error for entry in found)  # a study may minimise the error itself
     note = "* no finished trial is both cheaper and more exact"
     table = Table(
         title=f"best {min(count, len(found))} of {len(found)} trials",
         caption=note if wide else f"{note}; a wider window adds parameters",
     )
-    for column in ("", "trial", *(("score", "band") if scored else ("value",)), "P [M]", "F [G]", f"error \\[{unit}]"):
+    ranked = ("score", "band") if scored else ("value",) if valued else ()
+    for column in ("", "trial", *ranked, "P [M]", "F [G]", escape(titled(named(view.metric), view.unit))):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("epochs", justify="right")
     table.add_column("state")
     if wide:
         table.add_column("parameters", overflow="fold")
     for entry in found[:count]:
-        value = (number(entry.score), entry.band) if scored else (number(entry.value),)
+        value = (number(entry.score), entry.band) if scored else (number(entry.value),) if valued else ()
         table.add_row(
             "*" if entry.pareto else "",
             f"{entry.number}" + (f" {escape(entry.name)}" if entry.name else ""),
             *value,
             number(entry.params_m),
             number(entry.gflops),
-            "" if entry.error is None else f"{entry.error:.3f}",
+            "" if entry.error is None else digits(entry.error),
             str(entry.epochs),
             f"[{STYLES[entry.state]}]{entry.state}[/]" if entry.state in STYLES else entry.state,
             *((escape(brief(entry.params)),) if wide else ()),
