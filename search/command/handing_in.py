@@ -105,6 +105,7 @@ def submit(
     storage: Storage = None,
 ) -> None:
     """Answer the test images, run the notebook, print the report, pack the zip; all of it or nothing."""
+    from data.freihand import FreiHand
     from search import home
     from search import retrain as last
     from search.load import study_file
@@ -113,6 +114,11 @@ def submit(
     book = home.recorded(study, out, storage)
     folder = home.folder_of(study, out)
     found = last.trained(folder, trial, str(study_file(study)), data.absolute() if data else None)
+    if not isinstance(found.study.task, FreiHand):
+        raise Mistake(
+            f"submit packs what FreiHAND's course wants, and {study} is another task: `posefront export {found.folder}` "
+            "gives its network, and `posefront ensemble --predict FILE` a table, where the task has a test part."
+        )
     console.print(
         f"model of trial {found.facts.trial}: {found.facts.error:.4f} {found.facts.unit} on the validation part"
     )
