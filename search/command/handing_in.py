@@ -116,8 +116,8 @@ def submit(
     found = last.trained(folder, trial, str(study_file(study)), data.absolute() if data else None)
     if not isinstance(found.study.task, FreiHand):
         raise Mistake(
-            f"submit packs what FreiHAND's course wants, and {study} is another task: `posefront export {found.folder}` "
-            "gives its network, and `posefront ensemble --predict FILE` a table, where the task has a test part."
+            f"submit packs what FreiHAND's course wants, and {study} is another task; `posefront export` gives its "
+            "network and `posefront ensemble --predict FILE` a table, where the task has a test part."
         )
     console.print(
         f"model of trial {found.facts.trial}: {found.facts.error:.4f} {found.facts.unit} on the validation part"
