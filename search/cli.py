@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from data.errors import Mistake
-from search.command import datasets, ensembling, handing_in, looking, searching
+from search.command import ablating, datasets, ensembling, handing_in, looking, searching
 from search.command.shared import complaints
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ for word in (
     searching.score,
     looking.report,
     handing_in.retrain,
+    ablating.ablate,
     ensembling.ensemble,
     handing_in.submit,
     handing_in.verify,

@@ -141,7 +141,7 @@ def search(
             job = Job(str(file), str(data) if data else None, str(folder), devices.threads, weights, final)
             tune.run(  # not a Tuner: that pickles all it is given, to restore it from files that are not used here
                 Worker,
-                config={"job": asdict(job)},
+                config={"job": job},
                 resources_per_trial={"cpu": devices.cpus, "gpu": devices.gpus},
                 search_alg=Asker(run),
                 scheduler=Rungs(ledger),
@@ -328,7 +328,7 @@ class Worker(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:  # noqa: D102
         self._assignment = config["trial"]
-        self._job = config["job"]
+        self._job: Job = config["job"]
         self._rows: Iterator[dict[str, Any]] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:  # noqa: D102
@@ -340,8 +340,7 @@ class Worker(tune.Trainable):
         trial = Assignment(**self._assignment)
         if self._rows is None:
             device = torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
-            final = Final(**self._job["final"]) if self._job["final"] else None
-            self._rows = work(Job(**self._job | {"final": final}), trial, device)
+            self._rows = work(self._job, trial, device)
         row = next(self._rows)
         if "failed" in row:
             return {**row, "done": True}

@@ -1,9 +1,12 @@
 """A trial's network as training finds it: fresh, or begun from weights that were trained on something else."""
 
+from dataclasses import replace
+from pathlib import Path
+
 from torch import nn
 
 from data.errors import Mistake
-from models.pretrained import WeightsError, load_
+from models.pretrained import TIMM, WeightsError, load_
 from search.study import Config, Study, replay
 
 
@@ -22,13 +25,17 @@ def build(config: Config) -> nn.Module:
     return net
 
 
-def check(study: Study, weights: str | None) -> None:
-    """Whether the weights that every trial shall begin with fit the study's first named trial, before any is trained.
+def checked(study: Study, weights: str | None) -> str | None:
+    """What every trial shall begin with, as workers in other folders find it; tried on the study's first named trial.
 
     Raises:
-        Mistake: they don't.
+        Mistake: the weights are not there, are broken, or do not fit that trial's network.
     """
+    if weights is None:
+        return None
+    meant = weights if weights == TIMM else str(Path(weights).expanduser().absolute())
     named = {**study.starts, **study.published}
-    if weights is not None and named:
+    if named:
         config, _ = replay(study.space, next(iter(named.values())))
-        build(config)
+        build(replace(config, training=replace(config.training, weights=meant)))
+    return meant

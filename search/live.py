@@ -21,6 +21,7 @@ from rich.table import Table
 
 from search.leaderboard import Entry, entry
 from search.ledger import Ledger
+from search.numbers import measured, named
 
 WIDE = 150
 """Columns from which tables show parameters in a line."""
@@ -65,12 +66,14 @@ class View:
 
         Not from a thread of rich's: the ledger changes under it.
         """
-        unit = ledger.study.task.unit
+        task = ledger.study.task
         while self._shown < len(ledger.ended):
             found = self._count(ledger.ended[self._shown])
             self._shown += 1
             mark = " [bold]best so far[/]" if found is self._best else ""
-            self._console.print(f"[{STYLES[found.state]}]{found.state:>8}[/] {line(found, unit)}{mark}")
+            self._console.print(
+                f"[{STYLES[found.state]}]{found.state:>8}[/] {line(found, task.metric, task.unit)}{mark}"
+            )
         self._bar.update(self._task, completed=ledger.finished)
         if self._live is not None and time.monotonic() - self._drawn > 0.25:
             self._live.refresh()
@@ -78,36 +81,44 @@ class View:
 
     def __rich__(self) -> RenderableType:
         """The trials in training."""
-        wide = self._console.width >= WIDE
-        columns = ("trial", "epoch", "error", "loss", "lr now", "images/s", *(("parameters",) if wide else ()))
+        wide, task = self._console.width >= WIDE, self._ledger.study.task
+        columns = (
+            "trial",
+            "epoch",
+            named(task.metric),
+            "loss",
+            "lr now",
+            "images/s",
+            *(("parameters",) if wide else ()),
+        )
         table = Table(*columns, box=None, padding=(0, 1), show_header=bool(self._ledger.assigned))
-        unit = self._ledger.study.task.unit
         for number, trial in sorted(self._ledger.assigned.items()):
             curve = self._ledger.curves[number]
             cells = [str(number), f"{len(curve)}/{trial.epochs}", "", "", "", ""]
             if curve:
                 last = curve[-1]
                 cells[2:] = [
-                    f"{last['error']:.2f} {unit}",
+                    measured(last["error"], task.unit),
                     f"{last['train_loss']:.4f}",
                     f"{last['lr']:.1e}",
                     f"{last['images'] / last['train_seconds']:.0f}",
                 ]
             table.add_row(*cells, *((escape(brief(trial.params)),) if wide else ()))
         counted = "  ".join(f"[{STYLES[state]}]{count} {state}[/]" for state, count in self._counts.items() if count)
-        best = f"best {line(self._best, unit)}" if self._best else "no finished trial yet"
+        best = f"best {line(self._best, task.metric, task.unit)}" if self._best else "no finished trial yet"
         return Group(table, f"{counted}  {best}" if counted else best, self._bar)
 
 
-def line(found: Entry, unit: str) -> str:
-    """A trial in one line."""
+def line(found: Entry, metric: str, unit: str) -> str:
+    """A trial in one line; `metric` and `unit` are those of its error."""
     parts = [f"trial {found.number}"]
     if found.name:
         parts.append(f"({escape(found.name)})")
     if found.score is not None:
         parts.append(f"score {found.score:.4g}")
     if found.error is not None:
-        parts.append(f"error {found.error:.2f} {unit} after {found.epochs} epochs")
+        told = escape(f"{named(metric)} {measured(found.error, unit)}")
+        parts.append(f"{told} after {found.epochs} epoch{'' if found.epochs == 1 else 's'}")
     if found.params_m is not None and found.gflops is not None:
         parts.append(f"{found.params_m:.3f} M {found.gflops:.4f} G")
     if found.reason:

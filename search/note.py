@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 from search.home import STUDIES
 from search.leaderboard import Entry, entries
 from search.ledger import Ledger, is_finished
+from search.numbers import digits, named
 from search.ranges import spelt
 from search.score import CourseScore
 from search.study import Study
@@ -43,7 +44,7 @@ def note(ledger: Ledger, file: Path, folder: Path, before: str = "") -> str:
         f"# {code(ledger.book.study_name)}",
         "A posefront search for a small network that errs little.",
         listed(*facts(study), f"{sum(map(is_finished, trials))} trials are over, {len(found)} had all their epochs"),
-        *(["## Best trials", table(found[:LINES], study.task.unit)] if found else []),
+        *(["## Best trials", table(found[:LINES], study.task.metric, study.task.unit)] if found else []),
         *parameters(trials),
         "## How to read these pages",
         listed(
@@ -53,7 +54,7 @@ def note(ledger: Ledger, file: Path, folder: Path, before: str = "") -> str:
             "attribute `curve` has each epoch's error, losses, learning rate and times",
             f"the plot `{PLOT}` has price against error",
             "artifacts of a COMPLETE trial: `examples` are its best, median and worst validation images, `answers` its "
-            f"errors by point, `weights` (if it was among the best {study.keep} when it ended) a state_dict for the "
+            f"errors by label, `weights` (if it was among the best {study.keep} when it ended) a state_dict for the "
             "network of its parameters",
             "the contour panel pairs wrong points once trials are stopped early or have failed",
         ),
@@ -84,26 +85,35 @@ def facts(study: Study) -> list[str]:
         stopping += f", one in {study.reduction} survives a rung"
     return [
         f"minimised: {code(study.objective.name)}{meant}",
-        f"the task's error: {code(study.task.metric)} in {code(study.task.unit)}, over the whole validation part",
+        f"the task's error: {code(study.task.metric)}"
+        + (f" in {code(study.task.unit)}" if study.task.unit else "")
+        + ", over the whole validation part",
         f"to be searched: {study.trials} trials of at most {study.epochs} epochs, seed {study.seed}",
         f"early stopping: {stopping}",
         *([f"refused untrained: all but {', '.join(bounds)}"] if bounds else []),
     ]
 
 
-def table(found: Sequence[Entry], unit: str) -> str:
-    """Trials as a table."""
+def table(found: Sequence[Entry], metric: str, unit: str) -> str:
+    """Trials as a table; `metric` and `unit` are those of the error."""
     scored = any(entry.score is not None for entry in found)
-    lines = [
-        f"| trial | {'score' if scored else 'value'} | error, {code(unit)} | Params, M | FLOPs, G | epochs |",
-        "|---:|---:|---:|---:|---:|---:|",
-    ]
+    # Where the error alone is minimised it is not said twice.
+    alone = all(entry.value == entry.error for entry in found)
+    ranked = [] if alone else ["score" if scored else "value"]
+    titles = ["trial", *ranked, code(named(metric)) + (f", {code(unit)}" if unit else ""), "Params, M", "FLOPs, G"]
+    lines = [f"| {' | '.join([*titles, 'epochs'])} |", f"|{'---:|' * (len(titles) + 1)}"]
     for entry in found:
         title = f"{entry.number} {code(entry.name)}" if entry.name else str(entry.number)
-        numbers = (entry.score if scored else entry.value, entry.error, entry.params_m, entry.gflops)
-        shown = " | ".join("" if value is None else f"{value:.4g}" for value in numbers)
-        lines.append(f"| {title} | {shown} | {entry.epochs} |")
+        value = [] if alone else [four(entry.score if scored else entry.value)]
+        error = "" if entry.error is None else digits(entry.error)
+        cells = [title, *value, error, four(entry.params_m), four(entry.gflops), str(entry.epochs)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def four(value: float | None) -> str:
+    """Four significant digits."""
+    return "" if value is None else f"{value:.4g}"
 
 
 def parameters(trials: Sequence[FrozenTrial]) -> list[str]:

@@ -2,13 +2,15 @@
 
 A photograph is turned upright as its EXIF data say, made square by repeating its border pixels on the two short sides
 (letter-boxing: nothing is cut off, and training fills what a shift uncovers in the same way) and then treated as in
-evaluation. The networks are trained on pictures of one hand that fills most of the frame.
+evaluation. The networks are trained on pictures of one hand, face or animal that fills most of the frame. A task that
+shows its networks only the middle of a picture, or more of it along one side, gets the whole photograph into that.
 """
 
 import colorsys
 import csv
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,6 +52,24 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class _View:
+    """What a network sees of a square picture: `offset + scale * place` of it at each place of its input.
+
+    Attributes:
+        offset: (x, y), fractions of the picture's side.
+        scale: (x, y), the input's width and height in sides of the picture.
+        pixels: side that the picture needs, so that it has a pixel for each one of the input.
+    """
+
+    offset: tuple[float, float]
+    scale: tuple[float, float]
+    pixels: int
+
+
+_WHOLE = _View((0.0, 0.0), (1.0, 1.0), LEVELS[-1])
+
+
+@dataclass(frozen=True)
 class _Square:
     """A photograph as the network is to see it, and where it lies in it."""
 
@@ -70,13 +90,16 @@ def predict(model: Model, files: Sequence[Path], device: torch.device | str = "c
         device: where to compute.
 
     Raises:
-        Mistake: files cannot be read; it names all of them, and nothing is predicted.
+        Mistake: the network finds no points in photographs, or files cannot be read; it names all of them, and nothing
+            is predicted.
     """
+    _check(model)
+    view = _seen(model)
     squares: list[_Square] = []
     wrong: list[str] = []
     for file in files:
         try:
-            squares.append(_square(upright(file)))
+            squares.append(_square(upright(file), view))
         except Mistake as error:
             wrong.append(str(error))
     if wrong:
@@ -231,20 +254,67 @@ def skeleton(
     return canvas.resize(image.size, Image.Resampling.BOX)
 
 
-def _square(image: Image.Image) -> _Square:
-    """A photograph made square, and smaller where it has more pixels than evaluation's images."""
+def _check(model: Model) -> None:
+    """Whether a network can be asked for points in photographs, by one look at an empty picture.
+
+    Raises:
+        Mistake: it cannot.
+    """
+    channels, height, width = model.config.arch.input_shape
+    if channels != 3:
+        raise Mistake(
+            f"{model.folder} sees {channels} channels and a photograph has 3; predict needs a model that finds points "
+            "in photographs."
+        )
+    with torch.inference_mode():
+        shape = tuple(model.net.cpu().eval()(torch.zeros(1, channels, height, width)).shape[1:])
+    if len(shape) != 2 or shape[1] not in (2, 3):
+        raise Mistake(
+            f"{model.folder} answers {' x '.join(map(str, shape))} numbers and no points; predict needs a model that "
+            "finds points in photographs."
+        )
+
+
+def _seen(model: Model) -> _View:
+    """What the network sees of a square picture, found by a picture whose red and green are x and y.
+
+    A task may cut its inputs out of wider pictures, or into another shape; where their pixels come from, only its own
+    `inputs` knows.
+    """
+    size, side = model.config.arch.size, LEVELS[-1]
+    ramp = ((torch.arange(side) + 0.5) * (255 / side)).round().to(torch.uint8)
+    places = torch.zeros(side, side, 3, dtype=torch.uint8)
+    places[..., 0], places[..., 1] = ramp, ramp[:, None]
+    ends = torch.stack([torch.zeros_like(places), torch.full_like(places, 255), places])
+    black, white, shown = model.study.task.inputs(ends, size).double()
+    seen = (shown - black) / (white - black)
+    offset, scale, pixels = [], [], float(side)
+    for found in (seen[0].mean(0), seen[1].mean(1)):
+        place = (torch.arange(len(found)) + 0.5) / len(found)
+        inside = (found > 0.02) & (found < 0.98)  # beyond the picture its border is repeated
+        slope, start = np.polyfit(place[inside].numpy(), found[inside].numpy(), 1)
+        offset.append(float(start))
+        scale.append(float(slope))
+        pixels = max(pixels, len(found) / float(slope))
+    if max(map(abs, offset)) < 0.01 and max(abs(one - 1) for one in scale) < 0.01:
+        return _WHOLE
+    return _View((offset[0], offset[1]), (scale[0], scale[1]), round(pixels))
+
+
+def _square(image: Image.Image, view: _View) -> _Square:
+    """A photograph in the middle of a square whose part that is seen holds all of it; smaller where it is too fine."""
     size = image.size
     factor = -(-max(size) // _LARGE)
     pixels = torch.from_numpy(np.asarray(image.reduce(factor) if factor > 1 else image).copy())
     height, width = pixels.shape[:2]
-    side = max(width, height)
+    side = max(math.ceil(length / min(1.0, seen)) for length, seen in zip((width, height), view.scale, strict=True))
     left, top = (side - width) // 2, (side - height) // 2
-    if width != height:
+    if (width, height) != (side, side):
         rows = (torch.arange(side) - top).clamp(0, height - 1)
         columns = (torch.arange(side) - left).clamp(0, width - 1)
         pixels = pixels[rows][:, columns]
-    if side > LEVELS[-1]:
-        pixels = reduce(pixels[None], LEVELS[-1])[0]
+    if side > view.pixels:
+        pixels = reduce(pixels[None], view.pixels)[0]
     return _Square(pixels.contiguous(), size, side * factor, (-left * factor, -top * factor))
 
 
@@ -264,21 +334,25 @@ def answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
 
     Args:
         model: its network is moved to `device`.
-        pixels: uint8 (B, L, L, 3), L at most 224.
+        pixels: uint8 (B, L, L, 3); of a network that sees whole pictures L is at most 224.
         device: where to compute.
 
     Returns:
         (B, P, 2), fractions of the side, float64.
+
+    Raises:
+        ValueError: the network answers no points.
     """
-    net, size = model.net.to(device).eval(), model.config.arch.size
-    smaller = level(size, pixels.shape[1])
+    net, size, view = model.net.to(device).eval(), model.config.arch.size, _seen(model)
+    smaller = level(size, pixels.shape[1]) if view is _WHOLE and isinstance(size, int) else pixels.shape[1]
     if smaller < pixels.shape[1]:  # on the CPU, as in the packs of images: a GPU rounds otherwise
         pixels = reduce(pixels, smaller)
     inputs = model.study.task.inputs(pixels.to(device), size)
-    points: Array = net(inputs.contiguous(memory_format=torch.channels_last)).cpu().double().numpy()
-    if points.ndim != 3 or points.shape[2] != 2:
-        raise ValueError(f"the network answers {points.shape[1:]}, which are no points of a picture")
-    return points
+    found: Array = net(inputs.contiguous(memory_format=torch.channels_last)).cpu().double().numpy()
+    if found.ndim != 3 or found.shape[2] not in (2, 3):
+        raise ValueError(f"the network answers {found.shape[1:]}, which are no points of a picture")
+    points: Array = found[..., :2]
+    return points if view is _WHOLE else np.array(view.offset) + np.array(view.scale) * points
 
 
 def _text(file: Path) -> str:

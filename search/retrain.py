@@ -25,6 +25,7 @@ from search.fit import fit, judge
 from search.leaderboard import Entry, entries
 from search.ledger import Ledger, open_storage
 from search.load import load_study
+from search.numbers import measured
 from search.sampler import derived
 from search.study import Bounds, Config, Study, replay
 from search.variant import PARAMETER, Variants, varied
@@ -80,7 +81,7 @@ def choose(book: optuna.Study, trial: int | None, under: float | None) -> Entry:
     below = [entry for entry in finished if entry.error is not None and entry.error < under]
     if not below:
         least = min(entry.error for entry in finished if entry.error is not None)
-        raise Mistake(f"no finished trial is below {under:g} {unit}; the smallest error is {least:.3f} {unit}.")
+        raise Mistake(f"no finished trial is below {under:g} {unit}; the smallest error is {measured(least, unit)}.")
     return below[0]
 
 

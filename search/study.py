@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import BaseTrial, FixedTrial
 
 from data.augment import Augment
@@ -211,6 +212,21 @@ class Bounds:
 def tpe(seed: int) -> BaseSampler:
     """Optuna's default sampler: ten random trials, then tree-structured Parzen estimators."""
     return TPESampler(seed=seed)
+
+
+def holding(**params: Any) -> Callable[[int], BaseSampler]:
+    """Optuna's default sampler with some parameters held: of a space that also describes recipes of others.
+
+    Args:
+        params: what every sampled trial has; trials that are named keep their own.
+    """
+
+    def made(seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return PartialFixedSampler(params, tpe(seed))
+
+    return made
 
 
 @dataclass(frozen=True)

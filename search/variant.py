@@ -33,16 +33,11 @@ def vary(config: Config, change: Change) -> Config:
     Raises:
         ValueError: a name is not one of the configuration's, or a value is out of its range.
     """
-    made: dict[str, Any] = {}
-    for name, value in change.items():
-        part, _, field = name.partition(".")
-        if part == "task":
-            continue
-        if part not in PARTS:
+    for name in change:
+        if name.partition(".")[0] not in (*PARTS, "task"):
             raise ValueError(f"{name!r} must begin with {', '.join(PARTS)} or task")
-        before = made.get(part, getattr(config, part))
-        made[part] = altered(before, field, value, name) if field else value
-    return replace(config, **made)
+    made = {part: change.get(part, getattr(config, part)) for part in PARTS}
+    return replace(config, **{part: altered(before, part, change) for part, before in made.items()})
 
 
 def vary_task(task: Task, change: Change) -> Task:
@@ -51,19 +46,21 @@ def vary_task(task: Task, change: Change) -> Task:
     Raises:
         ValueError: a name is not one of the task's, or a value is out of its range.
     """
-    for name, value in change.items():
-        part, _, field = name.partition(".")
-        if part == "task":
-            task = altered(task, field, value, name)
-    return task
+    made: Task = altered(task, "task", change)
+    return made
 
 
-def altered(before: Any, field: str, value: Any, name: str) -> Any:
-    """A dataclass with one field replaced."""
+def altered(before: Any, part: str, change: Change) -> Any:
+    """A dataclass with all the fields replaced, at once, that a change names behind `part` and a dot."""
+    new = {name.partition(".")[2]: value for name, value in change.items() if name.startswith(f"{part}.")}
+    if not new:
+        return before
     known = [one.name for one in fields(before)] if is_dataclass(before) else []
-    if field not in known:
-        raise ValueError(f"there is no {name!r} to change; {type(before).__name__} has {', '.join(known) or 'nothing'}")
-    return replace(before, **{field: value})
+    for field in new:
+        if field not in known:
+            kind, has = type(before).__name__, ", ".join(known) or "nothing"
+            raise ValueError(f"there is no '{part}.{field}' to change; {kind} has {has}")
+    return replace(before, **new)
 
 
 def varied(study: Study, variants: Variants) -> Study:

@@ -251,7 +251,7 @@ def test_the_distribution_is_scipys() -> None:
 def test_studies_judged_by_different_numbers_are_not_compared() -> None:
     drawn = progress.edf([sampled(20), sampled(20, scored=False)])
     assert not drawn.data
-    assert "one figure cannot compare" in drawn.layout.annotations[0].text
+    assert "figure cannot compare" in drawn.layout.annotations[0].text
 
 
 @pytest.mark.parametrize(("grace", "reduction", "epochs"), [(1, 3, 9), (1, 3, 20), (2, 4, 100), (5, 2, 5), (1, 2, 1)])
@@ -392,7 +392,7 @@ def test_a_wild_trial_does_not_squash_the_picture() -> None:
     assert drawn.layout.yaxis.range[1] < 50
     stopped = named(drawn, "stopped")
     assert 40 > stopped.y[0] > 24
-    assert "5000" in stopped.text[0]
+    assert "5,000 px" in stopped.text[0]
 
 
 def test_equal_scores_are_diagonals() -> None:
@@ -428,8 +428,22 @@ def test_the_published_design_stands_in_its_place_or_at_the_edge() -> None:
     (arrow,) = [note for note in far.layout.annotations if note.showarrow]
     assert "285.6" in arrow.text
     assert arrow.y == 6.153
-    for other in (sampled(20, scored=False), view(trial(0, rmse=5.0), metric="rmse")):
+    for other in (
+        sampled(20, scored=False),
+        view(trial(0, rmse=5.0), metric="rmse"),
+        view(trial(0), reference=None),
+    ):
         assert "published" not in pareto.figure(other).to_json()
+
+
+def test_a_study_says_itself_what_it_is_measured_against() -> None:
+    design = {"name": NASTY, "params_m": 1.0, "gflops": 0.2, "pixel_diff": 9.0, "score": 1620.6}
+    drawn = pareto.figure(view(trial(0, price=(1.0, 0.2)), trial(1, price=(0.1, 0.1)), reference=design))
+    (mark,) = [trace for trace in drawn.data if trace.marker.symbol == "star"]
+    assert (mark.x[0], mark.y[0]) == (pytest.approx(math.log(0.2)), 9.0)
+    assert "1620.6" in mark.name
+    assert "published" not in drawn.to_json()
+    assert not any("<img" in text for text in strings(strict(drawn)))
 
 
 def test_the_page_of_the_picture_is_one_file(tmp_path: Any) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from data.skeleton import HAND_EDGES
 from models.cost import cost
 from models.net import Arch
-from search.answers import Answers
+from search.answers import Answers, Example
 from search.dashboard import detail
 from search.dashboard.accuracy import area_under, fraction_within, limbs
 from search.dashboard.view import View
@@ -88,7 +88,7 @@ def test_parameters_and_their_ranges(view: View) -> None:
     facts = dict(row for row in page.rows if len(row) == 2)
     assert facts["state"] == "finished"
     assert facts["score"] == "1,234"
-    assert facts["PixelDiff"] == "16.200 px"
+    assert facts["PixelDiff"] == "16.20 px"
     assert facts["epochs"] == "9 of 9"
     assert facts["trained"] == "40 s"
     assert facts["seed"] == "7"
@@ -147,7 +147,8 @@ def answered(errors: np.ndarray[Any, Any], labels: list[str] | None = None) -> A
     quantiles = np.quantile(errors, np.linspace(0, 1, 201)).tolist()
     names = labels or [f"joint {i}" for i in range(errors.shape[1])]
     edges = [list(edge) for edge in HAND_EDGES]
-    return Answers(3, names, edges, errors.mean(0).tolist(), quantiles, [])
+    shown = Example("best", 0, 1.0, [[0.5, 0.5]] * len(names), [[0.5, 0.5]] * len(names))
+    return Answers(3, names, edges, errors.mean(0).tolist(), quantiles, [shown])
 
 
 @pytest.mark.parametrize("distance", [0.0, 0.5, 5.0, 10.0, 15.0, 20.0, 40.0, 1e6])

@@ -63,7 +63,7 @@ def test_three_rows_of_four_cards_in_order() -> None:
     assert [word for word in page.words if word in RANKS] == list(RANKS)
     pictures = page.of("img")
     assert [image["src"] for image in pictures] == [href(row) for row in range(0, 84, 7)]
-    assert pictures[0]["alt"] == "best validation image, row 0, error 1.50 px"
+    assert pictures[0]["alt"] == "best validation image, row 0, 1.500 px"
     assert len(page.of("figcaption")) == 12
     assert len(page.of("p", "gallery-legend")) == 1
     assert len(page.of("svg", "over")) == 12
@@ -112,7 +112,40 @@ def test_pictures_of_a_task_without_points_have_captions_alone() -> None:
     page = Tags(gallery(Answers(1, ["class"], [], [0.3], [1.0] * 201, [Example("best", 5, 0.25, [], [])]), href, "bit"))
     assert len(page.of("img")) == 1
     assert not page.of("svg")
-    assert "0.25 bit" in page.words
+    assert "0.2500 bit" in page.words
+
+
+def test_an_answer_in_words_stands_below_its_picture_in_the_answers_own_unit() -> None:
+    hostile = "<b>scale</b> 0.91, true: rotation"
+    example = Example("worst", 5, 0.00217, [], [], hostile)
+    page = Tags(gallery(Answers(1, ["class"], [], [0.3], [1.0] * 201, [example], "nats"), href, "px"))
+    assert not page.of("b")
+    assert hostile in page.words
+    assert "0.002170 nats" in page.words
+
+
+@pytest.mark.parametrize(("sides", "frame"), [((320, 240), (240, 180)), ((100, 300), (80, 240)), ((7, 7), (240, 240))])
+def test_a_picture_keeps_its_shape(sides: tuple[int, int], frame: tuple[float, float]) -> None:
+    example = Example("best", 3, 2.0, [[1.0, 1.0]], [[0.5, 0.5]])
+    answered = Answers(1, ["a"], [], [1], [1.0] * 201, [example])
+    page = Tags(gallery(answered, href, "px", lambda row: {3: sides}[row]))
+    assert page.of("svg", "over")[0]["viewbox"] == f"0 0 {frame[0]:g} {frame[1]:g}"
+    (true, answer) = page.of("circle", "true-point")[1], page.of("circle", "answered-point")[1]
+    assert (float(true["cx"] or 0), float(true["cy"] or 0)) == (frame[0] / 2, frame[1] / 2)
+    assert (float(answer["cx"] or 0), float(answer["cy"] or 0)) == frame
+    assert f"aspect-ratio: {sides[0]} / {sides[1]}" in (page.of("div", "frame")[0]["style"] or "")
+
+
+def test_a_point_that_is_not_known_is_not_joined() -> None:
+    example = Example("best", 3, 2.0, [[0.2, 0.2], [0.4, 0.4], [0.6, 0.6]], [[0.2, 0.3], None, [0.6, 0.7]])
+    answered = Answers(1, ["a", "b", "c"], [[0, 1], [1, 2], [0, 2]], [1, None, 1], [1.0] * 201, [example])
+    page = Tags(gallery(answered, href, "px"))
+    assert len(page.of("circle", "true-point")) == 2 + 1  # and the legend's
+    assert len(page.of("circle", "answered-point")) == 2 + 1
+    assert len(page.of("circle", "unjudged-point")) == 1 + 1
+    lines = {attrs["class"]: attrs["d"] or "" for attrs in page.of("path") if (attrs["d"] or "").count("M") and attrs}
+    assert lines["miss"].count("M") == 2
+    assert lines["true"].count("M") == lines["answered"].count("M") == 1
 
 
 def test_a_sentence_where_there_is_none() -> None:
@@ -127,4 +160,4 @@ def test_hostile_texts_stay_text() -> None:
     page = Tags(gallery(answers(2, [[0, 1]], each=1), lambda row: f"{hostile}{row}", hostile))
     assert not page.of("script")
     assert page.of("img")[0]["src"] == f"{hostile}0"
-    assert f"1.50 {hostile}" in page.words
+    assert f"1.500 {hostile}" in page.words

@@ -14,6 +14,7 @@ from conftest import Painted
 from PIL import Image
 from torch import Tensor, nn
 
+from data.animals import Animals
 from data.errors import Mistake
 from data.freihand import FreiHand
 from data.skeleton import HAND_EDGES
@@ -24,11 +25,12 @@ from search.predict import Prediction, as_csv, as_json, overlay, predict, skelet
 from search.study import Config, Training
 
 
-def model(net: nn.Module, size: int, task: Any = None) -> Model:
+def model(net: nn.Module, size: Any, task: Any = None, channels: int = 3) -> Model:
     """As much of a model as prediction needs."""
-    config = SimpleNamespace(arch=SimpleNamespace(size=size))
+    sides = (size, size) if isinstance(size, int) else size
+    config = SimpleNamespace(arch=SimpleNamespace(size=size, input_shape=(channels, *sides)))
     study = SimpleNamespace(task=task or FreiHand())
-    return cast(Model, SimpleNamespace(net=net, config=config, study=study))
+    return cast(Model, SimpleNamespace(net=net, config=config, study=study, folder=Path("runs/s/models/000001")))
 
 
 class Brightest(nn.Module):
@@ -39,9 +41,9 @@ class Brightest(nn.Module):
         return torch.stack([self.centre(lit.amin(1)), self.centre(lit[:, 0])], 1)
 
     def centre(self, lit: Tensor) -> Tensor:
-        where = (torch.arange(lit.shape[-1]) + 0.5) / lit.shape[-1]
         total = lit.sum((1, 2)).clamp(min=1)
-        return torch.stack([(lit.sum(1) * where).sum(1) / total, (lit.sum(2) * where).sum(1) / total], 1)
+        across, down = ((torch.arange(side) + 0.5) / side for side in (lit.shape[2], lit.shape[1]))
+        return torch.stack([(lit.sum(1) * across).sum(1) / total, (lit.sum(2) * down).sum(1) / total], 1)
 
 
 @pytest.mark.usefixtures("cache")
@@ -78,6 +80,42 @@ def test_places_in_pictures_of_any_size(tmp_path: Path, width: int, height: int,
     assert found.size == (width, height)
     pixel = max(1, max(width, height) / 112)  # of the network's input
     np.testing.assert_allclose(found.points, [[x, y]] * 2, atol=pixel / 2)
+
+
+class Scored(Brightest):
+    """The same with a score beside each point."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        points = super().forward(images)
+        return torch.cat([points, torch.ones_like(points[..., :1])], 2)
+
+
+@pytest.mark.parametrize("size", [128, (128, 96), (96, 128)])
+def test_places_where_only_the_middle_of_a_picture_is_seen(tmp_path: Path, size: Any) -> None:
+    """Inputs of animals are cut out of wider pictures, and need not be square."""
+    for number, (width, height, x, y, reach) in enumerate(
+        [(640, 360, 20, 340, 15), (640, 360, 600, 90, 15), (300, 700, 260, 12, 10), (224, 224, 9, 200, 6)]
+    ):
+        file = tmp_path / f"{number}.png"
+        spot(width, height, x, y, reach).save(file)
+        (found,) = predict(model(Scored(), size, Animals()), [file])
+        pixel = max(width, height) / 96
+        np.testing.assert_allclose(found.points, [[x, y]] * 2, atol=pixel)
+
+
+class Numbers(nn.Module):
+    """Twelve numbers for a picture."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.new_zeros(len(images), 12)
+
+
+def test_a_network_that_finds_no_points_is_refused_before_a_file_is_opened(tmp_path: Path) -> None:
+    missing = [tmp_path / "none.jpg"]
+    with pytest.raises(Mistake, match=r"000001 answers 12 numbers and no points; predict needs .* in photographs\.$"):
+        predict(model(Numbers(), 64), missing)
+    with pytest.raises(Mistake, match=r"000001 sees 12 channels and a photograph has 3; predict needs .*\.$"):
+        predict(model(Brightest(), 64, channels=12), missing)
 
 
 def test_order_among_different_sizes(tmp_path: Path) -> None:

@@ -23,6 +23,10 @@ def test_a_change_replaces_what_it_names_and_nothing_else() -> None:
     )
     assert vary(CONFIG, {"augment": Augment()}).augment == Augment()
     assert vary(CONFIG, {}) == CONFIG
+    stairs = vary(
+        CONFIG, {"training.schedule": "step", "training.milestones": (0.5,)}
+    )  # neither goes without the other
+    assert stairs.training == replace(CONFIG.training, schedule="step", milestones=(0.5,))
     task = FreiHand(drawn=Drawn(count=20))
     assert vary_task(task, {"task.fold": 3, "arch.size": 96}) == replace(task, fold=3)
     assert vary_task(task, {}) is task

@@ -1,35 +1,77 @@
 """Data sets: data synth, data check, data stats."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from data.errors import Mistake
 from search.command.shared import console
 
 DataSet = Annotated[
     Path,
-    typer.Argument(help="A folder in FreiHAND's layout: training/rgb, training_K.json, training_xyz.json."),
+    typer.Argument(
+        help="A data set's folder: FreiHAND's (training_K.json), COCO keypoints (annotations/*.json), the robot "
+        "hand's (train/X) or gestures' (hand_gesture_pose.csv)."
+    ),
 ]
+Layout = Literal["freihand", "robot_hand", "gestures", "animals", "faces"]
 
 
 def synth(
     folder: Annotated[Path, typer.Argument(help="A folder to make; it must not exist or be empty.")],
-    count: Annotated[int, typer.Option(min=1, help="Images.")] = 4000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same hands on every machine.")] = 0,
-    difficulty: Annotated[float, typer.Option(min=0, max=1, help="0: one view of an upright hand; 1: any view.")] = 0.3,
+    layout: Annotated[Layout, typer.Option(help="What to draw, and in which data set's layout.")] = "freihand",
+    count: Annotated[int, typer.Option(min=1, help="Images; of the robot hand samples, of gestures folders.")] = 4000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same on every machine.")] = 0,
+    difficulty: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Hands only; 0: one view of an upright hand, 1: any view.  [default: 0.3]"),
+    ] = None,
 ) -> None:
-    """Draw hands with their 21 joints, in FreiHAND's layout."""
-    from data.drawn import Drawn
-    from data.drawn import synth as draw
+    """Draw a data set with its annotations: hands, a robot's hand, gestures, animals or faces."""
     from search import live
 
-    with live.progress(console, "drawing hands") as show:
-        draw(Drawn(count=count, seed=seed, difficulty=difficulty), folder, show)
-    console.print(f"{count} hands drawn into {folder}")
+    if difficulty is not None and layout != "freihand":
+        raise Mistake(f"--difficulty is for hands, and {layout} has none: leave it out.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Mistake(f"{folder} exists already; name a new or an empty folder.")
+    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with live.progress(console, "drawing") as show:
+        called = _draw(folder, layout, count, seed, 0.3 if difficulty is None else difficulty, show)
+    console.print(escape(f"{count} {called} drawn into {folder}"), soft_wrap=True)
+
+
+def _draw(
+    folder: Path, layout: Layout, count: int, seed: int, difficulty: float, show: Callable[[int, int], None]
+) -> str:
+    """Draws a set; answers what it is counted in. Only what is asked for is imported."""
+    if layout == "robot_hand":
+        from data import drawn_robot
+
+        drawn_robot.synth(drawn_robot.DrawnRobot(count, seed=seed), folder, show)
+        return "samples"
+    if layout == "gestures":
+        from data import drawn_gestures
+
+        drawn_gestures.synth(drawn_gestures.DrawnGestures(count, seed=seed), folder, show)
+        return "folders"
+    if layout == "animals":
+        from data import drawn_animals
+
+        drawn_animals.write(drawn_animals.DrawnAnimals(count, seed), folder, show)
+        return "images"
+    if layout == "faces":
+        from data import drawn_faces
+
+        drawn_faces.synth(drawn_faces.DrawnFaces(count, seed), folder, show)
+        return "faces"
+    from data import drawn
+
+    drawn.synth(drawn.Drawn(count, seed, difficulty), folder, show)
+    return "hands"
 
 
 def check(folder: DataSet) -> None:
@@ -47,24 +89,16 @@ def check(folder: DataSet) -> None:
 
 
 def stats(folder: DataSet) -> None:
-    """Per-channel mean and std, keypoint spread, and the error of always answering the mean hand."""
+    """What is in it: sizes, colours, points or classes, and the error of always answering the mean."""
     from data import inspect
     from search import live
 
     with live.progress(console, "measuring images") as show:
         found = inspect.stats(folder, show)
-    table = Table("", "value", title=f"{found.images} images of {found.hands} hands", show_header=False)
-    table.add_row("mean of red, green, blue (0 to 1)", triple(found.mean, 4))
-    table.add_row("std of red, green, blue (0 to 1)", triple(found.std, 4))
-    table.add_row("middle of all joints, x y \\[px]", triple(found.centre, 1))
-    table.add_row("std of all joints, x y \\[px]", triple(found.spread, 1))
-    for joint, spread in enumerate(found.joint_spread):
-        table.add_row(f"std of joint {joint}, x y \\[px]", triple(spread, 1))
-    table.add_row("mean hand, on all hands \\[px]", f"{found.mean_hand_px:.2f}")
-    table.add_row("mean hand of the training part, on the validation part \\[px]", f"{found.valid_mean_hand_px:.2f}")
-    console.print(table)
-
-
-def triple(values: Iterable[float], digits: int) -> str:
-    """Numbers in a row."""
-    return "  ".join(f"{value:.{digits}f}" for value in values)
+    for table in found.tables():
+        shown = Table(
+            *map(escape, table.columns or ("", "value")), title=escape(table.title), show_header=bool(table.columns)
+        )
+        for line in table.rows:
+            shown.add_row(*map(escape, line))
+        console.print(shown)

@@ -35,8 +35,8 @@ def ensemble(
         raise Mistake("--like says how the csv is to look; give --predict FILE to have it written.")
     file = study_file(study)
     root = data.absolute() if data else None
-    chosen = load_study(str(file), data=root, weights=weights)
-    initial.check(chosen, weights)
+    chosen = load_study(str(file), data=root)
+    weights = initial.checked(chosen, weights)
     entry = last.choose(home.recorded(study, out, storage), trial, None)
     variants = folds.variants_of(chosen.task)
     folder, name = home.folder_of(study, out), home.name_of(study)

@@ -42,8 +42,8 @@ def retrain(
         raise Mistake("--trial names one trial, --best and --best-under choose another; give one of them.")
     file = study_file(study)
     root = data.absolute() if data else None
-    chosen = load_study(str(file), data=root, weights=weights)
-    initial.check(chosen, weights)
+    chosen = load_study(str(file), data=root)
+    weights = initial.checked(chosen, weights)
     entry = last.choose(home.recorded(study, out, storage), trial, pixels(best_under))
     folder = home.folder_of(study, out)
     length = epochs or chosen.final_epochs or 5 * chosen.epochs

@@ -43,9 +43,9 @@ def search(
 
     file = study_file(study)
     root = data.absolute() if data else None
-    chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root, weights=weights)
+    chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
     chosen = with_starts(chosen, start or ())
-    initial.check(chosen, weights)
+    weights = initial.checked(chosen, weights)
     folder = home.folder_of(study, out)
     with home.locked(folder):
         with live.progress(console, "preparing images") as show:

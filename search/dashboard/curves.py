@@ -135,9 +135,7 @@ def learning(view: View, what: What = "error") -> go.Figure:
     for epoch in lines:
         drawn.add_vline(x=epoch, line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
     base(drawn, x="epoch", y=titles(view)[what])
-    name = {"error": "PixelDiff" if view.scored else "error", "train_loss": "training loss"}.get(
-        what, "validation loss"
-    )
+    name = {"error": view.error_name, "train_loss": "training loss"}.get(what, "validation loss")
     heading(drawn, f"Learning curves: {name}", subtitle(view, search, lines, len(view.curves) - len(chosen)))
     seen = np.concatenate([np.asarray(trace.y, dtype=float) for trace in drawn.data])
     seen = seen[~np.isnan(seen)]
@@ -264,7 +262,7 @@ def one(view: View, number: int) -> go.Figure:
             row=1,
             col=1,
         )
-    drawn.add_trace(line(x, rows, "error", f"error of trial {number}", ACCENT), row=1, col=1)
+    drawn.add_trace(line(x, rows, "error", f"{escape(view.error_name)} of trial {number}", ACCENT), row=1, col=1)
     drawn.add_trace(line(x, rows, "lr", "learning rate", SERIES[2]), row=2, col=2)
     base(drawn, x="epoch", y="", height=560)
     for row, column, title in ((1, 1, escape(view.error_title)), (2, 1, "loss"), (2, 2, "learning rate")):

@@ -1,6 +1,5 @@
 """One trial: what it is, what its network costs, and how well it answers; each piece is a text or a figure."""
 
-import math
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,9 +12,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from search.answers import Answers
 from search.dashboard.accuracy import area_under, fraction_within, levels, limbs, within95
-from search.dashboard.style import ACCENT, MUTED, SERIES, base, empty
+from search.dashboard.style import ACCENT, MUTED, SERIES, base, empty, heading
 from search.dashboard.view import View
 from search.leaderboard import Entry
+from search.numbers import HOVER, measured, titled
 from search.ranges import spelt
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ RUNS = Path("runs")
 LIMIT_PX = 30.0
 """The area under a PCK curve in pixels ends here (Zimmermann and Brox 2017, table 1: hands, 0 to 30 px)."""
 MARKS_PX = (5.0, 10.0, 15.0, 20.0)
+MANY, MOST = 80, 40
+"""Of more than MANY labels the MOST that are worst have bars."""
 UNANSWERED = "This trial kept no answers to its validation images."
 
 
@@ -56,16 +58,15 @@ def parameters(view: View, number: int) -> str:
 
 def facts(view: View, entry: Entry, attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values of what is known of a trial, as HTML; an empty value is not known."""
-    unit = f" {escape(view.unit)}" if view.unit else ""
     seed = attrs.get("seed")
     return [
         ("trial", f"{entry.number} {escape(entry.name)}".strip()),
         ("state", f'<span class="state {entry.state}">{entry.state}</span>'),
         ("reason", f'<pre class="reason">{escape(entry.reason)}</pre>' if entry.reason else ""),
         ("score", four(entry.score) if view.scored else ""),
-        ("ln score" if view.scored else escape(view.objective), four(entry.value)),
+        ("ln score" if view.scored else escape(view.objective), "" if view.alone else four(entry.value)),
         ("band", escape(entry.band)),
-        ("PixelDiff" if view.scored else "error", "" if entry.error is None else f"{entry.error:.3f}{unit}"),
+        (escape(view.error_name), "" if entry.error is None else escape(measured(entry.error, view.unit))),
         ("Params", "" if entry.params_m is None else f"{entry.params_m:.4g} M"),
         ("FLOPs", "" if entry.gflops is None else f"{entry.gflops:.4g} G"),
         ("epochs", f"{entry.epochs} of {entry.budget}" if entry.budget else str(entry.epochs or "")),
@@ -105,77 +106,97 @@ def cost_table(cost: "Cost") -> str:
 
 
 def joints(answers: Answers | None, unit: str) -> go.Figure:
-    """Mean error of each point as bars in the order of the skeleton, a colour a limb, and the mean of all as a line.
+    """Mean error of each label as bars in the labels' own order, a colour a limb, and the mean of all as a line.
 
-    The order is the labels' own, from top to bottom: a finger's joints stand side by side, base to tip, and that the
-    error grows along them is seen at once; sorted by error it isn't.
+    In that order a finger's joints stand side by side, base to tip, and that the error grows along them is seen at
+    once; sorted by error it isn't. Of more than `MANY` labels the `MOST` of the largest errors are shown, largest
+    first.
 
     Args:
         answers: of a trial; None where there are none.
-        unit: of the error.
+        unit: of the study's error, for answers that do not say their own.
     """
     if answers is None or not answers.errors:
-        return empty("This trial kept no answers to its validation images.")
+        return empty(UNANSWERED)
+    unit, what = unit if answers.unit is None else answers.unit, "point" if answers.pointed else "label"
+    places = list(range(len(answers.errors)))
+    left_out = len(places) > MANY
+    if left_out:
+        places = sorted(places, key=lambda place: -(answers.errors[place] or 0.0))[:MOST]
     limb = limbs(len(answers.errors), answers.edges)
-    names = [label or f"point {place}" for place, label in enumerate(answers.labels)]
+    names = [answers.labels[place] or f"{what} {place}" for place in places]
+    told = [answers.errors[place] for place in places]
+    row = 21 if len(places) <= 40 else 13
     drawn = go.Figure(
         go.Bar(
-            x=answers.errors,
-            y=list(range(len(names))),
+            x=told,
+            y=list(range(len(places))),
+            width=min(0.8, 1.3 * len(places) / 12),  # three bars need not be as thick as a thumb
             orientation="h",
-            marker={"color": [MUTED if place < 0 else SERIES[place % len(SERIES)] for place in limb]},
+            marker={"color": [MUTED if limb[place] < 0 else SERIES[limb[place] % len(SERIES)] for place in places]}
+            if answers.edges
+            else {"color": SERIES[0]},
             text=[escape(name) for name in names],
             textposition="none",
-            hovertemplate=f"%{{text}}: %{{x:.2f}} {escape(unit)}<extra></extra>",
+            hovertemplate=f"%{{text}}: %{{x:{HOVER}}} {escape(unit)}<extra></extra>",
             showlegend=False,
         )
     )
-    mean = sum(answers.errors) / len(answers.errors)
+    known = [error for error in answers.errors if error is not None]
+    mean = sum(known) / len(known) if known else 0.0
     drawn.add_vline(
         x=mean,
         line={"color": ACCENT, "width": 1.5, "dash": "dash"},
         annotation={
-            "text": f"mean {mean:.2f} {escape(unit)}",
+            "text": f"mean {escape(measured(mean, unit))}",
             "font": {"color": ACCENT, "size": 12},
             "yanchor": "bottom",
             "y": 1,
         },
         annotation_position="top",
     )
-    base(drawn, x=titled("mean error", unit), y="point", height=max(320, 90 + 21 * min(len(names), 40)))
-    every = math.ceil(len(names) / 40)  # 68 labels would cover each other
+    base(drawn, x=escape(titled("mean error", unit)), y=what, height=max(280, 150 + row * len(places)))
+    said = [f"the {MOST} largest of {len(answers.errors)}" if left_out else "mean of the validation images"]
+    absent = [answers.labels[place] for place in places if answers.errors[place] is None]
+    said += [f"in no image: {', '.join(map(short, absent[:2]))}{'...' if absent[2:] else ''}"] if absent else []
+    heading(drawn, f"Error of each {what}", "; ".join(said))
     drawn.update_yaxes(
-        autorange="reversed",
+        range=[len(places) - 0.4, -0.6],
         ticklabelstandoff=6,
         tickmode="array",
-        tickvals=list(range(0, len(names), every)),
-        ticktext=[escape(short(name)) for name in names[::every]],
+        tickvals=list(range(len(places))),
+        ticktext=[escape(short(name)) for name in names],
+        tickfont={"size": 12 if row > 13 else 10},
         title=None,
     )
     drawn.update_xaxes(rangemode="tozero")
-    drawn.update_layout(bargap=0.25, margin={"t": 40})
+    drawn.update_layout(margin={"t": 88, "b": 56})
     return drawn
 
 
 def pck(answers_by_name: Mapping[str, Answers], unit: str) -> go.Figure:
-    """Fraction of points within a distance against the distance, a curve a trial (PCK: Yang and Ramanan 2013).
+    """The share of points within a distance against the distance, a curve a trial (PCK: Yang and Ramanan 2013).
 
-    The area under a curve, up to the limit that its legend states, is the mean of the fraction over the distances.
-    Pixels are counted to LIMIT_PX and marked at MARKS_PX, other units to the largest 95th percentile.
+    The area under a curve, up to the limit that its legend states, is the mean of the share over the distances.
+    Pixels are counted to LIMIT_PX and marked at MARKS_PX, other units to the largest 95th percentile. Errors that are
+    no distances of points in a picture have the same curve and their median in the legend.
 
     Args:
         answers_by_name: a trial's name and its answers, the trial in question first.
-        unit: of the error.
+        unit: of the study's error, for answers that do not say their own.
     """
     shown = {name: answers for name, answers in answers_by_name.items() if answers.quantiles}
     if not shown:
-        return empty("This trial kept no answers to its validation images.")
-    pixels = unit == "px"
+        return empty(UNANSWERED)
+    first = next(iter(shown.values()))
+    unit, pointed = unit if first.unit is None else first.unit, first.pointed
+    pixels = pointed and unit == "px"
     limit = LIMIT_PX if pixels else max(within95(answers.quantiles) for answers in shown.values()) or 1.0
     drawn = go.Figure()
     for place, (name, answers) in enumerate(shown.items()):
         colour = ACCENT if place == 0 else SERIES[(place - 1) % len(SERIES)]
-        area = area_under(answers.quantiles, limit)
+        area = f"area to {f'{limit:.4g} {unit}'.strip()} {area_under(answers.quantiles, limit):.3f}"
+        median = f"half within {measured(answers.quantiles[len(answers.quantiles) // 2], unit)}"
         # From nothing at distance 0; beyond the largest error every point is found.
         x = [0.0, *answers.quantiles, max(limit, answers.quantiles[-1])]
         y = [0.0, *levels(answers.quantiles), 1.0]
@@ -184,8 +205,8 @@ def pck(answers_by_name: Mapping[str, Answers], unit: str) -> go.Figure:
             y=y,
             mode="lines",
             line={"color": colour, "width": 2.5 if place == 0 else 1.8},
-            name=f"{escape(name)}: area to {limit:.4g}{f' {escape(unit)}' if unit else ''} {area:.3f}",
-            hovertemplate=f"%{{y:.1%}} within %{{x:.2f}} {escape(unit)}<extra>{escape(name)}</extra>",
+            name=escape(f"{name}: {area if pointed else median}"),
+            hovertemplate=f"%{{y:.1%}} within %{{x:{HOVER}}} {escape(unit)}<extra>{escape(name)}</extra>",
         )
         if pixels:
             drawn.add_scatter(
@@ -196,10 +217,14 @@ def pck(answers_by_name: Mapping[str, Answers], unit: str) -> go.Figure:
                 showlegend=False,
                 hovertemplate=f"%{{y:.1%}} within %{{x:g}} px<extra>{escape(name)}</extra>",
             )
-    base(drawn, x=titled("distance", unit), y="points within the distance [%]")
+    if pointed:
+        base(drawn, x=escape(titled("distance", unit)), y="points within the distance [%]")
+        heading(drawn, "Points within a distance", "of all validation images (PCK)")
+    else:
+        base(drawn, x=escape(titled("error", unit)), y="answers within the error [%]")
+        heading(drawn, "Answers within an error", "of all validation images")
     drawn.update_xaxes(range=[0, limit * 1.02])
     drawn.update_yaxes(range=[0, 1.03], tickformat=".0%")
-    drawn.update_layout(margin={"t": 30})
     return drawn
 
 
@@ -237,14 +262,9 @@ def sentence(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>'
 
 
-def titled(name: str, unit: str) -> str:
-    """An axis title; the unit is escaped."""
-    return f"{name} [{escape(unit)}]" if unit else name
-
-
 def short(name: str) -> str:
-    """A label that leaves room for its bar."""
-    return name if len(name) <= 24 else f"{name[:23]}\u2026"
+    """A label that leaves room for its bar; what it ends with tells it from its neighbours."""
+    return name if len(name) <= 26 else f"{name[:12]}\u2026{name[-13:]}"
 
 
 def four(value: float | None) -> str:

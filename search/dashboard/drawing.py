@@ -224,7 +224,7 @@ def _counted(number: int, noun: str) -> str:
 def _answer(shape: tuple[int, ...]) -> list[str]:
     """The answer in words."""
     if len(shape) == 2 and shape[1] in (2, 3):
-        return [_counted(shape[0], "point"), "(x, y)" if shape[1] == 2 else "(x, y, z)"]
+        return [_counted(shape[0], "point"), "(x, y)" if shape[1] == 2 else "(x, y, score)"]
     if len(shape) == 1:
         return [str(shape[0]), "numbers", "answer"]
     return [times(shape), "answer"] if shape else ["answer"]

@@ -178,6 +178,8 @@
         const cell = make("td", { className: column.right ? "right" : "" });
         if (column.progress && value !== null) {
           cell.append(make("progress", { max: 1, value }), ` ${Math.round(100 * value)} %`);
+        } else if (column.measured && value !== null) {
+          cell.textContent = measured(value);
         } else {
           cell.textContent = value === null ? "" : typeof value === "number" ? spelt(value, column.digits) : value;
         }
@@ -205,6 +207,13 @@
     const end = Math.min(rows.length, kept.start + PAGE);
     pager.append(rows.length ? `${kept.start + 1} to ${end} of ${rows.length}${block.more ? `, ${block.more}` : ""}` : block.none);
     holder.replaceChildren(make("div", { className: "scroll" }, make("table", {}, make("thead", {}, head), body)), pager);
+  };
+  // The digits of an error, as search/numbers.py has them.
+  const measured = (value) => {
+    const size = Math.abs(Number(value.toPrecision(4)));
+    if (size && (size < 1e-4 || size >= 1e7)) return value.toExponential(3).replace("e+", "e");
+    if (size >= 1000) return Math.round(value).toLocaleString("en-US");
+    return size >= 100 ? value.toFixed(2) : size ? value.toPrecision(4) : "0";
   };
   const spelt = (value, digits) => {
     if (Number.isInteger(value) && digits === undefined) return String(value);
@@ -269,6 +278,7 @@
       if (holder.source !== source) return;
       if (answer.figure) {
         if (empty) holder.replaceChildren();
+        holder.style.minHeight = "";
         draw(holder, { ...block, figure: answer.figure });
       } else holder.innerHTML = answer.html;
     }).catch(() => {

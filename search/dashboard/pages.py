@@ -15,14 +15,16 @@ from typing import Any, cast
 import plotly.graph_objects as go
 
 from data.errors import Mistake
+from search import ablation as ablations
 from search import answers
-from search.dashboard import curves, detail, drawing, gallery, pareto, progress, why
+from search.dashboard import ablation, curves, detail, drawing, gallery, hardest, pareto, progress, why
 from search.dashboard.importance import Target
 from search.dashboard.now import Machine, left, seconds_left
 from search.dashboard.progress import Against
 from search.dashboard.source import Source
 from search.dashboard.view import View
 from search.leaderboard import Entry
+from search.numbers import measured
 
 Block = dict[str, Any]
 Choices = Mapping[str, str]
@@ -41,8 +43,8 @@ ROWS = 500
 
 AGAINST = (("trials", "trials"), ("seconds", "device time"))
 
-LATER = ("network", "layers", "importance")
-"""What is asked for by itself, since it takes seconds: two parts of a trial's page, and one of the page 'why'."""
+LATER = ("network", "layers", "importance", "hardest")
+"""What is asked for by itself, since it takes seconds: two parts of a trial's page, and two of the page 'why'."""
 
 
 class AbsentError(Exception):
@@ -106,12 +108,15 @@ def page(
     if name == "progress":
         against = choice(choices, "against", AGAINST)
         compared = [shown if key == source.key else other for key, other in views.items()]
+        alike = [other for other in compared if not progress.unlike([shown, other])]
         return made | {
             "choices": [{"name": "against", "label": "against", "options": AGAINST, "value": against}],
-            "blocks": progress_page(compared, cast("Against", against)),
+            "blocks": progress_page(alike, cast("Against", against), len(compared) - len(alike)),
         }
     if name == "why":
-        targets = [("value", "score" if view.scored else "value"), ("error", "error"), ("cost", "cost")]
+        targets = [("error", view.error_name), ("cost", "cost")]
+        if not view.alone:
+            targets.insert(0, ("value", "score" if view.scored else "value"))
         target = choice(choices, "target", targets)
         return made | {
             "choices": [{"name": "target", "label": "slices of", "options": targets, "value": target}],
@@ -126,14 +131,16 @@ def choice(choices: Choices, name: str, options: Sequence[tuple[str, str]]) -> s
     return chosen if chosen in dict(options) else options[0][0]
 
 
-def part(source: Source, view: View, what: str, number: int) -> dict[str, Any]:
+def part(source: Source, view: View, what: str, number: int, href: Callable[[int], str]) -> dict[str, Any]:
     """One of LATER.
 
     Args:
         source: the study.
         view: its trials, or those of them that are chosen.
-        what: the drawing of trial `number`'s network, the table of its layers, or the parameters' importance.
+        what: the drawing of trial `number`'s network, the table of its layers, the parameters' importance, or the
+            images that most trials fail at.
         number: of the trial.
+        href: where the picture of a data-set row is to be had.
 
     Raises:
         AbsentError: there is no such trial.
@@ -141,6 +148,8 @@ def part(source: Source, view: View, what: str, number: int) -> dict[str, Any]:
     if what == "importance":
         with DRAWING:
             return {"figure": why.importance_figure(view)}
+    if what == "hardest":
+        return {"html": hardest.html(view, source.folder, href)}
     if number not in view.by_number:
         raise AbsentError(number)
     with BUILDING:
@@ -172,9 +181,18 @@ def pareto_page(view: View, part: View) -> list[Block]:
     return [plane, board(part, "trials")]
 
 
-def progress_page(views: Sequence[View], against: Against) -> list[Block]:
-    """Whether the search is getting anywhere; all studies in one picture each."""
+def progress_page(views: Sequence[View], against: Against, others: int) -> list[Block]:
+    """Whether the search is getting anywhere; all studies that are judged by the same number in one picture each.
+
+    Args:
+        views: these studies.
+        against: what the x axis counts.
+        others: how many studies beside them are judged by another number.
+    """
+    said = "1 other study is" if others == 1 else f"{others} other studies are"
+    left_out = f'<p class="note">{said} judged by another number and not shown here.</p>'
     return [
+        *([html("others", "", left_out)] if others else []),
         figure("best", progress.best_so_far(views, against), 430),
         figure("hypervolume", progress.hypervolume(views, against), 400, width="half"),
         figure("edf", progress.edf(views), 400, width="half"),
@@ -187,6 +205,7 @@ def why_page(source: Source, view: View, target: Target) -> list[Block]:
         later("importance", "", f"{source.key}/importance/{tenths(view)}", height=380),
         figure("slices", why.slices(view, target), 520),
         figure("parallel", why.parallel(view), 460),
+        later("hardest", "Images that most trials fail at", f"{source.key}/hardest/{tenths(view)}"),
     ]
 
 
@@ -227,7 +246,7 @@ def now_page(view: View, machine: Machine) -> list[Block]:
             column("name", text=True),
             {"title": "progress", "right": False, "progress": True},
             column("epochs"),
-            column(view.error_title, 2),
+            measure(view.error_title),
             column("images/s", 0),
             column("time left"),
             column("host, process", text=True),
@@ -265,18 +284,21 @@ def trial_page(source: Source, view: View, number: int, href: Callable[[int], st
             {} if other is None else {f"trial {best.number} (best{' other' if leads(view, entry) else ''})": other}
         )
     command = detail.command(view, number, source.given, source.out, source.storage)
+    shown = gallery.gallery(answered, href, unit, lambda row: answers.sides(source.folder, row))
     blocks: list[Block] = [
         html("facts", "What it is", detail.parameters(view, number), width="third"),
         figure("one", curves.one(view, number), 620, width="two-thirds"),
         html("command", "Train it in full", f"<pre>{escape(command)}</pre>"),
         later("network", "The network", f"{source.key}/network/{number}"),
-        html("gallery", "Best, median and worst validation images", gallery.gallery(answered, href, unit)),
+        html("gallery", "Best, median and worst validation images", shown),
     ]
     if answered is not None:
         blocks += [
             figure("joints", detail.joints(answered, unit), 520, width="half"),
             figure("pck", detail.pck(compared, unit), 520, width="half"),
         ]
+    if (ablated := ablations.load(source.folder, number)) is not None:
+        blocks.append(figure("ablation", ablation.figure(ablated), 420))
     return [*blocks, later("layers", "What each layer costs", f"{source.key}/layers/{number}")]
 
 
@@ -300,11 +322,12 @@ def facts(view: View) -> list[dict[str, Any]]:
         best = finished[0]
         value = best.score if view.scored else best.value
         least = min(finished, key=lambda entry: entry.error or 0.0)
-        if value is not None:
+        if value is not None and not view.alone:
             shown.append(
                 {"name": "best score" if view.scored else "best value", "value": f"{value:,.4g}", "trial": best.number}
             )
-        shown.append({"name": "smallest error", "value": f"{least.error:.2f} {view.unit}", "trial": least.number})
+        least_error = measured(least.error or 0.0, view.unit)
+        shown.append({"name": f"smallest {view.error_name}", "value": least_error, "trial": least.number})
         shown.append({"name": "Pareto front", "value": f"{sum(entry.pareto for entry in finished)} trials"})
     trained = sum(entry.seconds for entry in view.entries)
     shown.append({"name": "device time", "value": left(trained)})
@@ -333,8 +356,8 @@ def board(view: View, key: str, title: str = "Trials", entries: Sequence[Entry] 
         column("trial"),
         column("name", text=True),
         column("state", text=True),
-        *((column("score"), column("band", text=True)) if view.scored else (column("value"),)),
-        column(view.error_title, 3),
+        *((column("score"), column("band", text=True)) if view.scored else () if view.alone else (column("value"),)),
+        measure(view.error_title),
         column("Params [M]"),
         column("FLOPs [G]"),
         column("front", text=True),
@@ -344,7 +367,7 @@ def board(view: View, key: str, title: str = "Trials", entries: Sequence[Entry] 
     ]
     rows = []
     for entry in found[:ROWS]:
-        value = (entry.score, entry.band) if view.scored else (entry.value,)
+        value = (entry.score, entry.band) if view.scored else () if view.alone else (entry.value,)
         rows.append(
             [
                 entry.number,
@@ -382,6 +405,11 @@ def plain(value: Any) -> Any:
 def column(title: str, digits: int | None = None, *, text: bool = False) -> dict[str, Any]:
     """A table's column; `digits` after the point, four significant ones where none are given."""
     return {"title": title, "right": not text} | ({} if digits is None else {"digits": digits})
+
+
+def measure(title: str) -> dict[str, Any]:
+    """A column of errors, whose digits are those of `search.numbers.digits`."""
+    return {"title": title, "right": True, "measured": True}
 
 
 def figure(key: str, drawn: go.Figure, height: int, *, width: str = "", selects: bool = False) -> Block:

@@ -14,7 +14,8 @@ from data.errors import Mistake
 from search.dashboard.style import ACCENT, MUTED, STATES, base, brief, empty, heading, scatter
 from search.dashboard.view import View
 from search.leaderboard import Entry, unbeaten
-from search.score import BANDS, REFERENCE
+from search.numbers import HOVER, digits, measured
+from search.score import BANDS, Reference
 
 MARKS = STATES
 """Colour, symbol and size of the trials in each state."""
@@ -75,8 +76,8 @@ def figure(view: View) -> go.Figure:
     drawn = go.Figure()
     kind = scatter(len(placed))
     if view.scored:
-        if view.metric == "pixel_diff":
-            right = reference(drawn, kind, left, right)
+        if view.reference is not None:
+            right = reference(drawn, view.reference, kind, left, right)
         bands(drawn, low, top)
         diagonals(drawn, left, right, low, top, placed)
     # Of the trials shown: those of a selection have a front of their own.
@@ -96,14 +97,14 @@ def figure(view: View) -> go.Figure:
     for state in MARKS:
         chosen = [entry for entry in placed if entry.state == state]
         if chosen:
-            drawn.add_trace(points(kind, chosen, state, top, rail, view.unit))
+            drawn.add_trace(points(kind, chosen, state, top, rail, view))
     if above:
         drawn.add_hline(y=rail, line={"color": MUTED, "width": 1, "dash": "dot"}, opacity=0.5, layer="below")
         drawn.add_annotation(
             x=1.005,
             xref="paper",
             y=rail,
-            text="not measured" if all(entry.error is None for entry in above) else f"none, or > {top:.3g}",
+            text="not measured" if all(entry.error is None for entry in above) else f"none, or > {digits(top)}",
             showarrow=False,
             xanchor="left",
             font={"size": 11, "color": MUTED},
@@ -121,7 +122,7 @@ def figure(view: View) -> go.Figure:
             )
         )
     base(drawn, x=COST, y=escape(view.error_title))
-    heading(drawn, f"{view.name}: price against {'PixelDiff' if view.scored else 'error'}", subtitle(view, placed))
+    heading(drawn, f"{view.name}: price against {view.error_name}", subtitle(view, placed))
     drawn.update_layout(margin={"r": 104})
     drawn.update_xaxes(range=[left, right])
     drawn.update_yaxes(range=[low, rail + 0.04 * (top - low)])
@@ -146,7 +147,7 @@ def ceiling(errors: Sequence[float], scored: bool) -> float:
     return max(min(max(errors), most), BANDS[-1] if scored else 0.0) * 1.03 or 1.0
 
 
-def points(kind: Any, chosen: Sequence[Entry], state: str, top: float, rail: float, unit: str) -> Any:
+def points(kind: Any, chosen: Sequence[Entry], state: str, top: float, rail: float, view: View) -> Any:
     """The trials of one state.
 
     Args:
@@ -155,7 +156,7 @@ def points(kind: Any, chosen: Sequence[Entry], state: str, top: float, rail: flo
         state: of all of them.
         top: errors above it, and those not known, are drawn at `rail`.
         rail: the y of those.
-        unit: of the error.
+        view: names the error and its unit.
     """
     colour, symbol, size = MARKS[state]
     columns = np.array([[math.nan if v is None else v for v in numbers(entry)] for entry in chosen])
@@ -178,11 +179,13 @@ def points(kind: Any, chosen: Sequence[Entry], state: str, top: float, rail: flo
         unselected={"marker": {"opacity": 0.15}},
     )
     if told:
-        drawn.update(text=[hover(entry, unit) for entry in chosen], hovertemplate="%{text}<extra></extra>")
+        drawn.update(text=[hover(entry, view) for entry in chosen], hovertemplate="%{text}<extra></extra>")
     else:
+        score = "score %{customdata[4]:.5g}<br>" if view.scored else ""
         drawn.update(
-            hovertemplate=f"<b>trial %{{customdata[0]}}</b> {state}<br>score %{{customdata[4]:.5g}}<br>"
-            f"error %{{customdata[1]:.3f}} {escape(unit)} after %{{customdata[5]}} epochs, %{{customdata[6]:.0f}} s<br>"
+            hovertemplate=f"<b>trial %{{customdata[0]}}</b> {state}<br>{score}"
+            f"{escape(view.error_name)} %{{customdata[1]:{HOVER}}} {escape(view.unit)} "
+            "after %{customdata[5]} epochs, %{customdata[6]:.0f} s<br>"
             "%{customdata[2]:.4g} M params, %{customdata[3]:.4g} G FLOPs<extra></extra>"
         )
     return drawn
@@ -268,15 +271,13 @@ def score_text(log: float) -> str:
     return f"{math.exp(log):,.4g}" if tens < 4 else f"{math.exp(log):,.0f}"
 
 
-def reference(drawn: go.Figure, kind: Any, left: float, right: float) -> float:
-    """Mark the published design; how far the picture then reaches to the right.
+def reference(drawn: go.Figure, design: Reference, kind: Any, left: float, right: float) -> float:
+    """Mark the design that the study is measured against; how far the picture then reaches to the right.
 
     Where the price axis would grow by half or more for it, it is an arrow at the edge, with its figures.
     """
-    x, y = math.log(REFERENCE.params_m * REFERENCE.gflops), REFERENCE.pixel_diff
-    figures = (
-        f"{REFERENCE.pixel_diff:g} px, {REFERENCE.params_m:g} M, {REFERENCE.gflops:g} G: score {REFERENCE.score:g}"
-    )
+    x, y, name = math.log(design.params_m * design.gflops), design.pixel_diff, brief(design.name, 40)
+    figures = f"{design.pixel_diff:g} px, {design.params_m:g} M, {design.gflops:g} G: score {design.score:g}"
     grown = max(right, x + 0.05 * (right - left))
     near = left <= x and grown - left < 1.5 * (right - left)
     if near:
@@ -285,9 +286,9 @@ def reference(drawn: go.Figure, kind: Any, left: float, right: float) -> float:
                 x=[x],
                 y=[y],
                 mode="markers",
-                name=f"{REFERENCE.name} ({REFERENCE.score:g})",
+                name=f"{name} ({design.score:g})",
                 marker={"color": REFERENCE_COLOUR, "symbol": "star", "size": 14},
-                hovertemplate=f"<b>{REFERENCE.name}</b><br>{figures}<extra></extra>",
+                hovertemplate=f"<b>{name}</b><br>{figures}<extra></extra>",
             )
         )
         return grown
@@ -295,7 +296,7 @@ def reference(drawn: go.Figure, kind: Any, left: float, right: float) -> float:
     drawn.add_annotation(
         x=right if outward > 0 else left,
         y=y,
-        text=f"{REFERENCE.name}: {figures}",
+        text=f"{name}: {figures}",
         showarrow=True,
         arrowhead=2,
         arrowwidth=1.5,
@@ -308,13 +309,15 @@ def reference(drawn: go.Figure, kind: Any, left: float, right: float) -> float:
     return right
 
 
-def hover(entry: Entry, unit: str) -> str:
-    """What a trial says of itself."""
+def hover(entry: Entry, view: View) -> str:
+    """What a trial says of itself; the view names its error."""
     lines = [f"<b>trial {entry.number}</b> {brief(entry.name, 40)} {entry.state}"]
     if entry.score is not None:
         lines.append(f"score {entry.score:.5g} ({escape(entry.band)})")
     if entry.error is not None:
-        lines.append(f"error {entry.error:.3f} {escape(unit)} after {entry.epochs} epochs, {entry.seconds:.0f} s")
+        told = escape(f"{view.error_name} {measured(entry.error, view.unit)}")
+        epochs = "1 epoch" if entry.epochs == 1 else f"{entry.epochs} epochs"
+        lines.append(f"{told} after {epochs}, {entry.seconds:.0f} s")
     lines.append(f"{entry.params_m:.4g} M params, {entry.gflops:.4g} G FLOPs")
     if entry.reason:
         lines.append(brief(entry.reason.splitlines()[0], 100))

@@ -14,6 +14,7 @@ from search.dashboard.pareto import price
 from search.dashboard.style import ACCENT, SCORE, SERIES, base, brief, empty, heading, log_axis, scatter
 from search.dashboard.view import View
 from search.leaderboard import Entry
+from search.numbers import digits, measured
 
 Against = Literal["trials", "seconds"]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
@@ -132,7 +133,7 @@ def best_so_far(views: Sequence[View], against: Against) -> go.Figure:
                 x=x[shown],
                 y=best[shown],
                 mode="lines",
-                name=f"{brief(view.name)}: best so far, {best[-1]:.5g}",
+                name=f"{brief(view.name)}: best so far, {digits(best[-1])}",
                 legendgroup=brief(view.name) if len(views) > 1 else None,
                 line={"color": colour if len(views) > 1 else ACCENT, "width": 2.5, "shape": "hv"},
                 hovertemplate="best so far %{y:.5g}<extra></extra>",
@@ -185,10 +186,10 @@ def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
     if why := unlike(views) or nothing(views, 1):
         return empty(why)
     planes = [[plane(entry) for entry in ended(view)] for view in views]
-    measured = [point for points in planes for point in points if point is not None]
-    if not measured:
+    known = [point for points in planes for point in points if point is not None]
+    if not known:
         return empty("No finished trial has both a price and an error.")
-    worst = (max(x for x, _ in measured), max(y for _, y in measured))
+    worst = (max(x for x, _ in known), max(y for _, y in known))
     drawn = go.Figure()
     places, title = costs(views, against)
     for view, points, x, colour in zip(views, planes, places, SERIES * len(views), strict=False):
@@ -207,13 +208,13 @@ def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
             marker={"size": 4},
             hovertemplate="%{y:.4g}<extra></extra>",
         )
-    unit = escape(views[0].unit or "1")
-    base(drawn, x=title, y=f"dominated hypervolume [ln(M \u00d7 G) \u00b7 {unit}]")
+    unit = f" \u00b7 {escape(views[0].unit)}" if views[0].unit else ""
+    base(drawn, x=title, y=f"dominated hypervolume [ln(M \u00d7 G){unit}]")
     heading(
         drawn,
         "Dominated hypervolume",
-        f"of finished trials, from the worst of all shown: ln(P \u00d7 F) {worst[0]:.2f} and error {worst[1]:.2f} "
-        + views[0].unit
+        f"of finished trials, from the worst of all shown: ln(P \u00d7 F) {worst[0]:.2f} and {views[0].error_name} "
+        + measured(worst[1], views[0].unit)
         + data_note(views),
     )
     drawn.update_xaxes(rangemode="tozero")
@@ -284,7 +285,7 @@ def edf(views: Sequence[View]) -> go.Figure:
     base(drawn, x=judged_title(views[0]), y="share of finished trials at or below")
     heading(
         drawn,
-        "Distribution of the " + ("score" if views[0].scored else "error"),
+        "Distribution of the " + ("score" if views[0].scored else views[0].error_name),
         "finished trials only (trained in full); those stopped early or failed do not enter" + data_note(views),
     )
     if views[0].scored:

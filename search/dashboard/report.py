@@ -43,8 +43,8 @@ def write(sources: Sequence[Source], file: Path) -> int:
         view = views[source.key]
         for name, _ in shown:
             offline[f"{source.key}/{name}"] = pages.page(source, views, name, href=picture, machine=machine)
-        path = f"{source.key}/importance/{pages.tenths(view)}"
-        offline[path] = pages.part(source, view, "importance", 0)
+        for what in ("importance", "hardest"):
+            offline[f"{source.key}/{what}/{pages.tenths(view)}"] = pages.part(source, view, what, 0, picture)
         finished = [entry for entry in view.entries if entry.state == "finished"]
         front = [entry for entry in finished if entry.pareto][:FRONT]
         for number in dict.fromkeys(entry.number for entry in (*finished[:TRIALS], *front)):
@@ -53,7 +53,7 @@ def write(sources: Sequence[Source], file: Path) -> int:
                 source, views, "trial", number=number, href=picture, machine=machine
             )
             for what in ("network", "layers"):
-                offline[f"{source.key}/{what}/{number}"] = pages.part(source, view, what, number)
+                offline[f"{source.key}/{what}/{number}"] = pages.part(source, view, what, number, picture)
     boot = {
         "studies": [{"key": source.key, "name": source.name} for source in sources],
         "pages": shown,

@@ -9,7 +9,9 @@ import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from plotly.utils import PlotlyJSONEncoder
 from werkzeug.exceptions import HTTPException
 
 from data.errors import Mistake
-from search import answers
+from search import ablation, answers
 from search.dashboard import pages, shelf
 from search.dashboard.now import Machine
 from search.dashboard.reader import GoneError
@@ -167,7 +169,7 @@ class Pages:
                 number=number,
                 chosen=chosen,
                 choices=choices,
-                href=lambda row: f"file/{source.key}/pictures/{row}.jpg",
+                href=partial(picture_of, source.key),
                 machine=self._machine,
             )
 
@@ -191,7 +193,8 @@ class Pages:
         if view is None:
             raise pages.AbsentError(key)
         whole()
-        return self._keep(slot, dump(pages.part(source, view if chosen is None else view.only(chosen), what, number)))
+        shown = view if chosen is None else view.only(chosen)
+        return self._keep(slot, dump(pages.part(source, shown, what, number, partial(picture_of, key))))
 
     def _known(self, slot: tuple[Any, ...]) -> str | None:
         """An answer that was made before."""
@@ -210,13 +213,19 @@ class Pages:
 
 
 def answered(source: Source, number: int | None) -> float:
-    """When what a trial answered was last written; 0 where it wasn't."""
-    if number is None:
-        return 0.0
-    try:
-        return answers.file(source.folder, number).stat().st_mtime
-    except OSError:
-        return 0.0
+    """When what a trial answered, or its ablation, was last written; 0 where neither was."""
+    newest = 0.0
+    for file in (
+        () if number is None else (answers.file(source.folder, number), ablation.file_of(source.folder, number))
+    ):
+        with suppress(OSError):
+            newest = max(newest, file.stat().st_mtime)
+    return newest
+
+
+def picture_of(key: str, row: int) -> str:
+    """The address of the picture of a data-set row of the study `key`."""
+    return f"file/{key}/pictures/{row}.jpg"
 
 
 def whole() -> None:

@@ -1,5 +1,6 @@
 """What all figures share: colours that read on white and on black, axes, legend, and the look of an empty one."""
 
+import textwrap
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -83,7 +84,7 @@ def empty(sentence: str) -> go.Figure:
     figure.update_xaxes(visible=False, range=[0, 1])
     figure.update_yaxes(visible=False, range=[0, 1])
     figure.add_annotation(
-        text=escape(sentence),
+        text="<br>".join(escape(line) for line in textwrap.wrap(sentence, 64)),  # half a page holds 70 letters
         x=0.5,
         y=0.5,
         xref="paper",

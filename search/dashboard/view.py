@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from search.leaderboard import Entry, entries
-from search.score import CourseScore
+from search.numbers import named, titled
+from search.score import REFERENCE, CourseScore, ErrorAlone, Reference
 
 if TYPE_CHECKING:
     from search.ledger import Row
+
+REFERENCE_NUMBERS = ("params_m", "gflops", "pixel_diff", "score")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class View:
         name: of the study.
         objective: what is minimised, as the storage names it.
         attrs: the study's own attributes: metric, unit, data, and how it searches (trials, epochs, scheduler, grace,
-            reduction) where it says so.
+            reduction) and which design it is measured against where it says so.
         trials: in the order of their numbers.
         entries: the same trials as lines of the board, best first; the same length as `trials`.
     """
@@ -55,9 +58,27 @@ class View:
         return self.objective == CourseScore.name
 
     @property
+    def alone(self) -> bool:
+        """Whether the study is ranked by its error, so that a value beside it would say the same twice."""
+        return self.objective == ErrorAlone.name
+
+    @property
+    def error_name(self) -> str:
+        """What people call the error: 'PixelDiff'."""
+        return named(self.metric)
+
+    @property
     def error_title(self) -> str:
-        """How an axis names the error: 'PixelDiff [px]'."""
-        return f"{'PixelDiff' if self.scored else 'error'} [{self.unit}]" if self.unit else "error"
+        """How an axis names the error: 'PixelDiff [px]', or 'log loss' of an error without a unit."""
+        return titled(self.error_name, self.unit)
+
+    @property
+    def reference(self) -> Reference | None:
+        """The design that the study is measured against, from its attribute of that name; None where it has none."""
+        if "reference" not in self.attrs:  # begun when all that were ranked by the score were of hands
+            return REFERENCE if self.scored and self.metric == "pixel_diff" else None
+        told = self.attrs["reference"]
+        return None if told is None else Reference(str(told["name"]), *(float(told[key]) for key in REFERENCE_NUMBERS))
 
     @cached_property
     def by_number(self) -> Mapping[int, Entry]:

@@ -34,7 +34,7 @@ def importance_figure(view: View) -> go.Figure:
     Takes 0.3 to 0.8 s a target from 500 trials on: not to be drawn anew at every epoch.
     """
     targets: list[tuple[Target, str]] = [
-        ("error", "PixelDiff" if view.scored else "error"),
+        ("error", escape(view.error_name)),
         ("cost", "ln(Params \u00d7 FLOPs)"),
     ]
     if view.scored:
@@ -181,12 +181,14 @@ def slices(view: View, target: Target, names: Sequence[str] | None = None) -> go
         drawn.update_yaxes(log_axis([ordinate(entry, target, view.scored) for entry in shown]))
     for row in range(rows):
         drawn.update_yaxes(
-            title={"text": title if rows == 1 or target != "value" else "score", "standoff": 6}, row=row + 1, col=1
+            title={"text": "score" if rows > 1 and target == "value" and view.scored else title, "standoff": 6},
+            row=row + 1,
+            col=1,
         )
     said = ["coloured by age" if whole else "none finished", "grey: not trained in full" if rest else ""]
     said.append(f"the best {POINTS:,} and {beyond:,} not shown" if beyond > 0 else "")
     said.append(f"the first {PANELS} parameters, {left_out} not shown" if left_out > 0 else "")
-    what = {"cost": "Price", "error": "Error"}.get(target) or ("Score" if view.scored else "Value")
+    what = "Price" if target == "cost" else "Score" if target == "value" and view.scored else view.error_name
     return heading(drawn, f"{what} against each parameter", "; ".join(part for part in said if part))
 
 

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from data.errors import Mistake
 from data.freihand import FreiHand
 from data.layout import SIDE
-from search import answers
+from search import ablation, answers
 from search.atomic import is_stale
 from search.dashboard.view import View
 from search.model import FACTS, PTH, Model
@@ -272,13 +272,16 @@ def pixels(file: Path) -> torch.Tensor:
 
 
 def content(model: Model, view: View, name: str) -> paper.Content:
-    """The report, with the answers and pictures that lie with the model."""
+    """The report, with the answers and pictures that lie with the model, and its trial's ablation if there is one."""
 
     def picture(row: int) -> bytes | None:
         file = answers.picture(model.folder, row)
         return file.read_bytes() if file.is_file() else None
 
-    return paper.content(model, view, answers.load(model.folder, model.facts.trial), picture, name)
+    study = model.folder.absolute().parent.parent  # it lies in STUDY/models/NNNNNN
+    ablations, ablated = paper.ablations_of(ablation.load(study, model.facts.trial))
+    found = answers.load(model.folder, model.facts.trial)
+    return paper.content(model, view, found, picture, name, ablations=ablations, ablated=ablated)
 
 
 def check_measured(model: Model, measured: dict[str, float]) -> None:

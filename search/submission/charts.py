@@ -3,6 +3,7 @@
 import base64
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from search.answers import Answers, Example
 from search.dashboard.accuracy import limbs
@@ -28,6 +29,10 @@ from search.submission.figures import (
     plot,
     written,
 )
+from search.submission.intervals import Interval, intervals
+
+if TYPE_CHECKING:
+    from search.submission.paper import Ablation
 
 HALF, WHOLE = 236.0, 482.0
 """Widths of figures, points: the paper's text is `WHOLE` wide."""
@@ -74,6 +79,28 @@ def losses(curves: Sequence[Sequence[Row]]) -> str:
     ]
     dot = Dots([best["epoch"]], [best["valid_loss"]], JUDGED, f"lowest, epoch {best['epoch']:.0f}", "ring", 3)
     return plot(along(curves), span("loss", values, log=log), [*marks, dot], WHOLE, 158)
+
+
+def ablation(found: "Sequence[Ablation]", called: str, unit: str) -> str:
+    """What each change did to the error, with its interval; nothing where there are none."""
+    rows = [
+        Interval(
+            f"{one.name}: {one.change}",
+            f"+{written(one.mean, 3)}" if one.mean > 0 else written(one.mean, 3),
+            one.mean,
+            one.low,
+            one.high,
+            MUTED if one.low is None or one.high is None or one.low <= 0 <= one.high else told(one.mean),
+        )
+        for one in found
+    ]
+    title = f"difference of {called}{f' [{unit}]' if unit else ''}, right is worse"
+    return intervals(rows, title, WHOLE) if rows else ""
+
+
+def told(difference: float) -> str:
+    """The colour of a change for the worse or the better."""
+    return SERIES[3] if difference > 0 else SERIES[2]
 
 
 def errors(curves: Sequence[Sequence[Row]], title: str) -> str:
@@ -212,9 +239,10 @@ def importance(found: Sequence[tuple[str, Shares | str]], most: int = 10) -> str
 
 def joints(answers: Answers, unit: str) -> str:
     """The mean error at each point, in the colour of its limb; of more than `MOST` points the largest."""
-    order = sorted(range(len(answers.errors)), key=lambda i: -answers.errors[i])[:MOST]
-    chosen = sorted(order) if len(answers.errors) <= MOST else order
-    values = [answers.errors[i] for i in chosen]
+    known = {place: error for place, error in enumerate(answers.errors) if error is not None}
+    order = sorted(known, key=lambda place: -known[place])[:MOST]
+    chosen = sorted(order) if len(known) <= MOST else order
+    values = [known[place] for place in chosen]
     limb = limbs(len(answers.labels), answers.edges)
     colours = [MUTED if limb[i] < 0 else SERIES[limb[i] % len(SERIES)] for i in chosen]
     panel = Bars(f"mean error [{unit}]", values, [f"{value:.2f}" for value in values], colours)

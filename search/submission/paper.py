@@ -11,12 +11,14 @@ from PIL import Image
 
 from data.errors import Mistake
 from models.stages import plan
+from search.ablation import Ablation as Measured
 from search.answers import Answers, Example
 from search.atomic import replacing
 from search.dashboard.drawing import described, svg
 from search.dashboard.importance import Target, shares
 from search.dashboard.view import View
 from search.model import Model
+from search.numbers import digits
 from search.score import log_score
 from search.submission import charts, sentences
 from search.submission.layers import counted, layer, layers
@@ -34,15 +36,17 @@ class Ablation:
         name: of what was changed.
         change: how.
         mean: the error's change, in its unit; above 0 is worse.
-        low: lower end of its interval.
+        low: lower end of its interval; None where one pair of trainings has none.
         high: upper end.
+        score: by what it multiplies the score; None where there is none.
     """
 
     name: str
     change: str
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ class Content:
         importance: bars of what each parameter explains, and how to read them.
         seeds: a row a training, the chosen one first: seed, errors with averaged and with last weights, which counts.
         seeded: their mean and spread as a sentence.
-        ablations: changes and what they did.
+        ablations: changes and what they did, the most harmful one first.
+        ablated: the same drawn, and how to read it.
         joints: bars of the error at each point (SVG).
         correct: PCK (SVG).
         accuracy: both in words.
@@ -111,6 +116,7 @@ class Content:
     seeds: tuple[tuple[str, ...], ...]
     seeded: str
     ablations: tuple[Ablation, ...]
+    ablated: Picture
     joints: str
     correct: str
     accuracy: str
@@ -120,6 +126,23 @@ class Content:
     settings: tuple[tuple[str, str], ...]
     origin: tuple[tuple[str, str], ...]
     unit: str
+
+
+def ablations_of(found: Measured | None) -> tuple[tuple[Ablation, ...], str]:
+    """A trial's ablation as it is printed, and how it was measured; nothing of None."""
+    if found is None or not found.ranked or found.base.error is None:
+        return (), ""
+    rows = tuple(
+        Ablation(line(row.part), line(row.said.removeprefix(f"{row.part} ")), one.mean, one.low, one.high, row.factor)
+        for row in found.ranked
+        if (one := row.difference) is not None
+    )
+    spread = "" if found.base.error.half is None else f" \u00b1 {digits(found.base.error.half)}"
+    as_it_is = f"{digits(found.base.error.mean)}{spread} {found.unit}".strip()
+    return rows, (
+        f"One choice changed at a time, {found.epochs:,} epoch{'s' * (found.epochs > 1)} each; as it is, the error is "
+        f"{as_it_is} over {found.base.error.n} seed{'s' * (found.base.error.n > 1)}. {found.caution}"
+    )
 
 
 def write(content: Content, file: Path) -> int:
@@ -152,6 +175,7 @@ def content(
     title: str = "",
     commands: Sequence[str] = (),
     ablations: Sequence[Ablation] = (),
+    ablated: str = "",
 ) -> Content:
     """Gather a paper.
 
@@ -164,6 +188,7 @@ def content(
         title: any text; a general one where empty.
         commands: what makes the submission again; the ordinary ones where empty.
         ablations: measured ones.
+        ablated: how they were measured, a sentence.
 
     Raises:
         Mistake: a picture cannot be read.
@@ -213,6 +238,7 @@ def content(
         seeds=sentences.seeds(facts),
         seeded=sentences.seeded(facts),
         ablations=tuple(ablations),
+        ablated=Picture(charts.ablation(ablations, named, unit), line(ablated, 2000)),
         joints=charts.joints(answers, unit) if answers else "",
         correct=charts.correct(answers, unit) if answers else "",
         accuracy=sentences.accuracy(answers, unit) if answers else "",

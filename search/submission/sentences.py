@@ -208,7 +208,8 @@ def seeded(facts: Facts) -> str:
 
 def accuracy(answers: Answers, unit: str) -> str:
     """The error's distribution, and where it is large and small."""
-    order = sorted(range(len(answers.errors)), key=lambda i: answers.errors[i])
+    known = {place: error for place, error in enumerate(answers.errors) if error is not None}
+    order = sorted(known, key=lambda place: known[place])
     middle, most = answers.quantiles[len(answers.quantiles) // 2], within95(answers.quantiles)
     said = [f"Half of all points are within {middle:.2f} {unit} of the truth and 95 % within {most:.1f} {unit}"]
     if unit == "px":

@@ -1,0 +1,134 @@
+"""What each choice of a trial is worth: differences from the trial as it is, with their intervals."""
+
+from html import escape
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from data.errors import Mistake
+from search.ablation import Ablation, Row
+from search.atomic import replacing
+from search.dashboard.style import ACCENT, MUTED, SERIES, base, empty, heading
+from search.numbers import HOVER, digits, measured, named, titled
+
+KINDS = (("worse", SERIES[3]), ("better", SERIES[2]), ("within chance", MUTED), ("one pair", MUTED))
+"""What a change does to the error, by whether its interval leaves out 0, and in which colour."""
+
+
+def figure(ablation: Ablation | None) -> go.Figure:
+    """A row a change: a dot where the mean difference of the error is, its interval, and a line at no difference.
+
+    The most harmful change is on top. Hollow dots are single pairs of trainings, which have no interval.
+
+    Args:
+        ablation: of a trial; None where there is none.
+    """
+    if ablation is None:
+        return empty("No ablation of this trial yet; `posefront ablate STUDY --trial N` makes one.")
+    rows = ablation.ranked
+    if not rows:
+        return empty("No change of this ablation came to an end.")
+    drawn = go.Figure()
+    for kind, colour in KINDS:
+        places = [place for place, row in enumerate(rows) if kind_of(row) == kind]
+        means = [rows[place].difference for place in places]
+        if not places:
+            continue
+        drawn.add_trace(
+            go.Scatter(
+                x=[one.mean for one in means if one],
+                y=places,
+                error_x={
+                    "type": "data",
+                    "array": [one.half for one in means if one],
+                    "thickness": 2,
+                    "width": 5,
+                    "color": colour,
+                    "visible": kind != "one pair",
+                },
+                mode="markers",
+                name=kind,
+                marker={
+                    "color": colour,
+                    "size": 10,
+                    "symbol": "circle-open" if kind == "one pair" else "circle",
+                },
+                customdata=[told(rows[place], ablation.unit) for place in places],
+                hovertemplate="%{customdata}<extra></extra>",
+            )
+        )
+    base_error = measured(ablation.base.error.mean, ablation.unit) if ablation.base.error else ""
+    drawn.add_vline(
+        x=0,
+        line={"color": ACCENT, "width": 1.5, "dash": "dash"},
+        annotation={
+            "text": escape(f"as it is: {base_error}"),
+            "font": {"color": ACCENT, "size": 12},
+            "yanchor": "bottom",
+            "y": 1,
+        },
+        annotation_position="top",
+    )
+    error = titled(named(ablation.metric), ablation.unit)
+    base(drawn, x=f"difference of {escape(error)}, above 0 is worse", y="", height=190 + 28 * len(rows))
+    heading(drawn, f"What each choice of trial {ablation.trial} is worth", ablation.caution.partition(". ")[0])
+    drawn.update_yaxes(
+        autorange="reversed",
+        tickmode="array",
+        tickvals=list(range(len(rows))),
+        ticktext=[short(f"{row.part}: {row.said.removeprefix(f'{row.part} ')}") for row in rows],
+        title=None,
+    )
+    drawn.update_xaxes(hoverformat=HOVER)
+    drawn.update_layout(margin={"t": 96})
+    return drawn
+
+
+def kind_of(row: Row) -> str:
+    """'worse', 'better', 'within chance' where the interval holds 0, or 'one pair' where there is none."""
+    if row.difference is None or row.difference.half is None:
+        return "one pair"
+    if not row.difference.sure:
+        return "within chance"
+    return "worse" if row.difference.mean > 0 else "better"
+
+
+def told(row: Row, unit: str) -> str:
+    """A row in words, as HTML."""
+    lines = [f"<b>{escape(row.name)}</b>", escape(row.said)]
+    if row.error:
+        half = "" if row.error.half is None else f" \u00b1 {digits(row.error.half)}"
+        lines.append(f"error {digits(row.error.mean)}{half} {escape(unit)}".strip())
+    if row.difference:
+        span = "no interval of one pair"
+        if row.difference.low is not None and row.difference.high is not None:
+            span = f"{digits(row.difference.low)} to {digits(row.difference.high)}"
+        lines.append(f"difference {digits(row.difference.mean)} ({span}), {row.difference.n} pairs")
+    if row.factor is not None:
+        lines.append(f"score \u00d7 {row.factor:.3g}")
+    lines.append(f"{row.params / 1e6:.4g} M Params, {row.flops / 1e9:.4g} G FLOPs")
+    if row.failed:
+        lines.append(f"{len(row.failed)} failed")
+    return "<br>".join(lines)
+
+
+def short(said: str, length: int = 40) -> str:
+    """Words that fit beside the figure, escaped."""
+    return escape(said if len(said) <= length else f"{said[: length - 1]}\u2026")
+
+
+def write(ablation: Ablation, file: Path) -> None:
+    """Write the picture alone: one page that opens offline.
+
+    Raises:
+        Mistake: the file cannot be written.
+    """
+    drawn = figure(ablation)
+    drawn.update_layout(template="plotly_white", font={"family": "system-ui, sans-serif", "size": 14})
+    page = drawn.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False, "responsive": True})
+    name = escape(f"{ablation.study} trial {ablation.trial} - ablation")
+    try:
+        with replacing(file) as half:
+            half.write_text(page.replace("<head>", f"<head><title>{name}</title>", 1), encoding="utf-8")
+    except OSError as error:
+        raise Mistake(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error

@@ -1,0 +1,99 @@
+"""The images that most trials fail at: what a better network would have to learn, or labels that are wrong."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from search import answers
+from search.answers import EACH, Answers, Example
+from search.dashboard.gallery import card, signs
+from search.dashboard.view import View
+from search.numbers import measured
+
+TRIALS = 200
+"""Finished trials whose answers are read, best first: 0.5 s."""
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Hard:
+    """An image that is among the worst of trials.
+
+    Attributes:
+        count: of how many.
+        error: the mean of its error over these.
+        example: what the best of them answered for it.
+        trial: the number of that one.
+    """
+
+    count: int
+    error: float
+    example: Example
+    trial: int
+
+
+def hardest(found: dict[int, Answers]) -> list[Hard]:
+    """The images among the worst of at least two trials, most trials first, then the largest mean error.
+
+    Args:
+        found: answers by the trial's number, best trial first.
+    """
+    among: dict[int, list[tuple[int, Example]]] = {}
+    for number, answered in found.items():
+        for example in answered.examples:
+            if example.rank == "worst":
+                among.setdefault(example.row, []).append((number, example))
+    hard = [
+        Hard(len(failed), sum(example.error for _, example in failed) / len(failed), failed[0][1], failed[0][0])
+        for failed in among.values()
+        if len(failed) > 1
+    ]
+    return sorted(hard, key=lambda one: (-one.count, -one.error))
+
+
+def html(view: View, folder: Path, href: Callable[[int], str]) -> str:
+    """The hardest images of a study as HTML, or a sentence where there are none yet.
+
+    Args:
+        view: the study, or the trials of it that are chosen.
+        folder: the study's, with answers and pictures.
+        href: where the picture of a data-set row is to be had.
+    """
+    numbers = [entry.number for entry in view.entries if entry.state == "finished"][:TRIALS]
+    read = ((number, answers.load(folder, number)) for number in numbers)
+    found = {number: answered for number, answered in read if answered is not None}
+    if len(found) < 2:
+        return note("Images that many trials fail at are shown from two finished trials on that kept their answers.")
+    hard = hardest(found)[:SHOWN]
+    if not hard:
+        return note(f"No image is among the {EACH} worst of two trials: they fail at different ones.")
+    first = found[next(iter(found))]
+    unit = view.unit if first.unit is None else first.unit
+    cards = "".join(
+        card(
+            one.example,
+            first.edges,
+            href(one.example.row),
+            answers.sides(folder, one.example.row),
+            f"validation image, row {one.example.row}",
+            f"<strong>{one.count} of {len(found)} trials</strong> row {one.example.row}"
+            f"<div>mean {escape(measured(one.error, unit))}{answerer(one)}</div>",
+        )
+        for one in hard
+    )
+    said = note(
+        f"Validation images that are among the {EACH} worst of the most finished trials, with what the best of these "
+        "trials answers."
+    )
+    return f'{said}<div class="gallery">{signs([one.example for one in hard])}<div class="cards">{cards}</div></div>'
+
+
+def answerer(one: Hard) -> str:
+    """Whose answer is shown, where one is."""
+    return f"; answer of trial {one.trial}" if one.example.answered or one.example.said else ""
+
+
+def note(text: str) -> str:
+    """A sentence; escaped."""
+    return f'<p class="note">{escape(text)}</p>'

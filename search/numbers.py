@@ -1,0 +1,43 @@
+"""Numbers as people read them: an error of any size with its unit, and what it is called."""
+
+import math
+
+NAMES = {"pixel_diff": "PixelDiff", "rmse": "RMSE", "log_loss": "log loss", "ap_error": "1 - AP"}
+"""What people call an error whose identifier does not say it."""
+
+HOVER = ".4g"
+"""The same digits as those of `digits`, as plotly's texts are told to have them."""
+
+
+def digits(value: float) -> str:
+    """A number with four significant digits: 12.88, 6.153, 0.002170; of larger ones two decimals, then none.
+
+    From 1,000 on there are no decimals; below 0.0001, and from ten millions on, there is a power of ten. page.js has
+    the same rule for the cells of tables.
+    """
+    if not math.isfinite(value):
+        return f"{value}"
+    size = abs(float(f"{value:.3e}"))  # rounded before its digits are counted: 9.9996 is 10.00
+    if size and not 1e-4 <= size < 1e7:
+        mantissa, power = f"{value:.3e}".split("e")
+        return f"{mantissa}e{int(power)}"
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 1:
+        return f"{value:.{2 if size >= 10 else 3}f}"
+    return f"{value:.{3 - math.floor(math.log10(size))}f}" if size else "0"
+
+
+def measured(value: float, unit: str = "") -> str:
+    """A number with its unit, if it has one: '0.002170 m'."""
+    return f"{digits(value)} {unit}" if unit else digits(value)
+
+
+def named(metric: str) -> str:
+    """What people call an error: 'PixelDiff' for 'pixel_diff', and 'mean distance' for 'mean_distance'."""
+    return NAMES.get(metric, metric.replace("_", " "))
+
+
+def titled(name: str, unit: str) -> str:
+    """A name with its unit in brackets, if it has one, as axes and columns have it: 'RMSE [m]'."""
+    return f"{name} [{unit}]" if unit else name
