@@ -3,6 +3,10 @@
 fvcore passes silently over operators that it does not know, and a search finds every such hole. So each operator of
 the traced network must be in one of the tables below, weights may meet data only where that is counted, every
 parameter must matter, and torch's own counter must agree.
+
+Two things are counted that fvcore takes for nothing, one FLOP an element: data times a parameter (ConvNeXt's scale of
+a layer), and products of data that are summed up (ResNeSt's split attention; a matrix product by hand). A gate whose
+answer is not summed, as in squeeze-excitation, stays free, and so fvcore's figures of such networks stay as printed.
 """
 
 from __future__ import annotations
@@ -15,10 +19,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
-from torch.utils.flop_counter import FlopCounterMode
 
 with warnings.catch_warnings():  # fvcore scripts a loss of its own when it is imported, which torch now deprecates
     warnings.simplefilter("ignore", FutureWarning)
@@ -66,9 +67,13 @@ ACTIVATIONS = _names_of(
 )
 # sums, where a parameter is a bias or a position embedding;
 SUMS = {"add", "sub"}
-# gates and scales between activations, as in squeeze-excitation (the audit watches these);
+# gates between activations, as in squeeze-excitation (the audit counts parameters there, and what is summed later);
 SCALES = {"mul", "div"}
-# pooling, which is additions or comparisons only (a sum of products is refused);
+# functions of single elements that make products of what is added before and after: exp(a + b), (a + b)^2;
+PRODUCTIVE = {"exp", "pow", "square"}
+# comparisons and picking, as in the largest value of a heatmap and where it stands;
+CHOICES = _names_of("__and__ argmax eq gather ge gt le lt ne remainder sign")
+# pooling, which is additions or comparisons only (the audit counts products there);
 POOLS = _names_of("adaptive_max_pool2d amax avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d mean sum")
 # and what computes nothing: shapes, copies, constants.
 SHAPES = _names_of(
@@ -77,11 +82,11 @@ SHAPES = _names_of(
     "pixel_unshuffle reflection_pad2d replication_pad2d reshape select size slice split split_with_sizes squeeze stack "
     "t to transpose type_as unbind unflatten unsqueeze view zeros zeros_like"
 )
-FREE = {f"aten::{name}" for name in ACTIVATIONS | SUMS | SCALES | POOLS | SHAPES}
+FREE = {f"aten::{name}" for name in ACTIVATIONS | SUMS | SCALES | CHOICES | POOLS | SHAPES}
 _PLUMBING = {f"prim::{name}" for name in ("Constant", "ListConstruct", "ListUnpack", "NumToTensor", "TupleConstruct")}
-# Where parameters may meet data: counted operators, biases, and PReLU.
+# Where parameters may meet data: counted operators, scales that the audit counts, biases, and PReLU.
 WEIGHTED = PRODUCTS.keys() | ELEMENTS.keys() | {"aten::prelu", "aten::cat", "aten::stack"}
-WEIGHTED |= {f"aten::{name}{end}" for name in SUMS for end in ("", "_")}
+WEIGHTED |= {f"aten::{name}{end}" for name in SUMS | SCALES for end in ("", "_")}
 
 
 class CostError(ValueError):
@@ -98,9 +103,9 @@ class Layer:
         output: shape of what it answers, for a batch of one.
         params: trainable numbers; one that is shared stands in the first row that has it.
         buffers: other floating-point numbers that it keeps (BatchNorm's statistics).
-        flops: fvcore's count.
+        flops: fvcore's count, and one for each element that a parameter scales or that is a product in a sum.
         flops_m: 'M', as fvcore's but one an element of a BatchNorm, not two. The same in a folded network.
-        flops_ma: 'M+A', multiplies and adds apart: two for each multiply-add, one for each element pooled.
+        flops_ma: 'M+A', multiplies and adds apart: two for each multiply-add, one for each element pooled or scaled.
     """
 
     name: str
@@ -113,6 +118,9 @@ class Layer:
     flops_ma: int
 
 
+_FREE, _COUNTED = 1, 2  # the lesser wins where flows meet
+
+
 @dataclass(frozen=True)
 class _Flow:
     """What a value of the graph is made of."""
@@ -120,7 +128,7 @@ class _Flow:
     data: bool = False  # the image, or anything that is not known to be constant
     weights: frozenset[str] = frozenset()  # parameters
     stored: frozenset[str] = frozenset()  # buffers and constant tensors
-    product: bool = False  # two tensors multiplied, perhaps reshaped since
+    product: int = 0  # _FREE where data were multiplied, perhaps changed since; _COUNTED in a sum of such products
 
 
 class Audit:
@@ -167,19 +175,20 @@ class Audit:
         if not self.flows:
             self.start(node)
         kind, scope = node.kind(), node.scopeName().split("/")[-1]
-        flow = self.follow(kind.removesuffix("_").removeprefix("aten::"), kind, inputs, outputs)
+        op = kind.removesuffix("_").removeprefix("aten::")
+        flow, scaled, summed = self.follow(op, kind, inputs, outputs)
+        if kind.endswith("_") and _is_view(inputs[0]) and flow.product and not self.flow(inputs[0]).product:
+            raise CostError(f"a product is written into a view by {kind}, past any counter")
         self.flows.update((value.debugName(), flow) for value in outputs)
         shape = get_shape(outputs[0])
         if shape is not None:
             self.outputs[scope] = tuple(shape)
-        if counter is None:
-            return 0
-        count = counter(inputs, outputs)
+        count = counter(inputs, outputs) if counter else scaled + summed
         count = int(sum(count.values()) if isinstance(count, Counter) else count)
         single = prod(shape) if kind == "aten::batch_norm" else count
         self.flops[scope] += count
         self.flops_m[scope] += single
-        self.flops_ma[scope] += single * (2 if kind in PRODUCTS or kind == "aten::batch_norm" else 1)
+        self.flops_ma[scope] += single * (2 if kind in PRODUCTS or kind == "aten::batch_norm" or summed else 1)
         self.products += count if kind in PRODUCTS else 0
         return count
 
@@ -195,32 +204,46 @@ class Audit:
                 self.flows[name] = _merge(self.flow(v) for v in node.inputs())
         return self.flows[name]
 
-    def follow(self, op: str, kind: str, inputs: list[Any], outputs: list[Any]) -> _Flow:
-        """The flow of an operator's answer; refuses what would hide work or weights."""
+    def follow(self, op: str, kind: str, inputs: list[Any], outputs: list[Any]) -> tuple[_Flow, int, int]:
+        """The flow of an operator's answer, and the elements that it scales and that are products in its sum.
+
+        Refuses what would hide work or weights.
+        """
         flows = [self.flow(value) for value in inputs]
         if op in {"size", "Int", "arange"}:
-            return _Flow()
+            return _Flow(), 0, 0
         if op in {"zeros", "ones", "full", "zeros_like"}:
-            return _Flow(data=True)  # may be written to
+            return _Flow(data=True), 0, 0  # may be written to
         if op == "batch_norm":
             flows = [_Flow(f.data, f.weights) if i in {3, 4} else f for i, f in enumerate(flows)]  # statistics
         merged = _merge(flows)
         constant = _merge(flow for flow in flows if not flow.data)
         if merged.data and constant.stored:
-            raise CostError(f"{_names(constant.stored)} is used as a weight by {kind}, but is no parameter")
+            raise CostError(f"{names(constant.stored)} is used as a weight by {kind}, but is no parameter")
         if merged.data and constant.weights and kind not in WEIGHTED:
-            raise CostError(f"{_names(constant.weights)} is at work in {kind}, which nobody counts")
+            raise CostError(f"{names(constant.weights)} is at work in {kind}, which nobody counts")
         if kind.endswith("_") and constant.weights and _is_view(inputs[0]):
-            raise CostError(f"{_names(constant.weights)} is written into a view by {kind}, past any counter")
-        shapes = [shape for shape in map(get_shape, inputs[:2]) if shape]
-        product = op in SCALES and len([shape for shape in shapes if prod(shape) > 1]) == 2
-        if product and prod(get_shape(outputs[0])) > max(map(prod, shapes)):
-            raise CostError(f"{kind} of shapes {shapes} is a matrix product by hand, which nobody counts")
-        if op in POOLS and merged.product:
-            raise CostError(f"{kind} of a product is a matrix product by hand, which nobody counts")
-        if merged.data:
-            return _Flow(data=True, product=product or (op in SHAPES and merged.product))
-        return merged
+            raise CostError(f"{names(constant.weights)} is written into a view by {kind}, past any counter")
+        if not merged.data:
+            return merged, 0, 0
+        elements, product = prod(get_shape(outputs[0]) or ()), merged.product
+        scaled = summed = 0
+        if op in SCALES and constant.weights:
+            scaled, product = elements, 0
+        elif op in SCALES and flows[0].data and flows[1].data:
+            shapes = [get_shape(value) for value in inputs[:2]]
+            if elements > max(map(prod, shapes)):
+                raise CostError(f"{kind} of shapes {shapes} is a matrix product by hand, which nobody counts")
+            product = _FREE
+        elif op in PRODUCTIVE:
+            product = _FREE
+        elif op in POOLS:
+            summed, product = prod(get_shape(inputs[0])) if product == _FREE else 0, 0
+        elif op in SUMS and all(flow.product for flow in flows[:2]):
+            summed, product = elements * [flow.product for flow in flows[:2]].count(_FREE), _COUNTED
+        elif kind in PRODUCTS or kind in ELEMENTS:
+            product = 0
+        return _Flow(data=True, product=product), scaled, summed
 
     def layers(self) -> Iterator[Layer]:
         """The rows: every module that holds or computes something of its own."""
@@ -241,51 +264,14 @@ def _merge(flows: Iterable[_Flow]) -> _Flow:
         any(flow.data for flow in flows),
         frozenset().union(*(flow.weights for flow in flows)),
         frozenset().union(*(flow.stored for flow in flows)),
-        any(flow.product for flow in flows),
+        min((flow.product for flow in flows if flow.product), default=0),
     )
 
 
-def _names(names: Iterable[str]) -> str:
+def names(names: Iterable[str]) -> str:
+    """Names in words."""
     return " and ".join(sorted(names))
 
 
 def _is_view(value: Any) -> bool:
     return value.node().kind().removeprefix("aten::") in SHAPES
-
-
-def check(module: nn.Module, image: Tensor, products: int, attempts: int = 24) -> None:
-    """Refuse when a counter that sees what really runs disagrees, or when a parameter does not matter.
-
-    A parameter does not matter when its gradient is nothing, or zero however the signs of all weights are drawn.
-    One draw is not enough: both hidden units of a small squeeze-excitation are asleep in every fourth.
-    """
-    with FlopCounterMode(display=False) as counter:
-        answer = _sum(module(image))
-    if counter.get_total_flops() != 2 * products:
-        found = {str(op): flops // 2 for op, flops in counter.get_flop_counts()["Global"].items()}
-        raise CostError(f"fvcore finds {products} multiply-adds, torch finds {found}")
-    asleep = dict(module.named_parameters())
-    for _ in range(attempts):
-        if not answer.requires_grad:
-            break
-        gradients = torch.autograd.grad(answer, list(asleep.values()), allow_unused=True)
-        asleep = {
-            name: parameter
-            for (name, parameter), gradient in zip(asleep.items(), gradients, strict=True)
-            if gradient is None or not gradient.any()
-        }
-        if not asleep or any(gradient is None for gradient in gradients):
-            break
-        with torch.no_grad():
-            for parameter in module.parameters():
-                noise = torch.randn_like(parameter)
-                parameter.mul_(noise.sign()).add_(noise, alpha=0.01)
-        answer = _sum(module(image))
-    if asleep:
-        raise CostError(f"no output depends on {_names(asleep)}")
-
-
-def _sum(outputs: Any) -> Tensor:
-    """One number that depends on every number in the outputs, each in a way of its own."""
-    leaves = [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
-    return torch.stack([(torch.randn_like(leaf) * leaf).sum() for leaf in leaves]).sum()

@@ -1,6 +1,8 @@
 """What a network costs: parameters and multiply-adds, counted before it is trained, with nothing left out.
 
-FLOPs are fvcore's, as the field prints them: one multiply-add is one FLOP.
+FLOPs are fvcore's, as the field prints them: one multiply-add is one FLOP. Beyond fvcore an element counts one where a
+parameter scales it (ConvNeXt's layer scale) and where it is a product of data that is summed up (ResNeSt's split
+attention); see `models.audit`.
 """
 
 from __future__ import annotations
@@ -8,16 +10,18 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch.utils.flop_counter import FlopCounterMode
 
-from models.audit import Audit, CostError, Layer, check
+from models.audit import Audit, CostError, Layer, names
 from models.fold import fold_
-from models.net import Arch
 
 with warnings.catch_warnings():  # fvcore scripts a loss of its own when it is imported, which torch now deprecates
     warnings.simplefilter("ignore", FutureWarning)
@@ -31,12 +35,14 @@ class Cost:
     """Cost of one image. Every total is the sum of its column.
 
     Attributes:
-        params: trainable numbers.
-        flops: fvcore's count, the one that is ranked.
+        params: trainable numbers, of `cost` those of the deployed network.
+        trained: trainable numbers while it is trained, each BatchNorm's scale and shift among them: what papers print.
+        flops: the one that is ranked: fvcore's count, and the elements above.
         layers: a row for every module that holds or computes something of its own, in the order of the network.
     """
 
     params: int
+    trained: int
     flops: int
     layers: tuple[Layer, ...]
 
@@ -56,15 +62,31 @@ class Cost:
         return sum(layer.flops_ma for layer in self.layers)
 
 
+class Buildable(Protocol):
+    """An architecture as data."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+
+    def build(self) -> nn.Module:
+        """The network."""
+
+    def __hash__(self) -> int:
+        """Equal architectures are priced once."""
+
+
 @cache
-def cost(arch: Arch) -> Cost:
+def cost(arch: Buildable) -> Cost:
     """Cost of an architecture as it is deployed (BatchNorm folded); needs no data and leaves torch's seed alone.
 
     Raises:
         CostError: something in it would go uncounted.
     """
     with torch.random.fork_rng(devices=[]):
-        return _measure(fold_(arch.build()), arch.input_shape)
+        network = arch.build()
+        trained = sum(p.numel() for p in network.parameters())
+        return replace(_measure(fold_(network), arch.input_shape), trained=trained)
 
 
 def measure(module: nn.Module, input_shape: tuple[int, ...]) -> Cost:
@@ -108,6 +130,45 @@ def _measure(module: nn.Module, input_shape: tuple[int, ...]) -> Cost:
             total = int(analysis.total())
         if strange := analysis.unsupported_ops():
             raise CostError(f"nobody counts {', '.join(sorted(strange))}")
-        check(module, image, audit.products)
+        _check(module, image, audit.products)
     layers = tuple(audit.layers())
-    return Cost(sum(p.numel() for p in module.parameters()), total, layers)
+    params = sum(p.numel() for p in module.parameters())
+    return Cost(params, params, total, layers)
+
+
+def _check(module: nn.Module, image: Tensor, products: int, attempts: int = 24) -> None:
+    """Refuse when a counter that sees what really runs disagrees, or when a parameter does not matter.
+
+    A parameter does not matter when its gradient is nothing, or zero however the signs of all weights are drawn.
+    One draw is not enough: both hidden units of a small squeeze-excitation are asleep in every fourth. The weights as
+    they are would not do: those that start at zero, as a residual block's last, put all before them to sleep.
+    """
+    asleep = dict(module.named_parameters())
+    for attempt in range(attempts):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                noise = torch.randn_like(parameter)
+                parameter.mul_(noise.sign()).add_(noise, alpha=0.01)
+        with FlopCounterMode(display=False) if attempt == 0 else nullcontext() as counter:
+            answer = _sum(module(image))
+        if counter and counter.get_total_flops() != 2 * products:
+            found = {str(op): flops // 2 for op, flops in counter.get_flop_counts()["Global"].items()}
+            raise CostError(f"fvcore finds {products} multiply-adds, torch finds {found}")
+        if not answer.requires_grad:
+            break
+        gradients = torch.autograd.grad(answer, list(asleep.values()), allow_unused=True)
+        asleep = {
+            name: parameter
+            for (name, parameter), gradient in zip(asleep.items(), gradients, strict=True)
+            if gradient is None or not gradient.nan_to_num(0.0).any()
+        }
+        if not asleep or any(gradient is None for gradient in gradients):
+            break
+    if asleep:
+        raise CostError(f"no output depends on {names(asleep)}")
+
+
+def _sum(outputs: Any) -> Tensor:
+    """One number that depends on every number in the outputs, each in a way of its own."""
+    leaves = [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    return torch.stack([(torch.randn_like(leaf) * leaf).sum() for leaf in leaves]).sum()

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import partial, reduce
+from itertools import groupby, pairwise
 from math import prod
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from models.cost import Cost, Layer, cost
-
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+from models.blocks import CONTAINERS, CONVS, TRANSPOSED, blocks, busy, kind_of, squeezes
+from models.cost import Buildable, Cost, Layer, cost
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Stage:
 
     Attributes:
         name: path of the first block in the network.
-        kind: what a block is, in words: 'inverted residual', 'convolution', else its class.
+        kind: what a block is, in words: 'inverted residual', 'convolution', '4 parallel branches', else its class.
         repeats: how many blocks.
         channels: of the answer; of a vector its length.
         sides: of the answer beside the channels: (height, width) of maps, (bins,) of distributions, () of a vector.
@@ -72,20 +68,6 @@ class Plan:
     flops: int
 
 
-class Buildable(Protocol):
-    """An architecture as data."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-
-    def build(self) -> nn.Module:
-        """The network."""
-
-    def __hash__(self) -> int:
-        """Equal architectures are priced once."""
-
-
 def plan(arch: Buildable) -> Plan:
     """The plan of an architecture as it is deployed; leaves torch's seed alone.
 
@@ -105,53 +87,14 @@ def plan_of(network: nn.Module, price: Cost, input_shape: tuple[int, ...], limit
         input_shape: of one input without the batch.
         limit: above so many stages, those of one resolution are put together, then those of one part.
     """
-    groups: dict[str, list[Layer]] = {}
-    for layer in price.layers:
-        groups.setdefault(_block(network, layer.name, price.layers), []).append(layer)
+    groups = blocks(network, price.layers)
     own = groups.pop("", [])
     parts = [name.partition(".")[0] for name in groups]
     last = parts[-1] if len(set(parts)) > 1 else None
-    blocks = [_stage(network, name, rows, name.partition(".")[0] == last) for name, rows in _gathered(network, groups)]
-    stages: list[Stage] = []
-    for block in blocks:
-        if stages and _alike(stages[-1], block):
-            stages[-1] = _together(stages[-1], block)
-        else:
-            stages.append(block)
+    boxes = [_stage(network, name, rows, name.partition(".")[0] == last) for name, rows in _gathered(network, groups)]
     decode = sum(layer.params for layer in own), sum(layer.flops for layer in own)
-    answer = _answer(network, input_shape)
-    return Plan(input_shape, tuple(_shortened(stages, limit)), answer, decode, price.params, price.flops)
-
-
-def _block(network: nn.Module, name: str, layers: Iterable[Layer]) -> str:
-    """The path of the block that a layer belongs to: the outermost module on the way to it that is one."""
-    parts, parent = name.split("."), network
-    for depth in range(1, len(parts)):
-        path = ".".join(parts[:depth])
-        child = parent.get_submodule(parts[depth - 1])
-        if _is_block(child, parent, [layer for layer in layers if layer.name.startswith(f"{path}.")]):
-            return path
-        parent = child
-    return name
-
-
-def _is_block(module: nn.Module, parent: nn.Module, rows: list[Layer]) -> bool:
-    """Whether a person would draw a module as one box: it repeats or stands in a row, and holds no rows itself."""
-    if isinstance(module, _CONTAINERS):
-        spatial = [m for m in module.modules() if isinstance(m, _CONVS) and max(m.kernel_size) > 1]
-        return len(spatial) == 1 and not any(isinstance(m, nn.Linear) for m in module.modules())
-    alike = sum(type(sibling) is type(module) for sibling in parent.children())
-    sides = [max(row.output[2:]) for row in rows if len(row.output) > 3 and max(row.output[2:]) > 1]
-    scales = max(sides) > 3 * min(sides) if sides else False
-    return (isinstance(parent, _CONTAINERS) or alike > 1) and not scales and not any(map(_is_row, module.modules()))
-
-
-def _is_row(module: nn.Module) -> bool:
-    """Whether a module is a container of several blocks of one class, each with work of its own."""
-    if not isinstance(module, _CONTAINERS):
-        return False
-    busy = [type(m) for m in module.children() if sum(isinstance(x, (*_CONVS, nn.Linear)) for x in m.modules()) > 1]
-    return len(busy) > len(set(busy))
+    stages = tuple(_shortened(network, _repeated(boxes), limit))
+    return Plan(input_shape, stages, _answer(network, input_shape), decode, price.params, price.flops)
 
 
 def _gathered(network: nn.Module, groups: Mapping[str, list[Layer]]) -> list[tuple[str, list[Layer]]]:
@@ -162,7 +105,7 @@ def _gathered(network: nn.Module, groups: Mapping[str, list[Layer]]) -> list[tup
     found: list[tuple[str, list[Layer]]] = []
     waiting: list[Layer] = []
     for name, rows in groups.items():
-        if any(isinstance(module, (*_CONVS, nn.Linear)) for module in network.get_submodule(name).modules()):
+        if busy(network.get_submodule(name)):
             found.append((name, waiting + rows))
             waiting = []
         elif found and not waiting and rows[-1].output == found[-1][1][-1].output:
@@ -176,63 +119,35 @@ def _stage(network: nn.Module, name: str, rows: list[Layer], head: bool) -> Stag
     """One block as a stage."""
     block = network.get_submodule(name)
     inner = {path: [row for row in rows if row.name.startswith(f"{name}.{path}.")] for path, _ in block.named_modules()}
-    aside = {row.name for path, found in inner.items() if path and _squeezes(network, found) for row in found}
+    aside = {row.name for path, found in inner.items() if path and squeezes(network, found) for row in found}
     main = [row for row in rows if row.name not in aside]
     output = (main or rows)[-1].output[1:]
     modules = [network.get_submodule(row.name) for row in main]
-    convs = [module for module in modules if isinstance(module, _CONVS)]
+    convs = [module for module in modules if isinstance(module, CONVS)]
     return Stage(
         name=name,
-        kind=_kind(block, modules),
+        kind=kind_of(block, modules),
         repeats=1,
         channels=output[0] if output else 0,
         sides=tuple(output[1:]),
         kernel=max((max(conv.kernel_size) for conv in convs), default=0),
         squeeze=bool(aside),
-        up=prod(max(conv.stride) for conv in convs if isinstance(conv, _TRANSPOSED)),
+        up=prod(max(conv.stride) for conv in convs if isinstance(conv, TRANSPOSED)),
         head=head,
         params=sum(row.params for row in rows),
         flops=sum(row.flops for row in rows),
     )
 
 
-def _squeezes(network: nn.Module, rows: list[Layer]) -> bool:
-    """Whether a module is squeeze-excitation (Hu et al. 2018): pooled, from c channels to fewer, and back to c."""
-    flat = all(prod(row.output[2:]) == 1 for row in rows)
-    modules = [network.get_submodule(row.name) for row in rows]
-    shapes = [tuple(m.weight.shape[:2]) for m in modules if isinstance(m, (*_CONVS, nn.Linear))]  # (out, in)
-    return flat and len(shapes) == 2 and shapes[0] == shapes[1][::-1] and shapes[0][0] < shapes[0][1]
-
-
-def _kind(block: nn.Module, modules: list[nn.Module]) -> str:
-    """What a block is called."""
-    convs = [module for module in modules if isinstance(module, _CONVS)]
-    deep = [i for i, conv in enumerate(convs) if conv.groups == conv.in_channels > 1]
-    points = [i for i, conv in enumerate(convs) if max(conv.kernel_size) == 1]
-    linear = [module for module in modules if isinstance(module, nn.Linear)]
-    if convs and not linear and len(deep) + len(points) == len(convs) and deep and points:
-        if any(isinstance(conv, _TRANSPOSED) for conv in convs):
-            return "separable transposed convolution"
-        around = points[0] < deep[0] and deep[-1] < points[-1]
-        return "inverted residual" if around and len(convs) == 3 else "separable convolution"
-    if len(convs) == 1 and not linear:
-        return _conv(convs[0])
-    if len(linear) == 1 and not convs:
-        return "pooling, linear" if any("Pool" in type(module).__name__ for module in modules) else "linear"
-    spatial = [conv for conv in convs if max(conv.kernel_size) > 1]
-    if isinstance(block, _CONTAINERS) and len(spatial) == 1:
-        return _conv(spatial[0])
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(block).__name__.strip("_"))
-    return "average pooling" if "AvgPool" in type(block).__name__ else spaced.lower()
-
-
-def _conv(conv: nn.Module) -> str:
-    if isinstance(conv, _TRANSPOSED):
-        return "transposed convolution"
-    assert isinstance(conv, _CONVS)  # noqa: S101 - for the type checker
-    if max(conv.kernel_size) == 1:
-        return "1 x 1 convolution"
-    return "depthwise convolution" if conv.groups == conv.in_channels > 1 else "convolution"
+def _repeated(blocks: Iterable[Stage]) -> list[Stage]:
+    """Neighbours that are alike, together."""
+    stages: list[Stage] = []
+    for block in blocks:
+        if stages and _alike(stages[-1], block):
+            stages[-1] = _together(stages[-1], block)
+        else:
+            stages.append(block)
+    return stages
 
 
 def _alike(stage: Stage, block: Stage) -> bool:
@@ -256,30 +171,59 @@ def _together(stage: Stage, other: Stage) -> Stage:
     )
 
 
-def _shortened(stages: list[Stage], limit: int) -> list[Stage]:
+def _shortened(network: nn.Module, stages: list[Stage], limit: int) -> list[Stage]:
     """At most `limit` stages if that can be; the cheapest neighbours of one resolution go together first."""
-    while len(stages) > limit:
+    found = stages
+    while len(found) > limit:
         pairs = [
             i
-            for i, (a, b) in enumerate(pairwise(stages))
+            for i, (a, b) in enumerate(pairwise(found))
             if a.sides == b.sides and a.head == b.head and b.up == 1 and len(a.sides) > 1
         ]
-        if not pairs:
-            return _by_part(stages)
-        i = min(pairs, key=lambda i: stages[i].flops + stages[i + 1].flops)
-        stages = [*stages[:i], _together(stages[i], stages[i + 1]), *stages[i + 2 :]]
-    return stages
+        if not pairs or any(_rises(a, b) for a, b in pairwise(found)):
+            return _by_part(network, stages, limit)
+        i = min(pairs, key=lambda i: found[i].flops + found[i + 1].flops)
+        found = [*found[:i], _together(found[i], found[i + 1]), *found[i + 2 :]]
+    return found
 
 
-def _by_part(stages: list[Stage]) -> list[Stage]:
-    """A stage for each child of the network, where there are too many others: branches that run side by side."""
-    parts: list[Stage] = []
-    for stage in stages:
-        if parts and parts[-1].name.partition(".")[0] == stage.name.partition(".")[0]:
-            parts[-1] = _together(parts[-1], stage)
-        else:
-            parts.append(stage)
-    return parts
+def _rises(stage: Stage, after: Stage) -> bool:
+    """Whether the resolution rises from one stage to the next without a layer that does it."""
+    return after.up == 1 and max(after.sides, default=0) > max(stage.sides, default=0) and len(stage.sides) > 1
+
+
+def _by_part(network: nn.Module, stages: list[Stage], limit: int) -> list[Stage]:
+    """A stage for each part of the network, as small as parts can be: branches that run side by side go together."""
+
+    def part(stage: Stage, depth: int) -> str:
+        """Its path down to the first module that stands in a row, and no deeper than asked."""
+        path = stage.name.split(".")
+        row = (i for i in range(1, len(path)) if isinstance(network.get_submodule(".".join(path[:i])), CONTAINERS))
+        return ".".join(path[: min(depth, next(row, depth) + 1)])
+
+    deepest = max(stage.name.count(".") for stage in stages) + 1
+    for depth in range(deepest, 0, -1):
+        parts = groupby(stages, key=partial(part, depth=depth))
+        found = _repeated(_part(network, path, list(same)) for path, same in parts)
+        if len(found) <= limit:
+            break
+    return found
+
+
+def _part(network: nn.Module, path: str, stages: list[Stage]) -> Stage:
+    """The stages of a part as one; of branches side by side the finest stands for all."""
+    whole = reduce(_together, stages)
+    branches = {stage.sides for stage in stages}
+    inputs = [
+        next((m.in_channels for m in network.get_submodule(stage.name).modules() if isinstance(m, CONVS)), 0)
+        for stage in stages
+    ]
+    in_a_row = all(stage.channels == channels for stage, channels in zip(stages, inputs[1:], strict=False))
+    if len(branches) == 1 or in_a_row:
+        return whole
+    finest = max(stages, key=lambda stage: max(stage.sides, default=0))
+    kind = f"{len(branches)} parallel branches"
+    return replace(whole, name=path, kind=kind, repeats=1, channels=finest.channels, sides=finest.sides)
 
 
 def _answer(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -134,6 +134,7 @@ def search(
     mine = f"{SCRATCH}{os.getpid()}-"
     with tempfile.TemporaryDirectory(prefix=mine, ignore_cleanup_errors=True) as scratch, stoppable() as stop:
         connect(address, scratch)
+        run: Run | None = None
         try:
             devices = share(ledger.study, workers, gpus)
             run = Run(ledger, attachments, folder / "weights", devices, stop, began, hours, watch)
@@ -156,7 +157,9 @@ def search(
                 verbose=0,
             )
         finally:
-            waiting = ledger.release()
+            waiting = 0
+            with run.guarded() if run else nullcontext():
+                waiting = ledger.release()
             ray.shutdown()
     if isinstance(run.trouble, (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)):
         raise Mistake(

@@ -35,15 +35,18 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Predicting(Protocol):
     """A task with a test part that networks are to answer for. The test part is opened here and nowhere else."""
 
-    def test_part(self, folder: Path, size: Any) -> Part:
-        """The test part below the data set's folder, its targets empty.
+    def test_part(self, folder: Path, size: Any) -> Any:
+        """The test part below the data set's folder: a Part whose targets are unknown, and what else `table` needs.
 
         Raises:
             Mistake: it is missing or broken.
         """
 
-    def table(self, folder: Path, outputs: Sequence[Array], part: Part, like: Path | None) -> str:
-        """What several networks answer for the test part, put together, as the csv that is asked for.
+    def answer(self, net: Any, inputs: torch.Tensor) -> torch.Tensor:
+        """What a network answers for a batch of inputs, as `loss` gives it where the truth is known."""
+
+    def table(self, folder: Path, outputs: Sequence[Array], part: Any, like: Path | None) -> str:
+        """What the networks of folds 0, 1, ... answer for the test part, put together, as the csv that is asked for.
 
         Raises:
             Mistake: the sample does not fit the test part.
@@ -133,25 +136,23 @@ def predict(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     root: Path = task.folder()  # type: ignore[attr-defined]
     outputs: list[Array] = []
-    part: Part | None = None
+    part: Any = None
     for place in range(len(facts)):
         found = model.load(target / f"fold-{place}", file, data)
         size = found.config.arch.size
         part = part or task.test_part(root, size)
-        own = vary_task(task, {"task.fold": place})
+        own = replace(task, fold=place)  # type: ignore[type-var]
         outputs.append(answered(own, found.net.to(device), part, size, device))
-    if part is None:
-        raise ValueError("an ensemble of no models")
     return task.table(root, outputs, part, like)
 
 
 @torch.inference_mode()
-def answered(task: Task, net: torch.nn.Module, part: Part, size: Any, device: torch.device) -> Array:
+def answered(task: Any, net: torch.nn.Module, part: Part, size: Any, device: torch.device) -> Array:
     """What a network answers for a part without truth, float32 (N, ...)."""
     net.eval()
     empty = np.zeros(len(part.rows), np.float32)
     outputs = []
     for pixels, _ in batches(part.pixels, part.rows, empty, JUDGED_AT_ONCE, device):
         inputs = task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)
-        outputs.append(net(inputs).float())
+        outputs.append(task.answer(net, inputs).float())
     return torch.cat(outputs).cpu().numpy()

@@ -125,7 +125,7 @@ def fit(
     """
     split = task.split(config.arch.size)
     # A teacher sees its own, larger inputs: both are made from images that are large enough for either.
-    part = split.train if teacher is None else task.split(max(config.arch.size, teacher.size)).train
+    part = split.train if teacher is None else task.split(larger(config.arch.size, teacher.size)).train
     learner = Learner(task, config, part, epochs=epochs, seed=seed, device=device, teacher=teacher)
     if state is not None:
         learner.load(state)
@@ -260,8 +260,9 @@ class Learner:
         """The teacher's answers for a batch changed as the network's own inputs are, at the teacher's size."""
         random = torch.Generator(self._device)
         random.set_state(before)
-        inputs, _ = self._task.augment(pixels, targets, teacher.size, self._config.augment, random)
-        answers: torch.Tensor = teacher.net(inputs.contiguous(memory_format=torch.channels_last))
+        inputs, true = self._task.augment(pixels, targets, teacher.size, self._config.augment, random)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        _, answers = self._task.loss(teacher.net, inputs, true, self._config.training)
         return answers.float()
 
 
@@ -276,6 +277,11 @@ def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.
         outputs.append(answered.float())
         losses += loss * len(pixels)
     return torch.cat(outputs).cpu().numpy(), float(losses) / len(part.rows)
+
+
+def larger(one: Any, other: Any) -> Any:
+    """The larger of two input sizes, sides of squares or (height, width): of the latter the one with more pixels."""
+    return max(one, other, key=lambda size: np.prod(size if isinstance(size, tuple) else (size, size)))
 
 
 def seeded(seed: int, epoch: int, device: torch.device) -> tuple[torch.Generator, torch.Generator]:

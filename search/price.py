@@ -86,7 +86,8 @@ def table(study: Study, params: dict[str, Any]) -> Table:
         "output",
         title=", ".join(f"{name}={value}" for name, value in params.items()),
         caption=(
-            f"ranked: {price.params / 1e6:.6g} M Params, {price.flops / 1e9:.6g} G FLOPs (fvcore, BatchNorm folded)\n"
+            f"ranked: {price.params / 1e6:.6g} M Params, {price.flops / 1e9:.6g} G FLOPs (fvcore, BatchNorm folded); "
+            f"{price.trained / 1e6:.6g} M before folding, as papers print them\n"
             "M: multiplications of one image, M+A: additions too; single operations, not millions"
         ),
         show_footer=True,

@@ -45,12 +45,16 @@ class Dots:
 
     metric: str = "pixel_diff"
     unit: str = "px"
+    each_unit: str = "px"
     labels: tuple[str, ...] = ("a", "b", HOSTILE)
     edges: tuple[tuple[int, int], ...] = ((0, 1), (1, 2))
     root: Path | None = None
 
-    def errors(self, outputs: Any, points: Any) -> Any:
-        return 224 * np.hypot(*np.moveaxis(outputs.astype(np.float64) - points, -1, 0))
+    def errors(self, outputs: Any, part: Part) -> Any:
+        return 224 * np.hypot(*np.moveaxis(outputs.astype(np.float64) - part.targets, -1, 0))
+
+    def caption(self, output: Any, target: Any) -> str:  # noqa: ARG002
+        return ""
 
     def picture(self, row: int) -> Any:  # noqa: ARG002
         return np.full((32, 32, 3), 128, np.uint8)
@@ -364,6 +368,33 @@ def test_the_sheet_of_few_images_and_of_none(tmp_path: Path) -> None:
         shown = replace(found, examples=found.examples[:count], edges=[])
         assert sheet.sheet(shown, tmp_path, "t", HOSTILE).size == sheet.sheet(found, tmp_path, "t", "px").size
     shutil.rmtree(tmp_path)
+
+
+def test_a_sheet_of_wide_pictures_with_words_and_points_that_are_not_known(tmp_path: Path) -> None:
+    class Wide(Dots):
+        def picture(self, row: int) -> Any:  # noqa: ARG002
+            return np.full((90, 180, 3), 128, np.uint8)
+
+        def caption(self, output: Any, target: Any) -> str:  # noqa: ARG002
+            return "a long answer, " * 40
+
+    outputs, valid = some(1)
+    found = answers.of(Wide(), outputs - 0.5, valid, 1)  # type: ignore[arg-type]
+    (example,) = found.examples
+    found = replace(found, examples=[replace(example, true=[None, [0.2, 0.2], None])], edges=[[0, 1], [0, 2]])
+    answers.save_pictures(found, Wide(), tmp_path)  # type: ignore[arg-type]
+    paper = sheet.sheet(found, tmp_path, "t", "px")
+    assert paper.height == sheet.sheet(replace(found, examples=[example, example]), tmp_path, "t", "px").height
+    assert paper.height > sheet.sheet(replace(found, examples=[replace(example, said="")]), tmp_path, "t", "").height
+    pixels = np.asarray(paper).astype(int)
+    cell = pixels[sheet.TOP : sheet.TOP + sheet.SIDE, sheet.LEFT : sheet.LEFT + sheet.SIDE]
+    grey = (np.abs(cell - 128) < 6).all(-1)
+    rows, columns = np.flatnonzero(grey.any(1)), np.flatnonzero(grey.any(0))
+    assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == (sheet.SIDE / 2, sheet.SIDE)
+    green = [int(sheet.TRUE[i : i + 2], 16) for i in (1, 3, 5)]
+    near = np.argwhere((np.abs(cell - green) < 40).all(-1))
+    assert near.mean(0) == pytest.approx([sheet.SIDE / 4 + 0.2 * sheet.SIDE / 2, 0.2 * sheet.SIDE], abs=2)
+    assert (pixels[:, sheet.LEFT + sheet.SIDE + 4 : sheet.LEFT + sheet.SIDE + sheet.GAP] == 255).all()
 
 
 def some(count: int) -> tuple[Any, Part]:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.cost import Cost, CostError, cost, measure
+from models.bodies import Body
+from models.cost import Cost, CostError, FlopCountAnalysis, cost, measure
 from models.fold import fold
 from models.net import Arch
 
@@ -161,18 +162,6 @@ class OuterProduct(Slip):
         return (q[:, :, None] * q[:, None]).mean(-1)
 
 
-class ProductSum(Slip):
-    def forward(self, x: Tensor) -> Tensor:
-        q = self.used(x)
-        return (q * q.flip(1)).sum(-1)
-
-
-class ElementWeights(Slip):
-    def forward(self, x: Tensor) -> Tensor:
-        q = self.spare(self.tokens(x))
-        return q * self.weight[0] + q.flip(1) * self.weight[1] + q.flip(2) * self.weight[2:].sum(0)
-
-
 class WrittenWeights(Slip):
     def forward(self, x: Tensor) -> Tensor:
         q = self.spare(self.tokens(x))
@@ -187,6 +176,33 @@ class CopiedWeights(Slip):
         hidden = torch.zeros_like(q)
         hidden[:, :4] = self.weight
         return q * hidden
+
+
+class ProductIntoView(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x)
+        hidden = torch.zeros_like(q)
+        hidden[:, :].add_(q * q.flip(1))
+        return hidden.sum(-1)
+
+
+class SquareOfView(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x) + 1
+        q[:, :].square_()
+        return q.sum(-1)
+
+
+class ScaledView(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x) + 1
+        q[:, :].mul_(self.weight[0])
+        return q
+
+
+class BufferScale(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(x) * self.table[0]
 
 
 class BufferWeights(Slip):
@@ -274,8 +290,10 @@ class NoGradient(Slip):
         (Attention, "nobody counts aten::scaled_dot_product_attention"),
         (Einsum, "nobody counts aten::einsum"),
         (OuterProduct, "aten::mul of shapes .* is a matrix product by hand"),
-        (ProductSum, "aten::sum of a product is a matrix product by hand"),
-        (ElementWeights, "weight is at work in aten::mul"),
+        (ProductIntoView, "a product is written into a view by aten::add_"),
+        (SquareOfView, "a product is written into a view by aten::square_"),
+        (ScaledView, "weight is written into a view by aten::mul_"),
+        (BufferScale, "table is used as a weight by aten::mul"),
         (WrittenWeights, "weight is written into a view by aten::add_"),
         (CopiedWeights, "nobody counts aten::copy_"),
         (BufferWeights, "table is used as a weight by aten::matmul"),
@@ -294,6 +312,140 @@ class NoGradient(Slip):
 def test_nothing_slips_through(kind: type[Slip], said: str) -> None:
     with pytest.raises(CostError, match=said):
         measure(kind(), (3, 4, 4))
+
+
+class Plain(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(x)
+
+
+class ProductSum(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x)
+        return (q * q.flip(1)).sum(-1)
+
+
+class ElementWeights(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.spare(self.tokens(x))
+        return q * self.weight[0] + q.flip(1) * self.weight[1] + q.flip(2) * self.weight[2:].sum(0)
+
+
+class Scale(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(x) * self.weight[0] / self.weight[1, 1]
+
+
+class Gate(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x)
+        return q * q.mean(1, keepdim=True).sigmoid()
+
+
+class GateThenSum(Slip):
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x)
+        return (q * q.mean(1, keepdim=True).sigmoid()).mean(1)
+
+
+class Hidden(Slip):
+    """A product is still one after clamping that does nothing, and after a bias."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x)
+        return ((q * q.flip(1)).clamp(min=-1e9) * 0.5 + 1).reshape(1, -1, 2, 2).sum((2, 3))
+
+
+class Polarised(Slip):
+    """(a + b)^2 has the product 2 a b in it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x)
+        return (q + q.flip(1)).square().sum(-1)
+
+
+class ExpandedProduct(Slip):
+    """All tokens with all: q q' by hand, in equal shapes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x)
+        return (q[:, :, None].expand(1, 16, 16, 4) * q[:, None].expand(1, 16, 16, 4)).sum(-1)
+
+
+class SlicedProduct(Slip):
+    """The same, and the sum by slices."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x)
+        p = q[:, :, None].expand(1, 16, 16, 4) * q[:, None].expand(1, 16, 16, 4)
+        return p[..., 0] + p[..., 1] + (p[..., 2] - p[..., 3])
+
+
+class ScalarSlices(Slip):
+    """A matrix times a vector, number by number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.used(x)
+        return q[0, 0, 0] * q[..., 0] + q[0, 0, 1] * q[..., 1] + q[0, 0, 2] * q[..., 2] + q[0, 0, 3] * q[..., 3]
+
+
+@pytest.mark.parametrize(
+    ("kind", "beyond", "adds"),
+    [
+        (Plain, 0, 0),
+        (Gate, 0, 0),  # as in squeeze-excitation
+        (Scale, 2 * 64, 0),
+        (ProductSum, 64, 64),
+        (GateThenSum, 64, 64),
+        (Hidden, 64, 64),
+        (Polarised, 64, 64),
+        (ExpandedProduct, 16 * 16 * 4, 16 * 16 * 4),
+        (SlicedProduct, 16 * 16 * 4, 16 * 16 * 4),
+        (ScalarSlices, 16 * 4, 16 * 4),
+    ],
+)
+def test_counted_beyond_fvcore(kind: type[Slip], beyond: int, adds: int) -> None:
+    """16 tokens of 4 numbers; M + A has a multiply and an add for each product of a sum, and a multiply for a scale."""
+    plain, price = measure(Plain(), (3, 4, 4)), measure(kind(), (3, 4, 4))
+    assert plain.flops == 16 * (3 * 4 + 4 * 4 + 4 * 4)
+    assert price.flops - plain.flops == price.flops_m - plain.flops_m == beyond
+    assert price.flops_ma - plain.flops_ma == beyond + adds
+    assert totals(price) == (price.params, price.buffers, price.flops)
+
+
+def test_weights_of_elements_are_counted() -> None:
+    """A convolution by hand, a weight an element: as many multiplies as the convolution has."""
+    price = measure(ElementWeights(), (3, 4, 4))
+    assert price.flops == 16 * (3 * 4 + 4 * 4) + 3 * 16 * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "beyond"),
+    [
+        # two blocks a stage, six in the third; each scales its channels at every place: maps of 16, 8, 4 and 2
+        ("convnext_atto", 2 * 40 * 256 + 2 * 80 * 64 + 6 * 160 * 16 + 2 * 320 * 4),
+        # one block a stage, its split attention before its pooling: both halves at every place
+        ("resnest14d", 2 * (64 * 256 + 128 * 256 + 256 * 64 + 512 * 16)),
+        ("regnety_002", 0),
+        ("mobilenetv3_small_050", 0),
+        ("hrnet_w18_small", 0),
+    ],
+)
+def test_bodies_beyond_fvcore(name: str, beyond: int) -> None:
+    """fvcore alone says the same, less what is counted beyond it."""
+    arch = Body(name, 10, "linear", 64)
+    alone = FlopCountAnalysis(fold(arch.build()), torch.zeros(1, *arch.input_shape))
+    alone.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    with torch.no_grad():
+        fvcores = int(alone.total())
+    assert cost(arch).flops == fvcores + beyond
+
+
+def test_trained_is_what_papers_print() -> None:
+    arch = Arch(21, 0.3, 32, 40, "direct")
+    built = arch.build()
+    assert cost(arch).trained == measure(built, arch.input_shape).params == sum(p.numel() for p in built.parameters())
+    assert cost(arch).params == measure(fold(built), arch.input_shape).trained < cost(arch).trained
 
 
 class Honest(Slip):

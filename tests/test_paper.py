@@ -194,7 +194,8 @@ def test_pages_are_two_to_six_and_counted(tmp_path):
     ])  # fmt: skip
     bare = paper.content(model(1, 1), view(0), None, lambda _: None, "")
     for content, count in ((bare, 1), (bare, 60), (full, 60), (full, 1000)):
-        price = Cost(42 * count, 42 * count, tuple(replace(small, name=f"body.{i}.conv") for i in range(count)))
+        rows = tuple(replace(small, name=f"body.{i}.conv") for i in range(count))
+        price = Cost(params=42 * count, trained=42 * count, flops=42 * count, layers=rows)
         shown = tuple(map(paper.layer, layers(price)))
         file = tmp_path / "p.pdf"
         said = paper.write(replace(content, layers=shown), file)

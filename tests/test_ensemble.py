@@ -1,0 +1,89 @@
+"""A search on small gestures, a network a fold, and the test part by all of them: the command, from start to end."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from search import model
+from search.ensemble import answered
+from search.load import load_study
+
+STUDY = """
+from optuna.trial import BaseTrial
+
+from data.drawn_gestures import DrawnGestures
+from data.gesture_augment import GestureAugment
+from data.gestures import Gestures
+from models.net import Arch
+from models.bodies import Body
+from search.score import ErrorAlone
+from search.study import Config, Study, Training
+
+task = Gestures(drawn=DrawnGestures(folders=30, frames=3, tests=4), folds=2, frames=3, motion=False)
+
+
+def space(trial: BaseTrial) -> Config:
+    size = trial.suggest_categorical("size", [32])
+    body = Body("mobilenetv3_small_050", task.outputs, "linear", size)
+    return Config(body, Training(trial.suggest_float("lr", 1e-3, 4e-3), batch=16), GestureAugment(flip=0.3))
+
+
+study = Study(task, space, trials=1, epochs=1, objective=ErrorAlone(), starts={"one": {"size": 32, "lr": 2e-3}})
+"""
+
+POSEFRONT = Path(sys.executable).parent / "posefront"
+
+
+def run(*words: object) -> str:
+    done = subprocess.run([POSEFRONT, *map(str, words)], capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_a_network_a_fold_and_one_prediction(tmp_path: Path) -> None:
+    file, out, table = tmp_path / "small.py", tmp_path / "runs", tmp_path / "answers.csv"
+    file.write_text(STUDY)
+    run("search", file, "--out", out)
+    said = run("ensemble", file, "--epochs", 1, "--out", out, "--predict", table)
+    assert "mean of 2 folds" in said
+
+    ensemble = out / "small" / "ensembles" / "000000"
+    study = load_study(str(file))
+    root = study.task.folder()
+    facts = [model.load(ensemble / f"fold-{fold}", str(file)) for fold in range(2)]
+    seen = [set(one.facts.data["valid_rows"]) for one in facts]
+    assert not seen[0] & seen[1]
+    assert len(seen[0] | seen[1]) == 30 * 3  # every frame was judged by the network that had not seen its folder
+    assert json.loads((ensemble / "ensemble.json").read_text())["errors"] == [one.facts.error for one in facts]
+
+    # The table by hand: each network's softmax, the mean over a folder's frames and over the folds.
+    tasks = [replace(study.task, fold=fold) for fold in range(2)]
+    part = tasks[0].test_part(root, 32)
+    each = []
+    for task, one in zip(tasks, facts, strict=True):
+        outputs = torch.from_numpy(answered(task, one.net, part, 32, torch.device("cpu")))
+        each.append(outputs.softmax(1).double().numpy().reshape(4, 3, -1).mean(1))
+    with table.open() as opened:
+        header, *rows = list(csv.reader(opened))
+    with (root / "sample_submission.csv").open() as opened:
+        sample = list(csv.reader(opened))
+    assert header == sample[0]
+    assert [row[0] for row in rows] == [row[0] for row in sample[1:]]
+    found = np.array([[float(value) for value in row[1:]] for row in rows])
+    assert found.sum(1) == pytest.approx(1, abs=1e-4)
+    order = [part.ids.index(row[0].rsplit("/", 1)[-1]) for row in rows]
+    assert found == pytest.approx(np.mean(each, 0)[order], abs=1e-5)
+
+    other = subprocess.run(
+        [POSEFRONT, "ensemble", file, "--out", out, "--like", "x.csv"], capture_output=True, text=True, check=False
+    )
+    assert other.returncode == 2
+    assert "give --predict FILE" in other.stderr
