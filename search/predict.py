@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 from data.augment import LEVELS, level, reduce
 from data.errors import Mistake
 from search.atomic import replacing
+from search.dashboard.accuracy import limbs
 from search.model import Model
 
 _LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
@@ -235,18 +236,17 @@ def skeleton(
     pen = ImageDraw.Draw(canvas)
     places = [((x + 0.5) * finer, (y + 0.5) * finer) for x, y in points.tolist()]
     unit = max(finer, max(canvas.size) / 224)
-    chains: dict[int, int] = {}
-    for a, b in edges:
-        chains[b] = chains[a] if a in chains else len(set(chains.values()))
-    count = max(1, len(set(chains.values())))
+    limb = limbs(len(places), edges)
+    count = max(1, max(limb, default=0) + 1)
 
-    def ink(point: int) -> Any:
-        if colour or point not in chains:
+    def ink(*ends: int) -> Any:
+        found = max(limb[end] for end in ends)
+        if colour or found < 0:
             return colour or "white"
-        return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(chains[point] / count, 0.75, 1))
+        return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(found / count, 0.75, 1))
 
     for a, b in edges:
-        pen.line([places[a], places[b]], fill=ink(b), width=round(2 * unit))
+        pen.line([places[a], places[b]], fill=ink(a, b), width=round(2 * unit))
     for joint, (x, y) in enumerate(places):
         reach = 2.2 * unit
         box = (x - reach, y - reach, x + reach, y + reach)

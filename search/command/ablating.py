@@ -34,14 +34,15 @@ def ablate(
 ) -> None:
     """Change one choice of a trial at a time and say what each is worth; go on where a last run stopped."""
     from search import ablate as ablating
-    from search import ablation, home, live, retrain
+    from search import ablation, home, initial, live, retrain
     from search.changes import BASE, said, variants
     from search.dashboard import ablation as drawing
     from search.load import load_study, study_file
 
     file = study_file(study)
     root = data.absolute() if data else None
-    chosen = load_study(str(file), data=root, weights=weights)
+    weights = initial.checked(load_study(str(file), data=root), weights)
+    chosen = load_study(str(file), data=root, weights=weights)  # so that beginning without them is a change
     entry = retrain.choose(home.recorded(study, out, storage), trial, None)
     name, folder = home.name_of(study), home.folder_of(study, out)
     config = ablating.config_of(chosen, entry)
