@@ -5,13 +5,10 @@ processes writes the same files.
 """
 
 import concurrent.futures
-import fcntl
 import json
 import multiprocessing
 import os
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +22,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from data import raster
 from data.errors import Mistake
+from data.folders import whole
 from data.scenery import foreground, muted, noise, scenery
 from data.shade import lighting, shade, tone
 from data.skeleton import SIDE, Array, Hand, between, place, pose
@@ -177,31 +175,6 @@ def _no_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-@contextmanager
-def _workplace(folder: Path) -> Iterator[Path]:
-    """A locked temporary folder beside `folder`; those that killed runs left behind are removed first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{folder.name}.drawing-"
-    for old in folder.parent.glob(f"{prefix}*"):
-        handle = os.open(old, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue  # another run is at work in it
-        else:
-            shutil.rmtree(old)
-        finally:
-            os.close(handle)
-    place_ = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    handle = os.open(place_, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield place_
-    finally:
-        shutil.rmtree(place_, ignore_errors=True)
-        os.close(handle)
-
-
 def synth(
     drawn: Drawn,
     folder: Path,
@@ -221,25 +194,9 @@ def synth(
     Raises:
         Mistake: the folder holds something or cannot be written.
     """
-    folder = Path(folder).absolute()
     workers = len(os.sched_getaffinity(0)) if workers is None else workers
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise Mistake(f"{folder} exists already; name a new or an empty folder.")
-        with _workplace(folder) as place_:
-            _write(drawn, place_, progress, max(workers, 1))
-            place_.chmod(0o777 & ~_umask())
-            place_.rename(folder)
-    except OSError as problem:
-        raise Mistake(
-            f"{folder} cannot be written ({problem.strerror or problem}); choose another folder."
-        ) from problem
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with whole(folder) as place_:
+        _write(drawn, place_, progress, max(workers, 1))
 
 
 def _write(drawn: Drawn, folder: Path, progress: Callable[[int, int], None] | None, workers: int) -> None:

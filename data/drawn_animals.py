@@ -5,7 +5,6 @@ Image i depends on (seed, i) alone, so a longer set begins with the shorter one.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,10 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
+from data import folders
 from data.ap import AP10K
 from data.errors import Mistake
 from data.landscape import landscape, obstacle
-from data.pack import Progress, cache_folder, in_order, locked
+from data.pack import Progress, in_order
 from data.quadruped import KINDS, SPAN, Build, Portrait, portrait, posed, varied
 from data.raster import RES
 from data.shade import lighting
@@ -121,34 +121,26 @@ def draw_once(drawn: DrawnAnimals, progress: Progress | None = None) -> Path:
     Raises:
         Mistake: If the cache cannot be written.
     """
-    folder = cache_folder() / "drawn" / _name(drawn) / "ap10k"
-    if not folder.exists():
-        with locked(folder.parent):
-            if not folder.exists():
-                unfinished = folder.with_name("unfinished")  # of a process that was killed, perhaps: the lock is ours
-                shutil.rmtree(unfinished, ignore_errors=True)
-                write(drawn, unfinished, progress)
-                unfinished.rename(folder)
-    return folder
+    return folders.drawn(_name(drawn), "ap10k", lambda folder: synth(drawn, folder, progress))
 
 
-def write(drawn: DrawnAnimals, folder: Path, progress: Progress | None = None) -> None:
+def synth(drawn: DrawnAnimals, folder: Path, progress: Progress | None = None) -> None:
     """Write the set as AP-10K lays it out: data/000000000001.jpg, annotations/ap10k-{train,val}-split1.json.
 
     Args:
         drawn: What to draw.
-        folder: A new folder.
+        folder: Where; it must not exist or be empty.
         progress: Told how many of how many images are drawn.
 
     Raises:
         Mistake: If the folder cannot be written.
     """
-    try:
-        (folder / "data").mkdir(parents=True)
-        (folder / "annotations").mkdir()
+    with folders.whole(folder) as place:
+        (place / "data").mkdir()
+        (place / "annotations").mkdir()
         tables: dict[str, dict[str, list[Any]]] = {side: {"images": [], "annotations": []} for side in ("train", "val")}
         number = 0
-        for index, (size, animals) in enumerate(_drawn(drawn, folder)):
+        for index, (size, animals) in enumerate(_drawn(drawn, place)):
             table = tables["train" if (index + 1) % JUDGED else "val"]
             table["images"].append(
                 {
@@ -167,9 +159,7 @@ def write(drawn: DrawnAnimals, folder: Path, progress: Progress | None = None) -
                 progress(index + 1, drawn.count)
         for side, table in tables.items():
             text = json.dumps({**_HEADER, **table, "categories": _CATEGORIES})
-            (folder / "annotations" / f"ap10k-{side}-split1.json").write_text(text)
-    except OSError as error:
-        raise Mistake(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error
+            (place / "annotations" / f"ap10k-{side}-split1.json").write_text(text)
 
 
 _HEADER = {

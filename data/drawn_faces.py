@@ -6,7 +6,6 @@ is its whole picture. Ten pictures are of one person in one place, the frames of
 """
 
 import json
-import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from data.complexion import hanging, head, lit, trunks
 from data.errors import Mistake
+from data.folders import whole
 from data.head import FACE_EDGES, LANDMARKS, Face, expression, landmarks, person, sphere
 from data.pack import Progress, in_order
 from data.scenery import foreground, scenery
@@ -111,24 +111,20 @@ def synth(drawn: DrawnFaces, folder: Path, progress: Progress | None = None) -> 
     Raises:
         Mistake: the folder holds something or cannot be written.
     """
-    half = folder.with_name(f".{folder.name}.half")
-    shutil.rmtree(half, ignore_errors=True)  # of a process that was killed
 
     def write(index: int) -> tuple[dict[str, Any], dict[str, Any]]:
         picture, points = draw(drawn, index)
         (high, wide), group = picture.shape[:2], index // FRAMES
         name = f"{group:04d}_{index % FRAMES}.jpg"
-        Image.fromarray(picture).save(half / "images" / name, quality=_QUALITY)
+        Image.fromarray(picture).save(place / "images" / name, quality=_QUALITY)
         marks = np.column_stack([(points - 0.5).round(2), np.full(len(points), 2)])
         image = {"id": index, "file_name": name, "width": wide, "height": high, "video": group}
         face = {"id": index, "image_id": index, "category_id": 1, "iscrowd": 0, "num_keypoints": len(points)}
         return image, {**face, "keypoints": marks.ravel().tolist(), "bbox": [0, 0, wide, high], "area": wide * high}
 
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise Mistake(f"{folder} exists already; name a new or an empty folder.")
+    with whole(folder) as place:
         for name in ("annotations", "images"):
-            (half / name).mkdir(parents=True)
+            (place / name).mkdir()
         made = []
         for entries in in_order(write, range(drawn.count)):
             made.append(entries)
@@ -140,12 +136,7 @@ def synth(drawn: DrawnFaces, folder: Path, progress: Progress | None = None) -> 
             "annotations": [face for _, face in made],
             "categories": [{"id": 1, "name": "face", "keypoints": list(LANDMARKS), "skeleton": edges}],
         }
-        (half / "annotations" / "train.json").write_text(json.dumps(table))
-        half.rename(folder)
-    except OSError as problem:
-        raise Mistake(f"{folder} cannot be written ({problem.strerror or problem}): choose another folder.") from None
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+        (place / "annotations" / "train.json").write_text(json.dumps(table))
 
 
 @lru_cache(maxsize=8)  # threads draw several people at a time

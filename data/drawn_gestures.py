@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops
 
-from data import raster
-from data.drawn import _workplace
+from data import folders, raster
 from data.errors import Mistake
+from data.folders import whole
 from data.gesture_layout import CSV, Gesture
 from data.gesture_pose import Build, Posture, build, placed, posed
-from data.pack import Bytes, cache_folder, locked
+from data.pack import Bytes
 from data.scenery import muted, noise, scenery
 from data.shade import lighting, shade, tone
 from data.skeleton import SIDE, Array, Hand, _rotation, between, cos_sin, turn
@@ -140,27 +140,13 @@ def synth(drawn: DrawnGestures, folder: Path, progress: Callable[[int, int], Non
     Raises:
         Mistake: the folder holds something or cannot be written.
     """
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise Mistake(f"{folder} exists already; name a new or an empty folder.")
-        with _workplace(folder) as place:
-            _write(drawn, place, progress)
-            place.chmod(0o755)
-            place.rename(folder)
-    except OSError as problem:
-        raise Mistake(
-            f"{folder} cannot be written ({problem.strerror or problem}); choose another folder."
-        ) from problem
+    with whole(folder) as place:
+        _write(drawn, place, progress)
 
 
 def drawn_folder(drawn: DrawnGestures, progress: Callable[[int, int], None] | None = None) -> Path:
     """The set's folder in the cache, drawn now if it is not there."""
-    folder = cache_folder() / "drawn" / _name(drawn) / "gestures"
-    if not folder.exists():
-        with locked(folder.parent):
-            if not folder.exists():
-                synth(drawn, folder, progress)
-    return folder
+    return folders.drawn(_name(drawn), "gestures", lambda folder: synth(drawn, folder, progress))
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,6 @@ light, the table and what lies on it change. Samples are independent of each oth
 """
 
 import pickle
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from data.errors import Mistake
+from data.folders import whole
 from data.pack import in_order
 from data.robot_view import UP, Array, Box, Camera, Capsule, Light, Solid, Table, camera, shadow, view
 
@@ -192,29 +192,22 @@ def synth(drawn: DrawnRobot, folder: Path, progress: Callable[[int, int], None] 
         folder: where; it must not exist.
         progress: called with (samples done, samples in all).
     """
-    half = folder.with_name(f".{folder.name}.half")
-    shutil.rmtree(half, ignore_errors=True)  # of a process that was killed
     total = drawn.count + drawn.tests
-    (half / "train" / "Y").mkdir(parents=True)
 
     def write(index: int) -> None:
         sample, number = draw(drawn, index), index if index < drawn.count else index - drawn.count
-        part = half / ("train" if index < drawn.count else "test")
-        place = part / "X" / str(number)
-        (place / "rgb").mkdir(parents=True)
+        part = place / ("train" if index < drawn.count else "test")
+        sampled = part / "X" / str(number)
+        (sampled / "rgb").mkdir(parents=True)
         for seen_by, picture in enumerate(sample.rgb):
-            Image.fromarray(picture).save(place / "rgb" / f"{seen_by}.png", compress_level=1)
-        np.save(place / "depth.npy", sample.depth)
-        (place / "field_id.pkl").write_bytes(pickle.dumps(str(index)))
+            Image.fromarray(picture).save(sampled / "rgb" / f"{seen_by}.png", compress_level=1)
+        np.save(sampled / "depth.npy", sample.depth)
+        (sampled / "field_id.pkl").write_bytes(pickle.dumps(str(index)))
         if index < drawn.count:
             np.save(part / "Y" / f"{number}.npy", sample.tips.ravel())
 
-    try:
+    with whole(folder) as place:
+        (place / "train" / "Y").mkdir(parents=True)
         for done, _ in enumerate(in_order(write, range(total)), 1):
             if progress is not None:
                 progress(done, total)
-        half.rename(folder)
-    except OSError as problem:
-        raise Mistake(
-            f"{folder} cannot be written ({problem.strerror or problem}): choose another folder."
-        ) from problem

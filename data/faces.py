@@ -11,13 +11,13 @@ import torch
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
-from data import coco
+from data import coco, folders
 from data.augment import LEVELS, Augment, augment, inputs, level
 from data.crops import crops, fractions
 from data.drawn_faces import DrawnFaces, draw, synth
 from data.errors import Mistake
 from data.head import FACE_EDGES, LANDMARKS, MIRRORED
-from data.pack import Bytes, Pack, Part, Progress, Split, cache_folder, locked
+from data.pack import Bytes, Pack, Part, Progress, Split, cache_folder
 from data.points import LOSSES, How, Network, distances, loss
 
 SIDE = LEVELS[-1]
@@ -148,12 +148,8 @@ class Faces:
             return self.root
         if self.drawn is None:
             raise Mistake("no data: give a folder of faces (annotations/train.json and images/) with --data DIR.")
-        folder = cache_folder() / "drawn" / _name(self.drawn) / "faces"
-        if not folder.exists():
-            with locked(folder.parent):
-                if not folder.exists():
-                    synth(self.drawn, folder, progress)
-        return folder
+        drawn = self.drawn
+        return folders.drawn(_name(drawn), "faces", lambda folder: synth(drawn, folder, progress))
 
     def _packed(self, progress: Progress | None = None) -> tuple[Pack, Array, tuple[int | str, ...]]:
         return _packed(self.folder(progress), cache_folder())

@@ -14,11 +14,12 @@ import torch
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
+from data import folders
 from data.augment import LEVELS, Augment, augment, inputs, level
 from data.drawn import Drawn, draw, synth
 from data.errors import Mistake
 from data.layout import JOINTS, SIDE, annotation_path, image_paths, read_points
-from data.pack import Bytes, Pack, Part, Progress, Split, cache_folder, locked, once
+from data.pack import Bytes, Pack, Part, Progress, Split, cache_folder, once
 from data.points import LOSSES, How, Network, distances, loss
 from data.skeleton import FINGERS, HAND_EDGES
 
@@ -161,12 +162,8 @@ class FreiHand:
             return self.root
         if self.drawn is None:
             raise Mistake("no data: give FreiHAND's folder (the one that holds training_K.json) with --data DIR.")
-        folder = cache_folder() / "drawn" / _name(self.drawn) / "freihand"
-        if not folder.exists():
-            with locked(folder.parent):
-                if not folder.exists():
-                    synth(self.drawn, folder, progress)
-        return folder
+        drawn = self.drawn
+        return folders.drawn(_name(drawn), "freihand", lambda folder: synth(drawn, folder, progress))
 
     def _packed(self, progress: Progress | None = None) -> tuple[Pack, Array]:
         return _packed(self.folder(progress), cache_folder())

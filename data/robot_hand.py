@@ -15,10 +15,11 @@ from sklearn.model_selection import KFold
 from torch import Tensor
 from torch.nn import functional
 
+from data import folders
 from data.augment import LEVELS, level
 from data.drawn_robot import DrawnRobot, draw, synth
 from data.errors import Mistake
-from data.pack import Bytes, Pack, Part, Progress, Split, cache_folder, in_order, locked
+from data.pack import Bytes, Pack, Part, Progress, Split, cache_folder, in_order
 from data.points import chosen
 from data.robot_images import COLOURS, Norm, RobotAugment, prepared
 from data.robot_layout import NUMBERS, VIEWS, identifier
@@ -200,12 +201,8 @@ class RobotHand:
             return self.root
         if self.drawn is None:
             raise Mistake("no data: give the robot hand's folder (the one that holds train/X) with --data DIR.")
-        folder = cache_folder() / "drawn" / _name(self.drawn) / "robot_hand"
-        if not folder.exists():
-            with locked(folder.parent):
-                if not folder.exists():
-                    synth(self.drawn, folder, progress)
-        return folder
+        drawn = self.drawn
+        return folders.drawn(_name(drawn), "robot_hand", lambda folder: synth(drawn, folder, progress))
 
     def test_part(self, folder: Path, size: int) -> "TestPart":  # noqa: ARG002 - inputs are made of whole images
         """The test part, which nothing else opens.

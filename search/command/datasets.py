@@ -61,7 +61,7 @@ def _draw(
     if layout == "animals":
         from data import drawn_animals
 
-        drawn_animals.write(drawn_animals.DrawnAnimals(count, seed), folder, show)
+        drawn_animals.synth(drawn_animals.DrawnAnimals(count, seed), folder, show)
         return "images"
     if layout == "faces":
         from data import drawn_faces
