@@ -43,8 +43,8 @@ starts = {"small": {**first, "loss": "cross_entropy", "flip": 0.3, "rotate": 10}
 study = Study(
     task,
     space,
-    trials=7,
-    epochs=8,
+    trials=6,
+    epochs=6,
     final_epochs=30,
     grace=2,
     objective=ErrorAlone(),

@@ -56,8 +56,8 @@ starts = {"small": {**first, "loss": "mse", "size": 64, "depth_dropout": 0.02, "
 study = Study(
     task,
     space,
-    trials=8,
-    epochs=8,
+    trials=7,
+    epochs=7,
     final_epochs=30,
     grace=3,
     objective=ErrorAlone(),
