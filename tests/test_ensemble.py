@@ -1,4 +1,4 @@
-"""A search on small gestures, a network a fold, and the test part by all of them: the command, from start to end."""
+"""Small gestures, a network a fold, and the test part by all of them: the command, from start to end."""
 
 import csv
 import json
@@ -13,6 +13,7 @@ import torch
 
 from search import model
 from search.ensemble import answered
+from search.ledger import ROW, Ledger, open_storage
 from search.load import load_study
 
 STUDY = """
@@ -41,6 +42,17 @@ study = Study(task, space, trials=1, epochs=1, objective=ErrorAlone(), starts={"
 POSEFRONT = Path(sys.executable).parent / "posefront"
 
 
+def searched(file: Path, folder: Path) -> None:
+    """A search of one trial, as its storage remembers it."""
+    folder.mkdir(parents=True)
+    study = load_study(str(file))
+    book = Ledger(study, "small", open_storage(f"sqlite:///{folder}/study.db"), study.task.identity())
+    trial = book.ask()
+    assert trial is not None
+    book.report(trial.number, dict.fromkeys(ROW, 1.0))
+    book.finish(trial.number)
+
+
 def run(*words: object) -> str:
     done = subprocess.run([POSEFRONT, *map(str, words)], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
@@ -51,7 +63,7 @@ def run(*words: object) -> str:
 def test_a_network_a_fold_and_one_prediction(tmp_path: Path) -> None:
     file, out, table = tmp_path / "small.py", tmp_path / "runs", tmp_path / "answers.csv"
     file.write_text(STUDY)
-    run("search", file, "--out", out)
+    searched(file, out / "small")
     said = run("ensemble", file, "--epochs", 1, "--out", out, "--predict", table)
     assert "mean of 2 folds" in said
 

@@ -16,7 +16,6 @@ import pytest
 from conftest import Painted
 from PIL import Image
 
-import data.pack
 from data.errors import Mistake
 from data.pack import BadImage, Pack, cache_folder, in_order, once, read
 
@@ -54,10 +53,25 @@ def test_levels_are_reduced_from_the_base(painted: Painted) -> None:
 
 
 @pytest.mark.usefixtures("cache")
-def test_the_second_time_nothing_is_decoded(painted: Painted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_time_nothing_is_decoded(painted: Painted) -> None:
     first = Pack.of(files(painted), 224).pixels(224)
-    monkeypatch.setattr(data.pack, "read", lambda *_: pytest.fail("decoded again"))
-    assert np.array_equal(Pack.of(files(painted), 224).pixels(224), first)
+    again = Pack.of(files(painted), 224, decode=lambda *_: pytest.fail("decoded again"))
+    assert np.array_equal(again.pixels(224), first)
+
+
+@pytest.mark.usefixtures("cache")
+def test_items_are_what_is_decoded_and_the_stamp_tells_them_apart(painted: Painted) -> None:
+    def corner(item: tuple[Path, int], side: int) -> np.ndarray:
+        return np.asarray(Image.open(item[0]))[item[1] : item[1] + side, :side, :1]
+
+    paths = files(painted)
+    items = [(path, row) for path in paths[:3] for row in (0, 100)]
+    pack = Pack.of([path for path, _ in items], 64, items=items, decode=corner, channels=1, stamp="rows 0, 100")
+    assert pack.pixels(64).shape == (6, 64, 64, 1)
+    for made, item in zip(pack.pixels(64), items, strict=True):
+        assert np.array_equal(made, corner(item, 64))
+    other = Pack.of([path for path, _ in items], 64, items=items, decode=corner, channels=1, stamp="rows 0, 90")
+    assert other.folder != pack.folder
 
 
 @pytest.mark.usefixtures("cache")
@@ -109,18 +123,18 @@ def test_bad_images_are_told_apart(painted: Painted, kind: str) -> None:
 
 
 @pytest.mark.usefixtures("cache")
-def test_two_at_once_decode_every_image_once(painted: Painted, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded, original = [], data.pack.read
+def test_two_at_once_decode_every_image_once(painted: Painted) -> None:
+    decoded, original = [], read
 
     def slow(path: str, side: int) -> np.ndarray:
         decoded.append(path)
         time.sleep(0.01)
         return original(path, side)
 
-    monkeypatch.setattr(data.pack, "read", slow)
     found: list[np.ndarray] = []
     threads = [
-        threading.Thread(target=lambda: found.append(Pack.of(files(painted), 224).pixels(224))) for _ in range(3)
+        threading.Thread(target=lambda: found.append(Pack.of(files(painted), 224, decode=slow).pixels(224)))
+        for _ in range(3)
     ]
     for thread in threads:
         thread.start()

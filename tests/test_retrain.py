@@ -181,9 +181,12 @@ def test_a_teacher_is_learnt_from_and_sees_what_the_network_sees(tmp_path: Path)
             super().__init__()
             self.shapes: set[torch.Size] = set()
 
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
+        def logits(self, images: torch.Tensor) -> torch.Tensor:
             self.shapes.add(images.shape[1:])
-            return found.net(images[:, :, ::2, ::2])
+            return found.net.logits(images[:, :, ::2, ::2])
+
+        def decode(self, logits: torch.Tensor) -> torch.Tensor:
+            return found.net.decode(logits)
 
     watching = Watching()
     runs = {}
