@@ -186,7 +186,9 @@ def read(file: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to mean
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise WeightsError(f"{file} cannot be read, it may be cut off ({reason}); fetch it again.") from error
+        raise WeightsError(
+            f"{file} is no file of weights, or is cut off ({reason}); give another, or copy it here anew."
+        ) from error
     named: Mapping[Any, Any] = raw if isinstance(raw, Mapping) else {}
     named = next((named[key] for key in INSIDE if isinstance(named.get(key), Mapping)), named)
     tensors = {str(key): value for key, value in named.items() if isinstance(value, Tensor)}

@@ -100,5 +100,5 @@ def with_starts(study: Study, names: Sequence[str]) -> Study:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"did you mean {near[0]!r}? " if near else ""
-            raise Mistake(f"there is no recipe {name!r}: {meant}known are {', '.join(known) or 'none'}.")
+            raise Mistake(f"there is no named trial {name!r}: {meant}known are {', '.join(known) or 'none'}.")
     return dataclasses.replace(study, starts={**study.starts, **{name: known[name] for name in names}})

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from data.errors import Mistake
 from models.cost import cost
+from search.load import with_starts
 from search.study import Study, replay
 
 
@@ -34,10 +35,7 @@ def parameters(
             raise Mistake(f"there is no trial {trial}; the search has trials 0 to {len(known) - 1}.")
         params.update(known[trial].params)
     elif start is not None:
-        named = {**study.published, **study.starts}
-        if start not in named:
-            raise Mistake(f"there is no starting trial {start!r}; known are: {', '.join(named) or 'none'}.")
-        params.update(named[start])
+        params.update(with_starts(study, [start]).starts[start])
     else:
         params.update(next(iter(study.starts.values()), {}))
     changed = {}

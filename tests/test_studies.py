@@ -36,5 +36,5 @@ def test_a_published_recipe_is_tried_when_it_is_asked_for(study: Study) -> None:
         assert name not in study.starts
         assert with_starts(study, [name]).starts == {**study.starts, name: study.published[name]}
         assert parameters(study, None, None, name, []) == study.published[name]
-    with pytest.raises(Mistake, match="there is no recipe 'best of all'"):
+    with pytest.raises(Mistake, match="there is no named trial 'best of all'"):
         with_starts(study, ["best of all"])

@@ -28,7 +28,7 @@ def ensemble(
     from search import home, initial, live
     from search import retrain as last
     from search.load import load_study, study_file
-    from search.numbers import measured
+    from search.numbers import measured, named
     from search.work import Final
 
     if like is not None and predict is None:
@@ -67,7 +67,7 @@ def ensemble(
         facts = folds.finish(ledger, chosen, room, folder, name, entry, final)
     for place, fact in enumerate(facts):
         console.print(
-            f"fold {place}: {fact.metric} {measured(fact.error, fact.unit)} ({fact.seeds[0].weights} weights)"
+            f"fold {place}: {named(fact.metric)} {measured(fact.error, fact.unit)} ({fact.seeds[0].weights} weights)"
         )
     mean = sum(fact.error for fact in facts) / len(facts)
     console.print(f"mean of {len(facts)} folds: {measured(mean, facts[0].unit)}")
