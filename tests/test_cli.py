@@ -131,7 +131,7 @@ def test_cost_of_parameters_of_a_start_and_of_a_trial(tmp_path: Path, monkeypatc
     assert "no parameter 'wdth'" in mistake("cost", TINY, "--set", "wdth=1")
     assert "outside" in mistake("cost", TINY, "--set", "width=0.7")
     assert "NAME=VALUE" in mistake("cost", TINY, "--set", "width")
-    assert "starting trial 'x'" in mistake("cost", TINY, "--start", "x")
+    assert "named trial 'x'" in mistake("cost", TINY, "--start", "x")
     assert "posefront search" in mistake("cost", TINY, "--trial", 0, "--out", tmp_path)
 
 
