@@ -65,6 +65,17 @@ def variants_of(task: Task) -> Variants:
     return {f"fold {fold}": {"task.fold": fold} for fold in range(folds)}
 
 
+def predicting(task: Task) -> Predicting:
+    """The task, if it has a test part.
+
+    Raises:
+        Mistake: it has none.
+    """
+    if not isinstance(task, Predicting):
+        raise Mistake(f"{type(task).__name__} has no test part to predict.")
+    return task
+
+
 def room_of(folder: Path, number: int, epochs: int) -> Path:
     """The folder of the folds' training."""
     return folder / "folds" / f"{number:06d}-{epochs}"
@@ -92,12 +103,16 @@ def finish(
     Raises:
         Mistake: a fold did not come to its end.
     """
-    numbers = {trial.params[PARAMETER]: trial.number for trial in ledger.book.get_trials(deepcopy=False)}
+    ended = set(ledger.best(ledger.finished))  # one that failed half-way has left its state, too
+    numbers = {
+        trial.params[PARAMETER]: [trial.number] if trial.number in ended else []
+        for trial in ledger.book.get_trials(deepcopy=False)
+    }
     target = folder_of(folder, entry.number)
     facts = []
     for place, (variant, change) in enumerate(final.variants.items()):
         own = replace(study, task=vary_task(study.task, change))
-        judged = retrain.judge_all(ledger, room, own, entry, [numbers[variant]])
+        judged = retrain.judge_all(ledger, room, own, entry, numbers[variant])
         facts.append(retrain.keep(ledger, own, judged, target / f"fold-{place}", name, entry, final))
     errors = [one.error for one in facts]
     said = {
@@ -130,9 +145,7 @@ def predict(
     Raises:
         Mistake: the task has no test part, or it is missing or broken.
     """
-    task = study.task
-    if not isinstance(task, Predicting):
-        raise Mistake(f"{type(task).__name__} has no test part to predict.")
+    task = predicting(study.task)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     root: Path = task.folder()  # type: ignore[attr-defined]
     outputs: list[Array] = []

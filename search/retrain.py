@@ -188,7 +188,7 @@ def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, fi
     Raises:
         Mistake: no seed came to an end.
     """
-    judged = judge_all(ledger, room, ledger.study, entry, ledger.best(ledger.study.trials))
+    judged = judge_all(ledger, room, ledger.study, entry, ledger.best(ledger.finished))
     return keep(ledger, ledger.study, judged, model_folder(folder, entry.number), name, entry, final)
 
 

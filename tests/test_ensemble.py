@@ -8,13 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import torch
 
-from search import model
+from data.errors import Mistake
+from search import ensemble, home, model, retrain, weights
 from search.ensemble import answered
+from search.fit import fit
 from search.ledger import ROW, Ledger, open_storage
 from search.load import load_study
+from search.study import replay
+from search.work import Final
 
 STUDY = """
 from optuna.trial import BaseTrial
@@ -67,14 +72,14 @@ def test_a_network_a_fold_and_one_prediction(tmp_path: Path) -> None:
     said = run("ensemble", file, "--epochs", 1, "--out", out, "--predict", table)
     assert "mean of 2 folds" in said
 
-    ensemble = out / "small" / "ensembles" / "000000"
+    models = out / "small" / "ensembles" / "000000"
     study = load_study(str(file))
     root = study.task.folder()
-    facts = [model.load(ensemble / f"fold-{fold}", str(file)) for fold in range(2)]
+    facts = [model.load(models / f"fold-{fold}", str(file)) for fold in range(2)]
     seen = [set(one.facts.data["valid_rows"]) for one in facts]
     assert not seen[0] & seen[1]
     assert len(seen[0] | seen[1]) == 30 * 3  # every frame was judged by the network that had not seen its folder
-    assert json.loads((ensemble / "ensemble.json").read_text())["errors"] == [one.facts.error for one in facts]
+    assert json.loads((models / "ensemble.json").read_text())["errors"] == [one.facts.error for one in facts]
 
     # The table by hand: each network's softmax, the mean over a folder's frames and over the folds.
     tasks = [replace(study.task, fold=fold) for fold in range(2)]
@@ -99,3 +104,37 @@ def test_a_network_a_fold_and_one_prediction(tmp_path: Path) -> None:
     )
     assert other.returncode == 2
     assert "give --predict FILE" in other.stderr
+
+
+def test_what_cannot_be_predicted_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    tiny = Path(__file__).parent / "tiny_study.py"
+    said = subprocess.run(
+        [POSEFRONT, "ensemble", tiny, "--out", tmp_path, "--predict", tmp_path / "a.csv"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 2
+    assert "has no test part to predict" in said.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fold_that_failed_half_way_is_no_model(tmp_path: Path) -> None:
+    file = tmp_path / "small.py"
+    file.write_text(STUDY)
+    searched(file, tmp_path / "small")
+    study = load_study(str(file))
+    book = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path}/small/study.db")
+    entry, variants = retrain.choose(book, 0, None), ensemble.variants_of(study.task)
+    room = home.made(ensemble.room_of(tmp_path / "small", 0, 1))
+    ledger = retrain.ledger_of(study, "small", room, entry, 1, 1, variants, "in folds")
+    config, _ = replay(study.space, entry.params)
+    (reached,) = fit(study.task, config, epochs=1, seed=1, device=torch.device("cpu"))
+    for end in (ledger.finish, lambda number: ledger.fail(number, "out of memory")):
+        trial = ledger.ask()
+        assert trial is not None
+        ledger.report(trial.number, reached.epoch.row())
+        weights.save(reached.take(), weights.path(room / "weights", trial.number))
+        end(trial.number)
+    with pytest.raises(Mistake, match="came to an end; the last said: out of memory"):
+        ensemble.finish(ledger, study, room, tmp_path / "small", "small", entry, Final(variants=variants))

@@ -36,6 +36,8 @@ def ensemble(
     file = study_file(study)
     root = data.absolute() if data else None
     chosen = load_study(str(file), data=root)
+    if predict is not None:
+        folds.predicting(chosen.task)  # before all that is trained for it
     weights = initial.checked(chosen, weights)
     entry = last.choose(home.recorded(study, out, storage), trial, None)
     variants = folds.variants_of(chosen.task)
