@@ -25,7 +25,7 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from data.errors import Mistake
 from models.cost import cost
-from search import changes, retrain, weights
+from search import changes, home, retrain, weights
 from search.ablation import LEVEL, Ablation, Mean, Row
 from search.changes import BASE
 from search.leaderboard import Entry
@@ -57,12 +57,7 @@ def room_of(folder: Path, number: int, epochs: int, config: Config, variants: Va
     """
     told = repr((config, sorted((name, sorted(change.items())) for name, change in variants.items())))
     digest = hashlib.blake2b(told.encode(), digest_size=4).hexdigest()
-    room = folder / "ablation" / f"{number:06d}-{epochs}-{digest}"
-    try:
-        room.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Mistake(f"cannot write to {room} ({error.strerror}); give --out a folder of yours.") from error
-    return room
+    return home.made(folder / "ablation" / f"{number:06d}-{epochs}-{digest}")
 
 
 def ledger_of(study: Study, name: str, room: Path, entry: Entry, epochs: int, seeds: int, variants: Variants) -> Ledger:

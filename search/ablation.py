@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from search.answers import finite
 from search.atomic import replacing
 
 FORMAT = 1
@@ -183,11 +184,11 @@ def _row(raw: Any) -> Row:
         said=str(raw["said"]),
         params=int(raw["params"]),
         flops=int(raw["flops"]),
-        errors={str(seed): _finite(error) for seed, error in raw["errors"].items()},
+        errors={str(seed): finite(error) for seed, error in raw["errors"].items()},
         error=_mean(raw["error"]),
         difference=_mean(raw["difference"]),
         value=_mean(raw["value"]),
-        score=None if raw["score"] is None else _finite(raw["score"]),
+        score=None if raw["score"] is None else finite(raw["score"]),
         failed=tuple(str(reason) for reason in raw["failed"]),
     )
 
@@ -195,11 +196,5 @@ def _row(raw: Any) -> Row:
 def _mean(raw: Any) -> Mean | None:
     if raw is None:
         return None
-    low, high = (None if raw[end] is None else _finite(raw[end]) for end in ("low", "high"))
-    return Mean(_finite(raw["mean"]), low, high, int(raw["n"]))
-
-
-def _finite(value: Any) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is not finite")
-    return float(value)
+    low, high = (None if raw[end] is None else finite(raw[end]) for end in ("low", "high"))
+    return Mean(finite(raw["mean"]), low, high, int(raw["n"]))

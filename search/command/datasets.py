@@ -36,9 +36,6 @@ def synth(
 
     if difficulty is not None and layout != "freihand":
         raise Mistake(f"--difficulty is for hands, and {layout} has none: leave it out.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Mistake(f"{folder} exists already; name a new or an empty folder.")
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     with live.progress(console, "drawing") as show:
         called = _draw(folder, layout, count, seed, 0.3 if difficulty is None else difficulty, show)
     console.print(escape(f"{count} {called} drawn into {folder}"), soft_wrap=True)
