@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search.command.shared import Out, Storage, StudyName, Weights, console
+from search.command.training import trained
 from search.numbers import digits, measured, named, titled
 
 if TYPE_CHECKING:
@@ -66,22 +67,17 @@ def ablate(
     room = ablating.room_of(folder, entry.number, length, config, found)
     with home.locked(room):
         ledger = ablating.ledger_of(chosen, name, room, entry, length, seeds, found)
-        with live.watched(console, ledger) as view:
-            outcome = retrain.train(
-                ledger,
-                room,
-                file,
-                ablating.final(found),
-                data=root,
-                workers=workers,
-                gpus=gpus_per_trial,
-                address=address,
-                weights=weights,
-                watch=view,
-            )
-        if outcome is not None and outcome.why:
-            console.print(f"[yellow]stopped by {outcome.why}[/]; the same command goes on.")
-            raise typer.Exit(130)
+        trained(
+            ledger,
+            room,
+            file,
+            ablating.final(found),
+            data=root,
+            workers=workers,
+            gpus=gpus_per_trial,
+            address=address,
+            weights=weights,
+        )
         result = ablating.found(chosen, name, entry, found, ledger, room, seeds)
     told = ablation.save(result, folder)
     drawing.write(result, told.with_suffix(".html"))

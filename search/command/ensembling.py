@@ -7,6 +7,7 @@ import typer
 
 from data.errors import Mistake
 from search.command.shared import Out, Storage, StudyName, Weights, console, write_text
+from search.command.training import trained
 
 
 def ensemble(
@@ -50,22 +51,17 @@ def ensemble(
     final = Final(last.EMA, variants=variants)
     with home.locked(room):
         ledger = last.ledger_of(chosen, name, room, entry, length, 1, variants, "in folds")
-        with live.watched(console, ledger) as view:
-            outcome = last.train(
-                ledger,
-                room,
-                file,
-                final,
-                data=root,
-                workers=workers,
-                gpus=gpus_per_trial,
-                address=address,
-                weights=weights,
-                watch=view,
-            )
-        if outcome is not None and outcome.why:
-            console.print(f"[yellow]stopped by {outcome.why}[/]; the same command goes on.")
-            raise typer.Exit(130)
+        trained(
+            ledger,
+            room,
+            file,
+            final,
+            data=root,
+            workers=workers,
+            gpus=gpus_per_trial,
+            address=address,
+            weights=weights,
+        )
         facts = folds.finish(ledger, chosen, room, folder, name, entry, final)
     for place, fact in enumerate(facts):
         console.print(

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from data.errors import Mistake
 from search.command.shared import Out, Storage, StudyName, Weights, console, seen, write_text
+from search.command.training import trained
 
 
 def retrain(
@@ -54,22 +55,17 @@ def retrain(
     with home.locked(room):
         final = last.final(teacher, teacher_study)
         ledger = last.ledger_of(chosen, home.name_of(study), room, entry, length, seeds)
-        with live.watched(console, ledger) as view:
-            outcome = last.train(
-                ledger,
-                room,
-                file,
-                final,
-                data=root,
-                workers=workers,
-                gpus=gpus_per_trial,
-                address=address,
-                weights=weights,
-                watch=view,
-            )
-        if outcome is not None and outcome.why:
-            console.print(f"[yellow]stopped by {outcome.why}[/]; the same command goes on.")
-            raise typer.Exit(130)
+        trained(
+            ledger,
+            room,
+            file,
+            final,
+            data=root,
+            workers=workers,
+            gpus=gpus_per_trial,
+            address=address,
+            weights=weights,
+        )
         facts = last.finish(ledger, room, folder, home.name_of(study), entry, final)
     for place, seed in enumerate(facts.seeds):
         both = ", ".join(f"{kind} {digits(error)}" for kind, error in seed.errors.items())
