@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from data.errors import Mistake
 from search.atomic import replacing
 from search.dashboard.accuracy import limbs
 from search.model import Model
+from search.study import Task
 
 _LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
 _BATCH = 64
@@ -95,7 +97,7 @@ def predict(model: Model, files: Sequence[Path], device: torch.device | str = "c
             is predicted.
     """
     _check(model)
-    view = _seen(model)
+    view = _seen(model.study.task, model.config.arch.size)
     squares: list[_Square] = []
     wrong: list[str] = []
     for file in files:
@@ -275,18 +277,19 @@ def _check(model: Model) -> None:
         )
 
 
-def _seen(model: Model) -> _View:
-    """What the network sees of a square picture, found by a picture whose red and green are x and y.
+@cache
+def _seen(task: Task, size: Any) -> _View:
+    """What a network sees of a square picture, found by a picture whose red and green are x and y.
 
     A task may cut its inputs out of wider pictures, or into another shape; where their pixels come from, only its own
     `inputs` knows.
     """
-    size, side = model.config.arch.size, LEVELS[-1]
+    side = LEVELS[-1]
     ramp = ((torch.arange(side) + 0.5) * (255 / side)).round().to(torch.uint8)
     places = torch.zeros(side, side, 3, dtype=torch.uint8)
     places[..., 0], places[..., 1] = ramp, ramp[:, None]
     ends = torch.stack([torch.zeros_like(places), torch.full_like(places, 255), places])
-    black, white, shown = model.study.task.inputs(ends, size).double()
+    black, white, shown = task.inputs(ends, size).double()
     seen = (shown - black) / (white - black)
     offset, scale, pixels = [], [], float(side)
     for found in (seen[0].mean(0), seen[1].mean(1)):
@@ -343,7 +346,8 @@ def answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
     Raises:
         ValueError: the network answers no points.
     """
-    net, size, view = model.net.to(device).eval(), model.config.arch.size, _seen(model)
+    net, size = model.net.to(device).eval(), model.config.arch.size
+    view = _seen(model.study.task, size)
     smaller = level(size, pixels.shape[1]) if view is _WHOLE and isinstance(size, int) else pixels.shape[1]
     if smaller < pixels.shape[1]:  # on the CPU, as in the packs of images: a GPU rounds otherwise
         pixels = reduce(pixels, smaller)

@@ -86,6 +86,9 @@ class Task(Protocol):
     def baseline(self) -> float:
         """The error of a network that always answers the mean of its training targets."""
 
+    def __hash__(self) -> int:
+        """What equal tasks show a network is found out once."""
+
 
 class Architecture(Protocol):
     """A network as data: hashable, built and priced without data or weights."""
