@@ -11,8 +11,8 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from data.errors import Mistake
-from search.home import STUDIES
+from data.errors import UserError
+from search.paths import STUDIES
 from search.study import Config, Study, replay
 
 
@@ -23,7 +23,7 @@ def study_file(name: str) -> Path:
         name: 'quickstart' for studies/quickstart.py, or the path of a file that ends in .py.
 
     Raises:
-        Mistake: there is none.
+        UserError: there is none.
     """
     file = Path(name) if name.endswith(".py") else STUDIES / f"{name}.py"
     if file.is_file() and file.name != "__init__.py":
@@ -31,7 +31,7 @@ def study_file(name: str) -> Path:
     known = sorted(found.stem for found in STUDIES.glob("*.py") if found.stem != "__init__")
     near = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {near[0]}? " if near else ""
-    raise Mistake(f"there is no study {name!r}: {meant}known are {', '.join(known)}, or give the path of a .py file.")
+    raise UserError(f"there is no study {name!r}: {meant}known are {', '.join(known)}, or give the path of a .py file.")
 
 
 def load_study(name: str, **overrides: Any) -> Study:
@@ -43,7 +43,7 @@ def load_study(name: str, **overrides: Any) -> Study:
             `weights` what every trial begins with.
 
     Raises:
-        Mistake: there is no such file, it cannot be run, it holds no `study`, or a starting trial is outside its
+        UserError: there is no such file, it cannot be run, it holds no `study`, or a starting trial is outside its
             space.
     """
     file = study_file(name)
@@ -54,15 +54,15 @@ def load_study(name: str, **overrides: Any) -> Study:
     sys.modules[spec.name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except Mistake:
+    except UserError:
         raise
     except Exception as error:
         where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         line = where[-1].lineno if where else getattr(error, "lineno", None)
-        raise Mistake(f"{file}, line {line}: {type(error).__name__}: {error}.") from error
+        raise UserError(f"{file}, line {line}: {type(error).__name__}: {error}.") from error
     study = getattr(module, "study", None)
     if not isinstance(study, Study):
-        raise Mistake(f"{file} defines no `study = Study(...)`; add one, as studies/quickstart.py does.")
+        raise UserError(f"{file} defines no `study = Study(...)`; add one, as studies/quickstart.py does.")
     data, weights = overrides.pop("data", None), overrides.pop("weights", None)
     if data is not None:
         overrides["task"] = dataclasses.replace(study.task, root=Path(data))  # type: ignore[type-var]
@@ -75,7 +75,7 @@ def load_study(name: str, **overrides: Any) -> Study:
         try:
             replay(study.space, params)
         except ValueError as error:
-            raise Mistake(f"{file}: the starting trial {start!r} does not fit the space: {error}.") from error
+            raise UserError(f"{file}: the starting trial {start!r} does not fit the space: {error}.") from error
     return study
 
 
@@ -93,12 +93,12 @@ def with_starts(study: Study, names: Sequence[str]) -> Study:
     """The study that also tries these of its published recipes.
 
     Raises:
-        Mistake: one is not known.
+        UserError: one is not known.
     """
     known = {**study.published, **study.starts}
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"did you mean {near[0]!r}? " if near else ""
-            raise Mistake(f"there is no named trial {name!r}: {meant}known are {', '.join(known) or 'none'}.")
+            raise UserError(f"there is no named trial {name!r}: {meant}known are {', '.join(known) or 'none'}.")
     return dataclasses.replace(study, starts={**study.starts, **{name: known[name] for name in names}})

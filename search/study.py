@@ -12,10 +12,10 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import BaseTrial, FixedTrial
 
-from data.augment import Augment
-from data.pack import Part, Progress, Split
+from data.storage.pack import Part, Progress, Split
+from data.transforms.augment import Augment
+from search.objective import CourseScore, Objective
 from search.ranges import spelt
-from search.score import CourseScore, Objective
 
 
 class Task(Protocol):
@@ -50,7 +50,7 @@ class Task(Protocol):
         """The folder of the data set; `--data` replaces it."""
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Make everything ready that trials share: draw, check, decode, pack. Raises Mistake."""
+        """Make everything ready that trials share: draw, check, decode, pack. Raises UserError."""
 
     def identity(self) -> str:
         """A short name of the data and its split; errors on other data are not comparable."""
@@ -121,7 +121,7 @@ class Training:
         optimizer: a name that timm's create_optimizer_v2 knows.
         weight_decay: at least 0; biases and BatchNorm are left out.
         betas: of Adam and its kin; None for the optimiser's own.
-        schedule: of the learning rate: 'cosine', 'step', 'onecycle' or 'constant'; see search.schedule.
+        schedule: of the learning rate: 'cosine', 'step', 'onecycle' or 'constant'; see search.run.learning_rate.
         lr_end: 'cosine' and 'onecycle' end at this fraction of `lr`; 1 keeps a cosine constant.
         milestones: 'step': where the rate falls, as ascending fractions of the whole training, so that a short trial
             falls where the full training does.

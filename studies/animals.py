@@ -2,12 +2,12 @@
 
 from optuna.trial import BaseTrial
 
-from data.animals import Animals
-from data.drawn_animals import DrawnAnimals
-from data.topdown import AnimalAugment
+from data.drawn.animals import DrawnAnimals
+from data.tasks.animals import Animals
+from data.transforms.topdown import AnimalAugment
 from models.bodies import Body
 from models.net import Arch
-from search.score import ErrorAlone
+from search.objective import ErrorAlone
 from search.study import Config, Study, Training, holding
 
 task = Animals(drawn=DrawnAnimals(count=480))

@@ -2,11 +2,11 @@
 
 from optuna.trial import BaseTrial
 
-from data.augment import Augment
-from data.drawn_faces import DrawnFaces
-from data.faces import Faces
+from data.drawn.faces import DrawnFaces
+from data.tasks.faces import Faces
+from data.transforms.augment import Augment
 from models.net import Arch
-from search.score import CourseScore
+from search.objective import CourseScore
 from search.study import Config, Study, Training
 
 task = Faces(drawn=DrawnFaces(count=1200))

@@ -2,8 +2,8 @@
 
 from optuna.trial import BaseTrial
 
-from data.augment import Augment
-from data.freihand import FreiHand
+from data.tasks.freihand import FreiHand
+from data.transforms.augment import Augment
 from models.net import Arch
 from search.study import Bounds, Config, Study, Training
 

@@ -2,11 +2,11 @@
 
 from optuna.trial import BaseTrial
 
-from data.drawn_gestures import DrawnGestures
-from data.gesture_augment import GestureAugment
-from data.gestures import Gestures
+from data.drawn.gestures import DrawnGestures
+from data.tasks.gestures import Gestures
+from data.transforms.gestures import GestureAugment
 from models.bodies import Body
-from search.score import ErrorAlone
+from search.objective import ErrorAlone
 from search.study import Config, Study, Training, holding
 
 task = Gestures(drawn=DrawnGestures())

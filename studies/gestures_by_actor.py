@@ -2,11 +2,11 @@
 
 from optuna.trial import BaseTrial
 
-from data.gesture_augment import GestureAugment
-from data.gesture_crops import Margins
-from data.gestures import Gestures
+from data.tasks.gesture_crops import Margins
+from data.tasks.gestures import Gestures
+from data.transforms.gestures import GestureAugment
 from models.bodies import Body
-from search.score import ErrorAlone
+from search.objective import ErrorAlone
 from search.study import Config, Study, Training
 
 # Two finger tips say where the hand is, not how large: wide margins, and frames from the whole sequence.

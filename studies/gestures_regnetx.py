@@ -3,11 +3,11 @@
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import BaseTrial
 
-from data.drawn_gestures import DrawnGestures
-from data.gesture_augment import GestureAugment
-from data.gestures import Gestures
+from data.drawn.gestures import DrawnGestures
+from data.tasks.gestures import Gestures
+from data.transforms.gestures import GestureAugment
 from models.regnet import RegNet
-from search.score import ErrorAlone
+from search.objective import ErrorAlone
 from search.study import Bounds, Config, Study, Training
 
 task = Gestures(drawn=DrawnGestures())

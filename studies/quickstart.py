@@ -2,13 +2,13 @@
 
 from optuna.trial import BaseTrial
 
-from data.augment import Augment
-from data.drawn import Drawn
-from data.freihand import FreiHand
+from data.drawn.hands import DrawnHands
+from data.tasks.freihand import FreiHand
+from data.transforms.augment import Augment
 from models.net import Arch
 from search.study import Config, Study, Training
 
-task = FreiHand(drawn=Drawn(count=3200, difficulty=0.2))
+task = FreiHand(drawn=DrawnHands(count=3200, difficulty=0.2))
 
 
 def space(trial: BaseTrial) -> Config:

@@ -2,11 +2,11 @@
 
 from optuna.trial import BaseTrial
 
-from data.drawn_robot import DrawnRobot
-from data.robot_hand import RobotHand
-from data.robot_images import RobotAugment
+from data.drawn.robot_hand import DrawnRobot
+from data.tasks.robot_hand import RobotHand
+from data.transforms.robot_hand import RobotAugment
 from models.bodies import Body
-from search.score import ErrorAlone
+from search.objective import ErrorAlone
 from search.study import Config, Study, Training, holding
 
 task = RobotHand(drawn=DrawnRobot(count=400))

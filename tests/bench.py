@@ -27,13 +27,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from data.augment import MEAN, STD, Augment
-from data.drawn import Drawn
-from data.freihand import FreiHand
-from data.layout import image_paths
+from data.drawn.hands import DrawnHands
+from data.layouts.freihand import image_paths
+from data.tasks.freihand import FreiHand
+from data.transforms.augment import MEAN, STD, Augment
 from models.cost import cost
 from models.net import Arch
-from search.fit import fit
+from search.run.fit import fit
 from search.study import Config, Study, Training
 
 GPU = torch.cuda.is_available()
@@ -42,7 +42,7 @@ HOW = Augment(rotate=30, scale=0.2, shift=0.1, flip=0.5, colour=0.3, erase=0.3)
 ROUNDS = 8
 TRIALS = 16
 
-task = FreiHand(drawn=Drawn(count=1000, difficulty=0.2))
+task = FreiHand(drawn=DrawnHands(count=1000, difficulty=0.2))
 
 
 def config(size: int = 96, width: float = 0.5) -> Config:
@@ -106,12 +106,12 @@ def speed(made: Config, source: Callable[..., Iterator[Any]] | None) -> float:
     """Images a second of one epoch of `fit`, its batches from `source` instead of the pack if there is one."""
     if source is None:
         return next(rate(task, made))
-    from data import batches
+    from data.storage import batches
 
     def either(*args: Any) -> Iterator[Any]:
         return source() if len(args) > 5 else batches.batches(*args)  # type: ignore[misc]
 
-    with mock.patch("search.fit.batches", either):
+    with mock.patch("search.run.fit.batches", either):
         return next(rate(Bare(task), made))
 
 
@@ -147,8 +147,8 @@ def data_path(made: Config, cores: int) -> tuple[list[float], list[float], list[
 
 def searched(workers: int) -> Any:
     """The outcome of a real search of equal trials."""
-    from search import engine
-    from search.ledger import Ledger, open_storage
+    from search.run import engine
+    from search.run.ledger import Ledger, open_storage
 
     with tempfile.TemporaryDirectory() as folder:
         book = Ledger(study, "bench", open_storage(f"sqlite:///{folder}/study.db"))

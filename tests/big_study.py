@@ -21,7 +21,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from search.score import CourseScore, band, score
+from search.objective import CourseScore, band, score
 
 EPOCHS, RUNGS = 40, (3, 9, 27)
 BOUNDS = {"Params": 6.0, "FLOPs": 1.0}

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from optuna.trial import BaseTrial
 
-from data.drawn import Drawn
-from data.freihand import FreiHand
+from data.drawn.hands import DrawnHands
+from data.tasks.freihand import FreiHand
 from models.net import Arch
 from search.study import Bounds, Config, Study, Training
 
@@ -44,7 +44,7 @@ class Troubled(FreiHand):
         return loss, answer
 
 
-task = Troubled(drawn=Drawn(count=80, difficulty=0.0), gap=0)
+task = Troubled(drawn=DrawnHands(count=80, difficulty=0.0), gap=0)
 
 
 def space(trial: BaseTrial) -> Config:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from data.errors import Mistake
-from search.ablation import Ablation, Row
-from search.atomic import replacing
+from data.errors import UserError
+from data.storage.files import replacing
 from search.dashboard.style import ACCENT, MUTED, SERIES, base, empty, heading
-from search.numbers import HOVER, digits, measured, named, titled
+from search.format import HOVER, digits, measured, named, titled
+from search.results.ablation import Ablation, Row
 
 KINDS = (("worse", SERIES[3]), ("better", SERIES[2]), ("within chance", MUTED), ("one pair", MUTED))
 """What a change does to the error, by whether its interval leaves out 0, and in which colour."""
@@ -121,7 +121,7 @@ def write(ablation: Ablation, file: Path) -> None:
     """Write the picture alone: one page that opens offline.
 
     Raises:
-        Mistake: the file cannot be written.
+        UserError: the file cannot be written.
     """
     drawn = figure(ablation)
     drawn.update_layout(template="plotly_white", font={"family": "system-ui, sans-serif", "size": 14})
@@ -131,4 +131,4 @@ def write(ablation: Ablation, file: Path) -> None:
         with replacing(file) as half:
             half.write_text(page.replace("<head>", f"<head><title>{name}</title>", 1), encoding="utf-8")
     except OSError as error:
-        raise Mistake(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error

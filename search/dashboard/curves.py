@@ -11,10 +11,10 @@ from plotly.subplots import make_subplots
 
 from search.dashboard.progress import Numbers
 from search.dashboard.style import ACCENT, MUTED, SERIES, STATES, SVG_POINTS, base, empty, heading, scatter
-from search.dashboard.view import View
+from search.results.view import View
 
 if TYPE_CHECKING:
-    from search.ledger import Row
+    from search.run.ledger import Row
 
 What = Literal["error", "train_loss", "valid_loss"]
 

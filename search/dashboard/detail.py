@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from search.answers import Answers
-from search.dashboard.accuracy import area_under, fraction_within, levels, limbs, within95
 from search.dashboard.style import ACCENT, MUTED, SERIES, base, empty, heading
-from search.dashboard.view import View
-from search.leaderboard import Entry
-from search.numbers import HOVER, measured, titled
+from search.format import HOVER, measured, titled
 from search.ranges import spelt
+from search.results.accuracy import area_under, fraction_within, levels, limbs, within95
+from search.results.answers import Answers
+from search.results.leaderboard import Entry
+from search.results.view import View
 
 if TYPE_CHECKING:
     from models.cost import Cost

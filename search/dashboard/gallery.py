@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from search.answers import RANKS, Answers, Example
-from search.numbers import measured
+from search.format import measured
+from search.results.answers import RANKS, Answers, Example
 
 SIDE = 240
 """Units of a picture's longer side in the drawing over it; a card is about as many pixels wide."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from search import answers
-from search.answers import EACH, Answers, Example
 from search.dashboard.gallery import card, signs
-from search.dashboard.view import View
-from search.numbers import measured
+from search.format import measured
+from search.results import answers
+from search.results.answers import EACH, Answers, Example
+from search.results.view import View
 
 TRIALS = 200
 """Finished trials whose answers are read, best first: 0.5 s."""

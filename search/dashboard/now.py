@@ -9,7 +9,7 @@ from html import escape
 
 import psutil
 
-from search.leaderboard import Entry
+from search.results.leaderboard import Entry
 
 
 class Machine:

@@ -14,17 +14,17 @@ from typing import Any, cast
 
 import plotly.graph_objects as go
 
-from data.errors import Mistake
-from search import ablation as ablations
-from search import answers
+from data.errors import UserError
 from search.dashboard import ablation, curves, detail, drawing, gallery, hardest, pareto, progress, why
-from search.dashboard.importance import Target
 from search.dashboard.now import Machine, left, seconds_left
 from search.dashboard.progress import Against
 from search.dashboard.source import Source
-from search.dashboard.view import View
-from search.leaderboard import Entry
-from search.numbers import measured
+from search.format import measured
+from search.results import ablation as ablations
+from search.results import answers
+from search.results.importance import Target
+from search.results.leaderboard import Entry
+from search.results.view import View
 
 Block = dict[str, Any]
 Choices = Mapping[str, str]
@@ -155,7 +155,7 @@ def part(source: Source, view: View, what: str, number: int, href: Callable[[int
     with BUILDING:
         try:
             arch, price = source.network(view, number)
-        except Mistake as mistake:
+        except UserError as mistake:
             return {"html": f"<p>{escape(capital(mistake))}</p>"}
         if what == "layers":
             return {"html": detail.cost_table(price)}
@@ -164,7 +164,7 @@ def part(source: Source, view: View, what: str, number: int, href: Callable[[int
         return {"html": drawing.figure(plan(arch))}
 
 
-def capital(mistake: Mistake) -> str:
+def capital(mistake: UserError) -> str:
     """A mistake as a sentence of its own, which in a terminal stands behind the command's name."""
     return str(mistake)[:1].upper() + str(mistake)[1:]
 
@@ -408,7 +408,7 @@ def column(title: str, digits: int | None = None, *, text: bool = False) -> dict
 
 
 def measure(title: str) -> dict[str, Any]:
-    """A column of errors, whose digits are those of `search.numbers.digits`."""
+    """A column of errors, whose digits are those of `search.format.digits`."""
     return {"title": title, "right": True, "measured": True}
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from data.errors import Mistake
+from data.errors import UserError
 from search.dashboard.style import ACCENT, MUTED, STATES, base, brief, empty, heading, scatter
-from search.dashboard.view import View
-from search.leaderboard import Entry, unbeaten
-from search.numbers import HOVER, digits, measured
-from search.score import BANDS, Reference
+from search.format import HOVER, digits, measured
+from search.objective import BANDS, Reference
+from search.results.leaderboard import Entry, unbeaten
+from search.results.view import View
 
 MARKS = STATES
 """Colour, symbol and size of the trials in each state."""
@@ -30,7 +30,7 @@ def write(view: View, file: Path) -> None:
     """Write the picture alone: one page that opens offline.
 
     Raises:
-        Mistake: the file cannot be written.
+        UserError: the file cannot be written.
     """
     drawn = figure(view)
     drawn.update_layout(template="plotly_white", font={"family": "system-ui, sans-serif", "size": 14})
@@ -46,7 +46,7 @@ def write(view: View, file: Path) -> None:
         half.write_text(titled, encoding="utf-8")
         half.replace(file)
     except OSError as error:
-        raise Mistake(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
 
 
 def figure(view: View) -> go.Figure:

@@ -12,9 +12,9 @@ import plotly.graph_objects as go
 
 from search.dashboard.pareto import price
 from search.dashboard.style import ACCENT, SCORE, SERIES, base, brief, empty, heading, log_axis, scatter
-from search.dashboard.view import View
-from search.leaderboard import Entry
-from search.numbers import digits, measured
+from search.format import digits, measured
+from search.results.leaderboard import Entry
+from search.results.view import View
 
 Against = Literal["trials", "seconds"]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]

@@ -10,18 +10,18 @@ from optuna.storages import BaseStorage
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
-from data.errors import Mistake
+from data.errors import UserError
 from search.dashboard import tables
 from search.dashboard.database import Database, VersionError
 from search.dashboard.tables import NoStudyError, Tables
-from search.dashboard.view import View
-from search.home import absent
+from search.paths import absent
+from search.results.view import View
 
 METRIC_NAMES = "study:metric_names"
 """Where Optuna keeps what a study calls its values."""
 
 
-class GoneError(Mistake):
+class GoneError(UserError):
     """The study was there, and is no more; it may come back."""
 
 
@@ -59,7 +59,7 @@ class Reader:
             name: of the study.
 
         Raises:
-            Mistake: the URL is malformed, or its database's driver is missing.
+            UserError: the URL is malformed, or its database's driver is missing.
         """
         self.name = name
         self.stale = ""
@@ -99,7 +99,7 @@ class Reader:
 
         Raises:
             GoneError: it was read before and is no more: deleted, or its file moved.
-            Mistake: it cannot be read: no such file or study, no database of Optuna's, or one of another version.
+            UserError: it cannot be read: no such file or study, no database of Optuna's, or one of another version.
         """
         with self._lock:
             state = self._refreshed()
@@ -204,7 +204,7 @@ def names(url: str) -> list[str]:
     """The names of the studies in a storage, oldest first; nothing but the names is read.
 
     Raises:
-        Mistake: it cannot be read.
+        UserError: it cannot be read.
     """
     try:
         database = Database(url)
@@ -230,26 +230,26 @@ def passing(error: Exception) -> bool:
     return True
 
 
-def unreadable(error: Exception, url: str) -> Mistake:
+def unreadable(error: Exception, url: str) -> UserError:
     """Why a storage cannot be read, in a sentence."""
     said = str(getattr(error, "orig", None) or error).strip()
     first = said.splitlines()[0].rstrip(".") if said else type(error).__name__
     if isinstance(error, VersionError):
-        return Mistake(
+        return UserError(
             f"the tables of {url} were made by another version of Optuna ({first}); bring them up to date with "
             "`optuna storage upgrade --storage URL`."
         )
     if isinstance(error, FileNotFoundError):
-        return Mistake(f"{url} names no file; give the storage that the search was given.")
+        return UserError(f"{url} names no file; give the storage that the search was given.")
     if isinstance(error, ImportError):
-        return Mistake(f"{url} needs a database driver that is not installed: {first}.")
+        return UserError(f"{url} needs a database driver that is not installed: {first}.")
     if isinstance(error, (sa.exc.ArgumentError, ValueError)):
-        return Mistake(f"{url!r} is no database URL ({first}); e.g. sqlite:///study.db.")
+        return UserError(f"{url!r} is no database URL ({first}); e.g. sqlite:///study.db.")
     if isinstance(error, sa.exc.ProgrammingError) or "no such table" in first:
-        return Mistake(f"{url} holds no studies of Optuna; give the storage that the search was given.")
+        return UserError(f"{url} holds no studies of Optuna; give the storage that the search was given.")
     if passing(error):
-        return Mistake(f"{url} cannot be read just now ({first}); try again in a while.")
-    return Mistake(f"{url} cannot be read ({first}); give the storage that the search was given.")
+        return UserError(f"{url} cannot be read just now ({first}); try again in a while.")
+    return UserError(f"{url} cannot be read ({first}); give the storage that the search was given.")
 
 
 def shown(url: str) -> str:

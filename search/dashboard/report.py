@@ -7,12 +7,12 @@ from typing import Any
 
 import jinja2
 
-from data.errors import Mistake
-from search import answers
+from data.errors import UserError
 from search.dashboard import pages
 from search.dashboard.now import Machine
 from search.dashboard.server import HERE, PLOTLY, dump, in_script, style
 from search.dashboard.source import Source
+from search.results import answers
 
 TRIALS = 5
 """How many of the best trials have their own page in it, with pictures; the Pareto front's have one besides."""
@@ -25,7 +25,7 @@ def write(sources: Sequence[Source], file: Path) -> int:
     """Write the report of one or more studies; how many trials have a page of their own.
 
     Raises:
-        Mistake: the file cannot be written.
+        UserError: the file cannot be written.
     """
     views = {source.key: source.reader.read() for source in sources}
     shown = [one for one in pages.PAGES if one[0] != "now"]
@@ -72,5 +72,5 @@ def write(sources: Sequence[Source], file: Path) -> int:
         half.write_text(text, encoding="utf-8")
         half.replace(file)
     except OSError as error:
-        raise Mistake(f"cannot write {file} ({error.strerror}); give --file a path of yours.") from error
+        raise UserError(f"cannot write {file} ({error.strerror}); give --file a path of yours.") from error
     return count

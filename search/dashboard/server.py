@@ -21,13 +21,13 @@ import waitress
 from plotly.utils import PlotlyJSONEncoder
 from werkzeug.exceptions import HTTPException
 
-from data.errors import Mistake
-from search import ablation, answers
+from data.errors import UserError
 from search.dashboard import pages, shelf
 from search.dashboard.now import Machine
 from search.dashboard.reader import GoneError
 from search.dashboard.source import Source
-from search.dashboard.view import View
+from search.results import ablation, answers
+from search.results.view import View
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -144,7 +144,7 @@ class Pages:
                     "Start the search again, and this page goes on."
                 )
                 continue
-            except Mistake as mistake:
+            except UserError as mistake:
                 self.why[source.key] = pages.capital(mistake)
                 continue
             state.append((source.key, max(1, before), source.reader.stale))
@@ -355,7 +355,7 @@ def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str]
         ready: called with the address once it answers.
 
     Raises:
-        Mistake: the address cannot be listened on.
+        UserError: the address cannot be listened on.
     """
     os.nice(5)  # training goes first
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a request that waits its turn is no news
@@ -372,7 +372,7 @@ def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str]
             max_request_body_size=LARGEST,
         )
     except OSError as error:
-        raise Mistake(
+        raise UserError(
             f"cannot listen on {host} port {port} ({error.strerror or error}); give --port another number (0 takes a "
             "free one), or --host an address of this machine."
         ) from error

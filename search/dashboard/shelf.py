@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from data.errors import Mistake
+from data.errors import UserError
 from search.dashboard.reader import Reader, State
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Shelf(BaseStorage):
         for index in range(len(self._readers)):
             try:
                 found.append(self._study(index, self._readers[index].state()))
-            except Mistake:  # its pages answer 404, and our own say why
+            except UserError:  # its pages answer 404, and our own say why
                 continue
         return found
 
@@ -103,7 +103,7 @@ class Shelf(BaseStorage):
         index = trial_id % len(self._readers)
         try:
             state = self._readers[index].state()
-        except Mistake as error:
+        except UserError as error:
             raise KeyError(trial_id) from error
         return self._trials(index, state)[trial_id]
 
@@ -127,7 +127,7 @@ class Shelf(BaseStorage):
     def _state(self, study_id: int) -> State:
         try:
             state = self.reader(study_id).state()
-        except Mistake as error:
+        except UserError as error:
             raise KeyError(study_id) from error
         if state.life != (study_id - 1) // len(self._readers):
             raise KeyError(study_id)

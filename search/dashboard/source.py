@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.errors import Mistake
-from search import home
+from data.errors import UserError
+from search import paths as home
 from search.dashboard.reader import Reader, names
-from search.dashboard.view import View
+from search.results.view import View
 
 if TYPE_CHECKING:
     from models.cost import Cost
@@ -46,7 +46,7 @@ class Source:
         Slow the first time: torch is imported and the study's file is run.
 
         Raises:
-            Mistake: the file is not known, or does not make this trial any more.
+            UserError: the file is not known, or does not make this trial any more.
         """
         from models.cost import CostError, cost
         from search.load import load_study
@@ -54,7 +54,7 @@ class Source:
 
         trial = next(trial for trial in view.trials if trial.number == number)
         if self.file is None:
-            raise Mistake(
+            raise UserError(
                 f"the network of a trial is built by the study's file, and studies/ has none named {self.name!r}; "
                 "give the dashboard the path of that file."
             )
@@ -63,7 +63,7 @@ class Source:
             config, _ = replay(study.space, trial.params)
             return config.arch, cost(config.arch)
         except (ValueError, TypeError, AttributeError, KeyError, CostError) as error:
-            raise Mistake(
+            raise UserError(
                 f"{self.file} makes no network from the parameters of trial {number}: {str(error).rstrip('.')}; it was "
                 "changed since, or the trial failed while it was built."
             ) from error
@@ -78,7 +78,7 @@ def sources(studies: Sequence[str], out: Path, storage: str | None) -> list[Sour
         storage: the URL of `--storage`, for all of them.
 
     Raises:
-        Mistake: there are none, or one of them is not there.
+        UserError: there are none, or one of them is not there.
     """
     if not studies:
         return found_in(out, storage)
@@ -115,5 +115,5 @@ def found_in(out: Path, storage: str | None) -> list[Source]:
             )
         )
     if not made:
-        raise Mistake(f"there is no search in {where}; begin one with `posefront search quickstart`.")
+        raise UserError(f"there is no search in {where}; begin one with `posefront search quickstart`.")
     return made

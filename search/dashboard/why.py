@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from search.dashboard.importance import Target, distributions, scale, shares
 from search.dashboard.progress import Numbers, judged, judged_title
 from search.dashboard.style import ACCENT, MUTED, SERIES, base, brief, empty, heading, log_axis, scatter
-from search.dashboard.view import View
-from search.leaderboard import Entry
+from search.results.importance import Target, distributions, scale, shares
+from search.results.leaderboard import Entry
+from search.results.view import View
 
 PANELS = 12
 """Parameters that one figure of slices shows."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from data.errors import Mistake
+from data.errors import UserError
 
 MOST_MB = 100
 """The largest zip, and what its members may hold together, in 10^6 bytes."""
@@ -23,7 +23,7 @@ def pack(files: Sequence[Path], file: Path) -> None:
     """Write a zip of files, in their order, by their names; dates and rights are fixed.
 
     Raises:
-        Mistake: it is larger than MOST_MB.
+        UserError: it is larger than MOST_MB.
     """
     with zipfile.ZipFile(file, "w") as opened:
         for member in files:
@@ -33,7 +33,7 @@ def pack(files: Sequence[Path], file: Path) -> None:
             opened.writestr(entry, member.read_bytes())
     size = max(file.stat().st_size, sum(member.stat().st_size for member in files)) / 1e6
     if size > MOST_MB:
-        raise Mistake(
+        raise UserError(
             f"{file.name} would have {size:.1f} MB, and {MOST_MB} MB is the limit; hand in a smaller network."
         )
 
@@ -50,7 +50,7 @@ def unpack(file: Path, folder: Path, wanted: Sequence[str]) -> list[str]:
         The names of all members.
 
     Raises:
-        Mistake: it cannot be read, is damaged, or holds what could do harm: a path out of the folder, a link, a name
+        UserError: it cannot be read, is damaged, or holds what could do harm: a path out of the folder, a link, a name
             twice, a password, more than MOST_MB.
     """
     try:
@@ -63,12 +63,12 @@ def unpack(file: Path, folder: Path, wanted: Sequence[str]) -> list[str]:
                         while block := source.read(_CHUNK):  # never more than is declared, which was checked
                             target.write(block)
     except FileNotFoundError as error:
-        raise Mistake(f"{file} is missing; `posefront submit` writes it.") from error
+        raise UserError(f"{file} is missing; `posefront submit` writes it.") from error
     except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise Mistake(f"{file} is no zip that can be read ({reason.rstrip('.')}); pack or fetch it again.") from error
+        raise UserError(f"{file} is no zip that can be read ({reason.rstrip('.')}); pack or fetch it again.") from error
     except zlib.error as error:
-        raise Mistake(f"{file} is damaged ({error}); pack or fetch it again.") from error
+        raise UserError(f"{file} is damaged ({error}); pack or fetch it again.") from error
     return [entry.filename for entry in entries]
 
 
@@ -76,22 +76,22 @@ def check_safe(file: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
     """Refuse a zip that could do harm.
 
     Raises:
-        Mistake: it names the first such member.
+        UserError: it names the first such member.
     """
     again = "pack it again with `posefront submit`"
     if len(entries) > MOST_MEMBERS:
-        raise Mistake(f"{file} has {len(entries):,} members, and a submission has 5; {again}.")
+        raise UserError(f"{file} has {len(entries):,} members, and a submission has 5; {again}.")
     total = sum(entry.file_size for entry in entries) / 1e6
     if max(total, file.stat().st_size / 1e6) > MOST_MB:
-        raise Mistake(f"{file} would unpack to {total:,.0f} MB, and {MOST_MB} MB is the limit; {again}.")
+        raise UserError(f"{file} would unpack to {total:,.0f} MB, and {MOST_MB} MB is the limit; {again}.")
     twice = [name for name, count in Counter(entry.filename for entry in entries).items() if count > 1]
     if twice:
-        raise Mistake(f"{file} holds {twice[0]!r} twice, and one of them would be hidden; {again}.")
+        raise UserError(f"{file} holds {twice[0]!r} twice, and one of them would be hidden; {again}.")
     for entry in entries:
         name, path = entry.filename, PurePosixPath(entry.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or not name.isprintable():
-            raise Mistake(f"{file} holds {name!r}, a path that leads out of its folder; {again}.")
+            raise UserError(f"{file} holds {name!r}, a path that leads out of its folder; {again}.")
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise Mistake(f"{file} holds {name!r}, which is a link and no file; {again}.")
+            raise UserError(f"{file} holds {name!r}, which is a link and no file; {again}.")
         if entry.flag_bits & 1:
-            raise Mistake(f"{file} holds {name!r} under a password; {again}.")
+            raise UserError(f"{file} holds {name!r} under a password; {again}.")

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from data.errors import Mistake
-from data.freihand import FreiHand
-from data.layout import SIDE
-from search import ablation, answers
-from search.atomic import is_stale
-from search.dashboard.view import View
-from search.model import FACTS, PTH, Model
-from search.model import digest as sha256
-from search.predict import answers as answered
+from data.errors import UserError
+from data.layouts.freihand import SIDE
+from data.storage.files import is_stale
+from data.tasks.freihand import FreiHand
+from search.after.model import FACTS, PTH, Model
+from search.after.model import digest as sha256
+from search.after.predict import answers as answered
+from search.results import ablation, answers
+from search.results.view import View
 from search.submission import archive, claims, network, notebook, paper, table
 
 CSV, REPORT = "submission.csv", "Report.pdf"
@@ -92,8 +92,8 @@ def submit(
         progress: told what is done next.
 
     Raises:
-        Mistake: a name, an image, a folder or a sample that will not do; a model that does not measure what it claims;
-            a zip that is too large.
+        UserError: a name, an image, a folder or a sample that will not do; a model that does not measure what it
+            claims; a zip that is too large.
     """
     stem = file_name(name) + ENDING
     own_data(model, data)
@@ -143,7 +143,7 @@ def submit(
         for member in (half / CSV, half / REPORT, others[0], packed):
             member.replace(out / member.name)
     except OSError as error:
-        raise Mistake(f"cannot write to {out} ({error.strerror or error}); give --out a folder of yours.") from error
+        raise UserError(f"cannot write to {out} ({error.strerror or error}); give --out a folder of yours.") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
     moved = [out / name for name in (packed.name, CSV, REPORT, others[0].name)]
@@ -158,21 +158,21 @@ def file_name(name: str) -> str:
             and at most LONGEST_NAME characters.
 
     Raises:
-        Mistake: it is another.
+        UserError: it is another.
     """
     shown = f"{name[:LONGEST_NAME]!r}"
     if len(name) > LONGEST_NAME:
-        raise Mistake(f"--name {shown}... has {len(name):,} characters, and {LONGEST_NAME} is the limit; shorten it.")
+        raise UserError(f"--name {shown}... has {len(name):,} characters, and {LONGEST_NAME} is the limit; shorten it.")
     split = unicodedata.normalize("NFKD", name.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     bare = "".join(letter for letter in split if unicodedata.category(letter) != "Mn").strip(" ")
     wrong = re.search(r"[^A-Za-z0-9 '-]", bare)
     if wrong:
-        raise Mistake(
+        raise UserError(
             f"--name {shown} holds {wrong[0]!r}; a file is called by it, so write it with Latin letters, digits, "
             "spaces, hyphens and apostrophes."
         )
     if not re.search("[A-Za-z]", bare):
-        raise Mistake(f"--name {shown} holds no letter; give your English name.")
+        raise UserError(f"--name {shown} holds no letter; give your English name.")
     return re.sub(" +", "_", bare)
 
 
@@ -180,11 +180,11 @@ def own_data(model: Model, data: Path) -> None:
     """Refuse another data set, or another split of it, than the model was judged on.
 
     Raises:
-        Mistake: it is another.
+        UserError: it is another.
     """
     task = replace(model.study.task, root=data)  # type: ignore[type-var]
     if task.identity() != model.facts.data.get("identity"):
-        raise Mistake(
+        raise UserError(
             f"{data} is not the data that {model.folder} was trained and judged on, or the study splits it otherwise "
             "now; give --data the folder that `posefront retrain` was given."
         )
@@ -198,25 +198,25 @@ def test_images(test: Path, data: Path | None) -> list[Path]:
         data: FreiHAND's folder, whose training images are no test images; None where hands are drawn.
 
     Raises:
-        Mistake: there are none, or they are training images.
+        UserError: there are none, or they are training images.
     """
     inner = test / "evaluation" / "rgb"
     folder = inner if inner.is_dir() else test
     try:
         files = sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS)
     except OSError as error:
-        raise Mistake(
+        raise UserError(
             f"--test {folder} cannot be listed ({error.strerror}); name the folder of test images."
         ) from error
     if not files:
-        raise Mistake(
+        raise UserError(
             f"--test {folder} holds no .jpg, .jpeg or .png images; name the folder that does, or FreiHAND's own, whose "
             "evaluation/rgb holds them."
         )
     training = (data / "training").resolve() if data else None
     for file in files:
         if training and file.resolve().is_relative_to(training):
-            raise Mistake(f"--test {folder}: {file.name} is an image of {training}; test images are others.")
+            raise UserError(f"--test {folder}: {file.name} is an image of {training}; test images are others.")
     return files
 
 
@@ -232,7 +232,7 @@ def locate(model: Model, files: list[Path], device: torch.device | str = "cpu") 
         (N, P, 2), pixels, pixel centres at whole numbers, float64.
 
     Raises:
-        Mistake: some cannot be read or have another size; all are looked at, the first few named.
+        UserError: some cannot be read or have another size; all are looked at, the first few named.
     """
     wrong: list[str] = []
     found: list[Array] = []
@@ -241,13 +241,13 @@ def locate(model: Model, files: list[Path], device: torch.device | str = "cpu") 
         for file in files[first : first + _AT_ONCE]:
             try:
                 read.append(pixels(file))
-            except Mistake as error:
+            except UserError as error:
                 wrong.append(str(error))
         if not wrong:
             found.append(SIDE * answered(model, torch.stack(read), torch.device(device)) - 0.5)
     if wrong:
         more = f" and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
-        raise Mistake(
+        raise UserError(
             f"{len(wrong):,} of {len(files):,} test images in {files[0].parent} will not do: "
             f"{', '.join(wrong[:_NAMED])}{more}; fetch them again."
         )
@@ -258,17 +258,17 @@ def pixels(file: Path) -> torch.Tensor:
     """A test image, uint8 (224, 224, 3).
 
     Raises:
-        Mistake: it will not do; the message is its name and why, no whole sentence.
+        UserError: it will not do; the message is its name and why, no whole sentence.
     """
     try:
         with Image.open(file) as opened:
             if opened.size != (SIDE, SIDE):
-                raise Mistake(f"{file.name} ({opened.width} x {opened.height} pixels instead of {SIDE} x {SIDE})")
+                raise UserError(f"{file.name} ({opened.width} x {opened.height} pixels instead of {SIDE} x {SIDE})")
             return torch.from_numpy(np.array(opened.convert("RGB")))
     except UnidentifiedImageError:
-        raise Mistake(f"{file.name} (not an image)") from None
+        raise UserError(f"{file.name} (not an image)") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise Mistake(f"{file.name} ({getattr(error, 'strerror', None) or error})") from None
+        raise UserError(f"{file.name} ({getattr(error, 'strerror', None) or error})") from None
 
 
 def content(model: Model, view: View, name: str) -> paper.Content:
@@ -288,12 +288,12 @@ def check_measured(model: Model, measured: dict[str, float]) -> None:
     """Refuse a model whose notebook does not measure what it claims.
 
     Raises:
-        Mistake: a number differs by more than TOLERANCE.
+        UserError: a number differs by more than TOLERANCE.
     """
     for what, claim in claims.claimed(model.facts).items():
         found = measured.get(claims.NUMBERS[what], math.nan)
         if claim is not None and not claims.difference(claim, found) <= claims.TOLERANCE:
-            raise Mistake(
+            raise UserError(
                 f"the notebook measures {what} {found:,.6g} and {model.folder / FACTS} claims {claim:,.6g}; make the "
                 f"model anew with `posefront retrain {model.facts.study} --trial {model.facts.trial}`."
             )
@@ -303,7 +303,7 @@ def begin(out: Path, stem: str) -> Path:
     """A new folder inside `out` to work in; what killed runs left there is deleted.
 
     Raises:
-        Mistake: it cannot be made.
+        UserError: it cannot be made.
     """
     half = out / f"{stem}@{socket.gethostname()}@{os.getpid()}.half"
     try:
@@ -313,5 +313,5 @@ def begin(out: Path, stem: str) -> Path:
                 shutil.rmtree(found, ignore_errors=True)
         half.mkdir()
     except OSError as error:
-        raise Mistake(f"cannot write to {out} ({error.strerror}); give --out a folder of yours.") from error
+        raise UserError(f"cannot write to {out} ({error.strerror}); give --out a folder of yours.") from error
     return half

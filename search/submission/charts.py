@@ -5,16 +5,16 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from search.answers import Answers, Example
-from search.dashboard.accuracy import limbs
 from search.dashboard.gallery import skeletons
-from search.dashboard.importance import Shares
 from search.dashboard.pareto import BAND_COLOURS, COST, REFERENCE_COLOUR, ceiling, price
 from search.dashboard.style import ACCENT, MUTED, SERIES, STATES
-from search.dashboard.view import View
-from search.leaderboard import unbeaten
-from search.ledger import Row
-from search.score import BANDS, REFERENCE
+from search.objective import BANDS, REFERENCE
+from search.results.accuracy import limbs
+from search.results.answers import Answers, Example
+from search.results.importance import Shares
+from search.results.leaderboard import unbeaten
+from search.results.view import View
+from search.run.ledger import Row
 from search.submission.bars import Bars, bars
 from search.submission.figures import (
     RIGHT,

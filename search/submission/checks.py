@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import Mistake
+from data.errors import UserError
 from search.submission.claims import TOLERANCE, difference
 
 
@@ -58,7 +58,7 @@ def truth(name: str, passed: bool, found: str, said: str, claim: str = "") -> Ch
     return Check(name, claim, found, None, passed, "" if passed else said)
 
 
-def failed(name: str, error: Mistake, folder: Path | None = None) -> Check:
+def failed(name: str, error: UserError, folder: Path | None = None) -> Check:
     """What could not be looked at; the private folder is left out of its sentence."""
     return truth(name, False, "", str(error).replace(f"{folder}/", "") if folder else str(error))
 

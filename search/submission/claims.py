@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import Mistake
-from search import model
-from search.model import Facts, Seed
+from data.errors import UserError
+from search.after import model
+from search.after.model import Facts, Seed
 
 FORMAT = 1
 """Of the part "submission"; another number is another version's."""
@@ -93,16 +93,16 @@ def read(file: Path) -> tuple[Facts, Claims]:
     """A submission's model.json, every field of its type and range.
 
     Raises:
-        Mistake: it is not what `write` writes, or another version's.
+        UserError: it is not what `write` writes, or another version's.
     """
     try:
         said = json.loads(file.read_bytes())
         if not isinstance(said, dict) or not isinstance(said.get("submission"), dict):
-            raise Mistake(f'{file.name} has no part "submission"; pack the model with `posefront submit`.')
+            raise UserError(f'{file.name} has no part "submission"; pack the model with `posefront submit`.')
         handed = said.pop("submission")
         for found, known in ((said.get("format"), model.FORMAT), (handed.get("format"), FORMAT)):
             if found != known:
-                raise Mistake(
+                raise UserError(
                     f"{file.name} is of format {found!r}, and this version reads format {known}; verify it with the "
                     "version of posefront that packed it."
                 )
@@ -110,9 +110,9 @@ def read(file: Path) -> tuple[Facts, Claims]:
         facts, claims = Facts(**(said | {"seeds": seeds})), Claims(**handed)
         wrong = _wrong(facts, claims)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise Mistake(f"{file.name} cannot be read ({error}); pack the model with `posefront submit`.") from error
+        raise UserError(f"{file.name} cannot be read ({error}); pack the model with `posefront submit`.") from error
     if wrong:
-        raise Mistake(f"{file.name}: {wrong} is not what belongs there; pack the model with `posefront submit`.")
+        raise UserError(f"{file.name}: {wrong} is not what belongs there; pack the model with `posefront submit`.")
     return facts, claims
 
 

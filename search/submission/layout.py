@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from data.errors import Mistake
+from data.errors import UserError
 
 Row = tuple[str, ...]
 Place = tuple[int | None, int | None]
@@ -60,13 +60,13 @@ def recognised(header: Row, rows: Sequence[Row], sample: Path, joints: int, labe
         labels: their names.
 
     Raises:
-        Mistake: it cannot be recognised with certainty.
+        UserError: it cannot be recognised with certainty.
     """
     words = [_words(name) for name in header]
     joined = [" ".join(word) for word in words]
     axes = [_AXES.get(name) for name in joined]
     if joined[0] not in _IMAGE:
-        raise Mistake(
+        raise UserError(
             f"{sample}: the first column is {header[0]!r}, but must name the images, as 'id' or 'image'; rename it."
         )
     if len(joined) == 2 and axes[1] is None:
@@ -76,7 +76,7 @@ def recognised(header: Row, rows: Sequence[Row], sample: Path, joints: int, labe
         others = tuple(i for i in range(len(joined)) if i not in columns)
         if len(others) == 2 and joined[others[1]] not in _JOINT:
             name = header[others[1]]
-            raise Mistake(f"{sample}: nobody knows what column {name!r} is; a column of joints is called 'joint'.")
+            raise UserError(f"{sample}: nobody knows what column {name!r} is; a column of joints is called 'joint'.")
         return _long(header, rows, sample, others, columns, joints, labels)
     return _wide(header, sample, words, joints, labels)
 
@@ -87,14 +87,14 @@ def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], joints: int, 
     for i, word in list(enumerate(words))[1:]:
         axes = [place for place in (0, len(word) - 1) if word and word[place] in _AXES]
         if not axes or len(word) < 2:
-            raise Mistake(
+            raise UserError(
                 f"{sample}: column {header[i]!r} is neither x nor y of a joint; columns are called x0, y0, ... or "
                 "wrist_x, wrist_y, ... ."
             )
         place = axes[-1]
         said[i] = " ".join(word[:place] + word[place + 1 :]), _AXES[word[place]]
     if len(said) != 2 * joints:
-        raise Mistake(
+        raise UserError(
             f"{sample} has {len(said)} columns after {header[0]!r}, but {joints} joints have {2 * joints} numbers; "
             "give a sample for these joints."
         )
@@ -102,7 +102,7 @@ def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], joints: int, 
     columns: dict[int, Place] = {i: (known[joint], axis) for i, (joint, axis) in said.items()}
     twice = [i for i, place in columns.items() if list(columns.values()).count(place) > 1]
     if twice:
-        raise Mistake(f"{sample}: column {header[twice[1]]!r} is the same as {header[twice[0]]!r}; drop one.")
+        raise UserError(f"{sample}: column {header[twice[1]]!r} is the same as {header[twice[0]]!r}; drop one.")
     return Layout(f"a row an image, {rule}", header, (0,), "(?P<image>.*)", {}, columns)
 
 
@@ -138,7 +138,7 @@ def _long(
             return Layout(f"{rule}, {order}", header, keys, f"(?i:{pattern})", found, columns)
         failed = max(failed, matches.index(None))
     wanted = "the image and the joint" if len(columns) == 2 else "the image, the joint and x or y"
-    raise Mistake(
+    raise UserError(
         f"{sample}, row {failed + 1}: {texts[failed]!r} does not name {wanted}, as in "
         f"00000000_0{'' if len(columns) == 2 else '_x'}; give a sample whose ids do."
     )
@@ -153,18 +153,18 @@ def _joints(said: Sequence[str], sample: Path, joints: int, labels: Sequence[str
         for first in (0, 1):
             if numbers == list(range(first, first + joints)):
                 return {w: int(b) - first for w, b in zip(words, bare, strict=True)}, f"joints numbered from {first}"
-        raise Mistake(
+        raise UserError(
             f"{sample} numbers its joints {numbers[0]} to {numbers[-1]}, {len(numbers)} of them, but there are "
             f"{joints}, from 0 or from 1; give a sample for these joints."
         )
     spelt = _spellings(labels)
     for word in words:
         if word not in spelt:
-            raise Mistake(f"{sample}: {word!r} is no joint's name or number; known are {', '.join(labels)}.")
+            raise UserError(f"{sample}: {word!r} is no joint's name or number; known are {', '.join(labels)}.")
     if sorted(spelt[word] for word in words) != list(range(joints)):
         missing = sorted(set(range(joints)) - {spelt[word] for word in words})
         which = f"lacks {labels[missing[0]]!r}" if missing else "names a joint in two ways"
-        raise Mistake(f"{sample} {which}; it must name each of {joints} joints in one way.")
+        raise UserError(f"{sample} {which}; it must name each of {joints} joints in one way.")
     return {word: spelt[word] for word in words}, "joints by their names"
 
 
@@ -205,7 +205,7 @@ def matched(rows: Sequence[Row], layout: Layout, sample: Path, ids: Sequence[str
     """The image of each row: the one of this name, or of this name without ending, or whose name is this number.
 
     Raises:
-        Mistake: there is none, or there are two.
+        UserError: there is none, or there are two.
     """
     rules: list[Callable[[str], str]] = [str, stem, _number]
     tables = [_groups(map(rule, ids)) for rule in rules]
@@ -216,12 +216,12 @@ def matched(rows: Sequence[Row], layout: Layout, sample: Path, ids: Sequence[str
             images = table.get(rule(PurePosixPath(name).name), [])
             if len(images) > 1:
                 both = f"{ids[images[0]]} and {ids[images[1]]}"
-                raise Mistake(f"{sample}, row {i + 1}: {name!r} may be {both}; rename one of the images.")
+                raise UserError(f"{sample}, row {i + 1}: {name!r} may be {both}; rename one of the images.")
             if images:
                 found[i] = images[0]
                 break
         else:
-            raise Mistake(
+            raise UserError(
                 f"{sample}, row {i + 1}: no test image is called {name!r}; give all {len(rows)} rows' images with "
                 "--test, or the sample that belongs to them."
             )
@@ -256,16 +256,16 @@ def check_complete(
         joints: how many there are.
 
     Raises:
-        Mistake: it names the first such row, or an image that is not listed.
+        UserError: it names the first such row, or an image that is not listed.
     """
     places = Counter((found[i], joint, axis) for i, (_, joint, axis) in enumerate(names))
     for i, (name, joint, axis) in enumerate(names):
         if places[found[i], joint, axis] > 1:
-            raise Mistake(f"{sample}, row {i + 1}: {name!r} is listed twice; drop one of its rows.")
+            raise UserError(f"{sample}, row {i + 1}: {name!r} is listed twice; drop one of its rows.")
     listed = set(found.values())
     if len(listed) < len(ids):
         more = next(name for i, name in enumerate(ids) if i not in listed)
-        raise Mistake(
+        raise UserError(
             f"{sample} lists {len(listed)} of the {len(ids)} test images and not {more}; give the images that it "
             "lists, or the sample that belongs to them."
         )
@@ -273,7 +273,7 @@ def check_complete(
     rows = Counter(found.values())
     for i, (name, _, _) in enumerate(names):
         if rows[found[i]] != each:
-            raise Mistake(
+            raise UserError(
                 f"{sample}, row {i + 1}: {name!r} has {rows[found[i]]} rows instead of {each}; add the others."
             )
 

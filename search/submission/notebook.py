@@ -22,12 +22,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode, v4
 
-from data.augment import inputs, level, reduce
-from data.errors import Mistake
+from data.errors import UserError
+from data.transforms.augment import inputs, level, reduce
 from models.heads import Direct
-from search.ledger import Row
-from search.model import Model
-from search.predict import skeleton
+from search.after.model import Model
+from search.after.predict import skeleton
+from search.run.ledger import Row
 from search.submission import cells
 from search.submission.layout import Layout
 from search.submission.network import source
@@ -49,13 +49,13 @@ def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None
         layout: of the submitted csv where it follows an organiser's sample (`Table.layout`), None for our own.
 
     Raises:
-        Mistake: the model does not find joints in FreiHAND's layout, or does not say which images it was judged on.
+        UserError: the model does not find joints in FreiHAND's layout, or does not say which images it was judged on.
     """
     facts, task = model.facts, model.study.task
     if facts.metric != "pixel_diff":
-        raise Mistake(f"{model.folder} is judged by {facts.metric}; the notebook knows pixel_diff (FreiHAND) alone.")
+        raise UserError(f"{model.folder} is judged by {facts.metric}; the notebook knows pixel_diff (FreiHAND) alone.")
     if not facts.data.get("valid_rows"):
-        raise Mistake(
+        raise UserError(
             f"{model.folder}/model.json names no validation images (data.valid_rows); make it anew with "
             f"`posefront retrain {facts.study} --trial {facts.trial}`."
         )
@@ -129,7 +129,7 @@ def execute(
         The notebook with its outputs.
 
     Raises:
-        Mistake: a cell raises an error (a claim that does not hold among them) or takes too long.
+        UserError: a cell raises an error (a claim that does not hold among them) or takes too long.
     """
     run = copy.deepcopy(notebook)
     environment = {**os.environ, DATA: str(data.absolute()), TEST: str(test.absolute()) if test else ""}
@@ -154,11 +154,11 @@ def execute(
             client.execute(env=environment, cleanup_kc=True)
     except CellExecutionError as error:
         why = f"{error.ename}: {error.evalue}".rstrip(" .:")
-        raise Mistake(f"the notebook stops ({why}); mend that and build it anew.") from error
+        raise UserError(f"the notebook stops ({why}); mend that and build it anew.") from error
     except CellTimeoutError as error:
-        raise Mistake(f"a cell of the notebook takes more than {timeout_s} s; give it more time or a GPU.") from error
+        raise UserError(f"a cell of the notebook takes more than {timeout_s} s; give it more time or a GPU.") from error
     except DeadKernelError as error:
-        raise Mistake("the notebook's process died; most likely memory ran out: free some and run it again.") from error
+        raise UserError("the notebook's process died; most likely memory ran out: free some, run it again.") from error
     return run
 
 
@@ -168,7 +168,7 @@ def measured(notebook: NotebookNode) -> dict[str, float]:
     `score` is absent where a float cannot hold it.
 
     Raises:
-        Mistake: the notebook says no such numbers.
+        UserError: the notebook says no such numbers.
     """
     for cell in reversed(notebook.cells):
         for output in cell.get("outputs", []):
@@ -177,8 +177,8 @@ def measured(notebook: NotebookNode) -> dict[str, float]:
                     try:
                         return {key: float(value) for key, value in json.loads(line).items() if value is not None}
                     except (ValueError, TypeError, OverflowError) as error:
-                        raise Mistake(f"the notebook's numbers cannot be read ({error}); execute it anew.") from error
-    raise Mistake("the notebook holds no measured numbers; execute it from start to end.")
+                        raise UserError(f"the notebook's numbers cannot be read ({error}); execute it anew.") from error
+    raise UserError("the notebook holds no measured numbers; execute it from start to end.")
 
 
 def plain(text: str) -> str:

@@ -10,9 +10,9 @@ import torch
 from nbformat import NotebookNode
 from torch import nn
 
-from data.batches import batches
-from data.errors import Mistake
-from search.model import Model
+from data.errors import UserError
+from data.storage.batches import batches
+from search.after.model import Model
 from search.submission.archive import MOST_MB
 from search.submission.checks import first_line
 
@@ -57,7 +57,7 @@ def opened_notebook(file: Path) -> NotebookNode:
     """A notebook by a stranger.
 
     Raises:
-        Mistake: it is none.
+        UserError: it is none.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -67,5 +67,5 @@ def opened_notebook(file: Path) -> NotebookNode:
         nbformat.validate(said)
         given: NotebookNode = nbformat.reads(text, as_version=4)
     except (ValueError, KeyError, TypeError, RecursionError, nbformat.ValidationError) as error:
-        raise Mistake(f"{file.name} is no notebook ({first_line(error)}); pack it again.") from error
+        raise UserError(f"{file.name} is no notebook ({first_line(error)}); pack it again.") from error
     return given

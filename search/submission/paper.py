@@ -9,17 +9,17 @@ from pathlib import Path
 import typst
 from PIL import Image
 
-from data.errors import Mistake
+from data.errors import UserError
+from data.storage.files import replacing
 from models.stages import plan
-from search.ablation import Ablation as Measured
-from search.answers import Answers, Example
-from search.atomic import replacing
+from search.after.model import Model
 from search.dashboard.drawing import described, svg
-from search.dashboard.importance import Target, shares
-from search.dashboard.view import View
-from search.model import Model
-from search.numbers import digits
-from search.score import log_score
+from search.format import digits
+from search.objective import log_score
+from search.results.ablation import Ablation as Measured
+from search.results.answers import Answers, Example
+from search.results.importance import Target, shares
+from search.results.view import View
 from search.submission import charts, sentences
 from search.submission.layers import counted, layer, layers
 from search.submission.reading import read
@@ -152,7 +152,7 @@ def write(content: Content, file: Path) -> int:
     there, Chinese is not) becomes a box.
 
     Raises:
-        Mistake: the file cannot be written.
+        UserError: the file cannot be written.
     """
     said = {"content": json.dumps(asdict(content), allow_nan=False)}
     printed = typst.compile(LAYOUT, ignore_system_fonts=True, sys_inputs=said)
@@ -161,7 +161,7 @@ def write(content: Content, file: Path) -> int:
         with replacing(file) as half:
             half.write_bytes(printed)
     except OSError as error:
-        raise Mistake(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
     return int(json.loads(pages))
 
 
@@ -191,7 +191,7 @@ def content(
         ablated: how they were measured, a sentence.
 
     Raises:
-        Mistake: a picture cannot be read.
+        UserError: a picture cannot be read.
     """
     facts, price, unit = model.facts, model.price, model.facts.unit
     scored, named = view.scored, "PixelDiff" if view.scored else "error"
@@ -255,7 +255,7 @@ def card(example: Example, answers: Answers, picture: bytes | None, unit: str) -
     """A validation image with both skeletons.
 
     Raises:
-        Mistake: the picture is neither JPEG nor PNG.
+        UserError: the picture is neither JPEG nor PNG.
     """
     kind = ""
     if picture is not None:
@@ -264,7 +264,7 @@ def card(example: Example, answers: Answers, picture: bytes | None, unit: str) -
                 opened.load()
                 kind = f"image/{str(opened.format).lower()}"
         except (OSError, SyntaxError) as error:
-            raise Mistake(
+            raise UserError(
                 f"the kept picture of image {example.row} is neither JPEG nor PNG, or cut off; delete it, and the "
                 "report is made without it."
             ) from error

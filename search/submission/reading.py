@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from search.ledger import Row
+from search.run.ledger import Row
 from search.submission.figures import percent
 
 FEWEST = 6

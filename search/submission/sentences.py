@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from models.cost import Cost
-from search.answers import Answers
-from search.dashboard.accuracy import fraction_within, within95
-from search.dashboard.importance import Shares
-from search.dashboard.view import View
-from search.model import Facts, Model
-from search.score import REFERENCE, band
+from search.after.model import Facts, Model
+from search.objective import REFERENCE, band
+from search.results.accuracy import fraction_within, within95
+from search.results.answers import Answers
+from search.results.importance import Shares
+from search.results.view import View
 from search.submission.figures import RAISED, percent
 
 LONG = 72

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import Mistake
-from data.freihand import FreiHand
-from search.atomic import replacing
+from data.errors import UserError
+from data.storage.files import replacing
+from data.tasks.freihand import FreiHand
 from search.submission.layout import Layout, check_complete, matched, named, recognised, stem
 
 DECIMALS = 4
@@ -43,7 +43,7 @@ def default(ids: Sequence[str], points: Array) -> Table:
         points: (N, P, 2), pixels.
 
     Raises:
-        Mistake: two images have the same name but for the ending.
+        UserError: two images have the same name but for the ending.
     """
     joints = points.shape[1]
     header = ("id", *(f"{axis}{joint}" for joint in range(joints) for axis in "xy"))
@@ -52,7 +52,7 @@ def default(ids: Sequence[str], points: Array) -> Table:
     names = [(stem(name),) for name in ids]
     twice = [name for (name,), count in Counter(names).items() if count > 1]
     if twice:
-        raise Mistake(f"two test images are called {twice[0]} but for the ending; rename one.")
+        raise UserError(f"two test images are called {twice[0]} but for the ending; rename one.")
     return _fill(layout, names, dict(enumerate(range(len(ids)))), points)
 
 
@@ -68,11 +68,11 @@ def like(sample: Path, ids: Sequence[str], points: Array, labels: Sequence[str] 
         labels: names of the joints.
 
     Raises:
-        Mistake: the sample cannot be read, or cannot be matched with certainty, for the whole of it.
+        UserError: the sample cannot be read, or cannot be matched with certainty, for the whole of it.
     """
     given = read(sample)
     if not given.rows:
-        raise Mistake(f"{sample} has a header and no rows; give a sample that lists the test images.")
+        raise UserError(f"{sample} has a header and no rows; give a sample that lists the test images.")
     layout = recognised(given.header, given.rows, sample, points.shape[1], labels)
     names = [named(layout, row) for row in given.rows]
     found = matched(given.rows, layout, sample, ids)
@@ -84,36 +84,36 @@ def write(table: Table, file: Path) -> None:
     """Write a csv; a reader meets the old file or the new one.
 
     Raises:
-        Mistake: the file cannot be written.
+        UserError: the file cannot be written.
     """
     try:
         with replacing(file) as half, half.open("w", encoding="utf-8", newline="") as opened:
             csv.writer(opened, lineterminator="\n").writerows([table.header, *table.rows])
     except OSError as error:
-        raise Mistake(f"cannot write {file} ({error.strerror or error}); name a folder of yours.") from error
+        raise UserError(f"cannot write {file} ({error.strerror or error}); name a folder of yours.") from error
 
 
 def read(file: Path) -> Table:
     """A csv as it is written.
 
     Raises:
-        Mistake: it cannot be read, has no header or names a column twice, or a row has more or fewer cells.
+        UserError: it cannot be read, has no header or names a column twice, or a row has more or fewer cells.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             lines = [tuple(cell.strip() for cell in line) for line in csv.reader(opened, strict=True)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise Mistake(f"{file} cannot be read ({reason}); give a csv in UTF-8 with commas between columns.") from error
+        raise UserError(f"{file} cannot be read ({reason}); give a csv in UTF-8, commas between columns.") from error
     if not lines or not any(lines[0]):
-        raise Mistake(f"{file} has no header; its first line must name the columns.")
+        raise UserError(f"{file} has no header; its first line must name the columns.")
     header = lines[0]
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
-        raise Mistake(f"{file} has two columns {twice[0]!r}; rename one.")
+        raise UserError(f"{file} has two columns {twice[0]!r}; rename one.")
     for number, line in enumerate(lines[1:], 2):
         if len(line) != len(header) and line:
-            raise Mistake(
+            raise UserError(
                 f"{file}, line {number}: {len(line)} cells where the header has {len(header)}; mend the line."
             )
     return Table(header, tuple(line for line in lines[1:] if line))

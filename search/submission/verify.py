@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from data.errors import Mistake
-from data.freihand import FreiHand
+from data.errors import UserError
+from data.tasks.freihand import FreiHand
 from models.cost import CostError, cost
+from search.after.model import FACTS, PTH, Facts, Model
+from search.after.model import digest as sha256
 from search.load import load_study
-from search.model import FACTS, PTH, Facts, Model
-from search.model import digest as sha256
 from search.study import replay
 from search.submission import archive, bundle, network, notebook, table
 from search.submission.bundle import CSV, ENDING, REPORT
@@ -80,7 +80,7 @@ def verify(
         device: where to compute.
 
     Raises:
-        Mistake: the zip cannot be opened or could do harm, or the study, the data or the test images are not there.
+        UserError: the zip cannot be opened or could do harm, or the study, the data or the test images are not there.
     """
     lines: list[Check] = []
     with tempfile.TemporaryDirectory(prefix="posefront-") as private:
@@ -93,7 +93,7 @@ def verify(
             return Verdict(lines)
         try:
             facts, claims = read(folder / FACTS)
-        except Mistake as error:
+        except UserError as error:
             return Verdict([*lines, failed("model.json", error)])
         opened = Opened(folder, stem, facts, claims, data, torch.device(device))
         lines += unchanged(opened)
@@ -140,7 +140,7 @@ def unchanged(opened: Opened) -> Iterator[Check]:
     yield truth("model.json as packed", there == said, there[:12], text, said[:12])
     try:
         own = bundle.file_name(opened.claims.author) + ENDING
-    except Mistake as error:
+    except UserError as error:
         yield failed("author", error)
         return
     text = f"{opened.stem}.zip is called otherwise than its author {opened.claims.author!r}; pack it again."
@@ -165,11 +165,11 @@ def rebuilt(opened: Opened, study: str | None) -> tuple[Model | None, nn.Module 
     """The recorded network, and the plain one with the packed weights; None for what cannot be made.
 
     Raises:
-        Mistake: the study is not known here.
+        UserError: the study is not known here.
     """
     facts, where = opened.facts, opened.folder
     if study is None and not re.fullmatch(r"[\w-]+", facts.study):
-        raise Mistake(f"the submission's study {facts.study!r} is no name; give its file with --study.")
+        raise UserError(f"the submission's study {facts.study!r} is no name; give its file with --study.")
     chosen = load_study(study or facts.study, data=opened.data)
     try:
         config, asked = replay(chosen.space, facts.params)
@@ -213,7 +213,7 @@ def code(opened: Opened, model: Model) -> Iterator[Check]:
             layout = recognised(written.header, written.rows, csv, len(FreiHand.labels), FreiHand.labels)
         wanted = notebook.build(model, opened.claims.author, layout=layout)
         measured = notebook.measured(given)
-    except Mistake as error:
+    except UserError as error:
         yield failed("notebook", error, opened.folder)
         return
     cells, own = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (given, wanted))
@@ -274,7 +274,7 @@ def answers(opened: Opened, model: Model | None, test: Path | None) -> Iterator[
         yield truth("test images", same, f"{len(files):,}", text, f"{opened.claims.test_images:,}")
         points = bundle.locate(model, files, opened.device)
         again = table.like(csv, [file.name for file in files], points, FreiHand.labels)
-    except Mistake as error:
+    except UserError as error:
         if not str(error).startswith(str(csv)):  # of the test images
             raise
         yield failed("csv", error, opened.folder)

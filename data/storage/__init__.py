@@ -1,0 +1,1 @@
+"""Files: packed images, the cache, and how a file is written."""

@@ -1,0 +1,300 @@
+"""Images decoded once into memory-mapped arrays, shared by every trial of a machine.
+
+A pack is a folder in the cache, named by the fingerprint of its source files. It holds one .npy file a mipmap
+level, uint8 (N, side, side, channels): the base level is decoded, smaller ones are reduced from it when first asked
+for, so that a trial with a small input reads few bytes. A file appears complete or not at all (written under
+another name, synced, renamed) and is made by one process at a time; others wait for it and use it.
+
+Nothing here knows a data set: images are given as files, or as what a function makes images of, in order.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from data.errors import UserError
+from data.transforms.augment import LEVELS, reduce
+
+Progress = Callable[[int, int], None]  # done, total
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+
+_VERSION = 1  # of what is written; another number makes other packs
+_CHUNK = 64  # images decoded by a thread and written together
+_MARGIN = 256 << 20  # bytes left free on the disk
+
+
+@dataclass(frozen=True)
+class Part:
+    """One side of a split: images `pixels[rows]` with their `targets`.
+
+    Attributes:
+        pixels: uint8 (N, H, W, C), memory-mapped, all images of the data set at one level.
+        rows: int64 (n,), ascending.
+        targets: what is to be answered for each, (n, ...): points as fractions of the side, float32 (n, P, 2); or
+            numbers, float32 (n, K); or classes, int64 (n,).
+    """
+
+    pixels: Bytes
+    rows: np.ndarray[Any, np.dtype[np.int64]]
+    targets: np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a trial learns from and what it is judged on; no subject is in both."""
+
+    train: Part
+    valid: Part
+
+
+class BadImage(UserError):  # noqa: N818
+    """An image file that cannot be used; `kind` is "missing", "unreadable", "truncated" or "mis-shaped"."""
+
+    def __init__(self, path: str | Path, kind: str, detail: str) -> None:
+        super().__init__(f"{path} is {kind} ({detail}): fetch it again; 'posefront data check' names all such files.")
+        self.kind = kind
+        self.detail = detail
+
+
+def read(path: str | Path, side: int) -> Bytes:
+    """Decode one image.
+
+    Args:
+        path: Any format that Pillow knows.
+        side: Width and height it must have, in pixels.
+
+    Returns:
+        uint8 (side, side, 3).
+
+    Raises:
+        BadImage: If it is missing, unreadable, truncated, not in colour or of another size.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.size != (side, side) or image.mode != "RGB":
+                shape = f"{image.size[0]}x{image.size[1]} {image.mode} instead of {side}x{side} RGB"
+                raise BadImage(path, "mis-shaped", shape)
+            try:
+                return np.asarray(image)
+            except (
+                OSError,
+                SyntaxError,
+                ValueError,
+            ) as error:  # what Pillow's decoders raise on broken streams
+                raise BadImage(path, "truncated", str(error)) from None
+    except FileNotFoundError:
+        raise BadImage(path, "missing", "no such file") from None
+    except UnidentifiedImageError:
+        raise BadImage(path, "unreadable", "not an image, or its header is damaged") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadImage(path, "unreadable", str(error)) from None
+
+
+def cache_folder() -> Path:
+    """Where packs and drawn hands are kept.
+
+    $POSEFRONT_CACHE, else posefront/ in $XDG_CACHE_HOME, else ~/.cache/posefront.
+
+    Raises:
+        UserError: If $POSEFRONT_CACHE is a relative path, which would mean another folder in every process.
+    """
+    own = os.environ.get("POSEFRONT_CACHE")
+    if own:
+        if not Path(own).expanduser().is_absolute():
+            raise UserError(f"POSEFRONT_CACHE is {own!r}, a relative path: give an absolute one.")
+        return Path(own).expanduser()
+    shared = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return (shared if shared.is_absolute() else Path("~/.cache").expanduser()) / "posefront"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Square images of one size, decoded once.
+
+    Attributes:
+        items: What is decoded, in order: image files, or crops of them.
+        side: Their width and height in pixels.
+        folder: The pack's own folder in the cache.
+        decode: Makes an item's image of a side, uint8 (side, side, channels); called in threads.
+        channels: Of an image.
+    """
+
+    items: tuple[Any, ...]
+    side: int
+    folder: Path
+    decode: Callable[[Any, int], Bytes] = read
+    channels: int = 3
+
+    @classmethod
+    def of(
+        cls,
+        paths: Sequence[str | Path],
+        side: int,
+        *,
+        items: Sequence[Any] | None = None,
+        decode: Callable[[Any, int], Bytes] = read,
+        channels: int = 3,
+        stamp: str = "",
+    ) -> "Pack":
+        """The pack named by these files' names, sizes and times of change; nothing is decoded yet.
+
+        A folder that is moved keeps its pack; a copy whose files have new times gets its own.
+
+        Args:
+            paths: Every file that the images are made of, in order; one that is named twice counts once.
+            side: Of the images, in pixels.
+            items: What `decode` is called with, an image each; None for the paths themselves.
+            decode: As the attribute.
+            channels: As the attribute.
+            stamp: Whatever else the images depend on, e.g. the boxes that are cut out.
+
+        Raises:
+            BadImage: If a file is missing.
+        """
+        names = tuple(os.fspath(path) for path in paths)
+        digest = hashlib.blake2b(f"{_VERSION} {side} {len(names)}\n".encode() + stamp.encode(), digest_size=10)
+        for name in dict.fromkeys(names):
+            try:
+                stat = os.stat(name)  # noqa: PTH116 - Path objects take three times as long
+            except OSError as error:
+                raise BadImage(name, "missing", str(error.strerror)) from None
+            digest.update(f"{os.path.basename(name)} {stat.st_size} {stat.st_mtime_ns}\n".encode())  # noqa: PTH119
+        folder = cache_folder() / "packs" / digest.hexdigest()
+        return cls(names if items is None else tuple(items), side, folder, decode, channels)
+
+    def pixels(self, level: int, progress: Progress | None = None) -> Bytes:
+        """All images at one level, memory-mapped; made now if no process has made it before.
+
+        Args:
+            level: Side in pixels: `self.side` or a smaller one of `data.transforms.augment.LEVELS`.
+            progress: Told how many of how many images are done.
+
+        Returns:
+            Read-only uint8 (N, level, level, channels).
+
+        Raises:
+            BadImage: If a file cannot be decoded.
+            UserError: If the cache cannot be written or the disk is too full.
+        """
+        if level != self.side and not (level in LEVELS and level < self.side):
+            raise ValueError(f"no level {level} of images of {self.side} pixels")
+        path = self.folder / f"{level}.npy"
+        base = None if level == self.side or path.exists() else self.pixels(self.side, progress)
+        shape = (len(self.items), level, level, self.channels)
+
+        def write(file: BinaryIO) -> None:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_2_0(file, header)
+            done = 0
+            for images in self._decoded() if base is None else _reduced(base, level):
+                file.write(images.data)
+                done += len(images)
+                if progress:
+                    progress(done, len(self.items))
+
+        once(path, int(np.prod(shape)), write)
+        pixels: Bytes = np.load(path, mmap_mode="r")
+        return pixels
+
+    def _decoded(self) -> Iterator[Bytes]:
+        def decoded(items: Sequence[Any]) -> Bytes:
+            return np.stack([self.decode(item, self.side) for item in items])
+
+        chunks = (self.items[first : first + _CHUNK] for first in range(0, len(self.items), _CHUNK))
+        return in_order(decoded, chunks)
+
+
+def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:
+    for first in range(0, len(base), _CHUNK):
+        yield reduce(torch.from_numpy(base[first : first + _CHUNK].copy()), level).contiguous().numpy()
+
+
+def in_order(work: Callable[[_Given], _Made], given: Iterable[_Given]) -> Iterator[_Made]:
+    """Like `map`, in a thread a core (Pillow decodes outside Python's lock), a few items ahead of use."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    waiting: deque[Future[_Made]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in given:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def once(path: Path, size: int, write: Callable[[BinaryIO], None]) -> None:
+    """Make a file of the cache if it is not there: complete or not at all, by one process while others wait.
+
+    Args:
+        path: The file; the files of a folder are made one at a time.
+        size: Its size in bytes, roughly.
+        write: Writes the contents.
+
+    Raises:
+        UserError: If the cache cannot be written or the disk is too full.
+    """
+    if path.exists():
+        return
+    with locked(path.parent):
+        if path.exists():
+            return
+        for leftover in path.parent.glob("*.tmp"):  # of a process that was killed: the lock is ours
+            leftover.unlink(missing_ok=True)
+        free = shutil.disk_usage(path.parent).free
+        if free < size + _MARGIN:
+            raise UserError(
+                f"{path.parent} needs {size / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free: "
+                "make room or set POSEFRONT_CACHE to a folder on another disk."
+            )
+        temporary = path.with_name(f"{path.name}.tmp")
+        try:
+            with _cache_faults(path.parent), temporary.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder of the cache, creating it; no other process or thread holds it, and death lets it go.
+
+    Raises:
+        UserError: If the folder cannot be created or written.
+    """
+    with _cache_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("ab")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _cache_faults(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {folder} cannot be written ({error.strerror or error}): "
+            "mend that or set POSEFRONT_CACHE to another folder."
+        ) from None

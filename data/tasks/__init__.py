@@ -1,0 +1,1 @@
+"""What is learnt from a data set, by which loss, and how it is judged."""

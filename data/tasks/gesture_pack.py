@@ -1,0 +1,101 @@
+"""A data set of gestures, read and packed: what trials share."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from data.errors import UserError
+from data.layouts.gestures import Clip, Gesture, read_clips, read_gestures
+from data.storage.crops import _crop
+from data.storage.pack import Pack
+from data.tasks import motion
+from data.tasks.gesture_crops import Margins, squares
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Packed(NamedTuple):
+    """Folders of frames.
+
+    Attributes:
+        pack: their frames' crops, as many of each folder, in order.
+        ids: names of the F folders.
+        classes: int64 (F,), places among the gestures; -1 in test/.
+        actors: (F,) names.
+        motions: float64 (F, 4), `data.tasks.motion.motions`.
+        stamp: a short name of all that was read.
+    """
+
+    pack: Pack
+    ids: tuple[str, ...]
+    classes: Array
+    actors: Array
+    motions: Array
+    stamp: str
+
+
+@lru_cache(maxsize=4)
+def gestures(root: Path) -> tuple[Gesture, ...]:
+    """The classes of a data set, read once."""
+    return read_gestures(root)
+
+
+@lru_cache(maxsize=4)  # a worker process asks once a trial
+def training(root: Path, cache: Path, frames: int, margins: Margins, side: int) -> Packed:
+    """The training folders; nothing is decoded yet.
+
+    Args:
+        root: the data set's folder.
+        cache: the cache folder of today; another one is another answer.
+        frames: how many of each folder are packed.
+        margins: of the crops.
+        side: of the packed crops in pixels.
+    """
+    del cache
+    return packed(read_clips(root, "train", gestures(root)), frames, margins, side)
+
+
+def packed(clips: Sequence[Clip], frames: int, margins: Margins, side: int) -> Packed:
+    """Folders, to be packed; nothing is decoded yet."""
+    found = squares(clips, frames, margins)
+    boxes = np.array([item[1:] for item in found])
+    key = hashlib.blake2b(b"gestures 1 " + boxes.tobytes(), digest_size=10).hexdigest()
+    stamp = hashlib.blake2b(digest_size=10)
+    for clip in clips:
+        stamp.update(f"{clip.id} {clip.actor} {clip.gesture} {len(clip.frames)}".encode() + clip.points.tobytes())
+    return Packed(
+        Pack.of([item[0] for item in found], side, items=found, decode=_crop, stamp=key),
+        tuple(clip.id for clip in clips),
+        np.array([clip.gesture for clip in clips]),
+        np.array([clip.actor for clip in clips]),
+        np.stack([motion.motions(clip.points) for clip in clips]),
+        stamp.hexdigest(),
+    )
+
+
+def folds(classes: Array, groups: Array, count: int, seed: int) -> list[tuple[Array, Array]]:
+    """Folders to train on and to judge on, int64, ascending, for each fold: stratified, no group on both sides.
+
+    Args:
+        classes: int64 (F,).
+        groups: (F,), what must stay together.
+        count: how many folds.
+        seed: which go together.
+
+    Raises:
+        UserError: there are fewer groups than folds.
+    """
+    if len(np.unique(groups)) < count:
+        raise UserError(
+            f"{len(np.unique(groups))} folders or actors are too few for {count} folds: give more data, or fewer folds."
+        )
+    # Each folder counts `count` times: scikit-learn refuses classes with fewer members than folds, and a class of the
+    # competition has four folders.
+    each, together = np.repeat(classes, count), np.repeat(groups, count)
+    found = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(each, each, together)
+    return [(np.unique(train // count), np.unique(valid // count)) for train, valid in found]

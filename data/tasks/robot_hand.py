@@ -1,0 +1,311 @@
+"""Robot-hand position: three colour and three depth pictures in, where four fingertips are out, judged by RMSE."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from sklearn.model_selection import KFold
+from torch import Tensor
+from torch.nn import functional
+
+from data.drawn.robot_hand import DrawnRobot, draw, synth
+from data.drawn.robot_view import SIDE
+from data.errors import UserError
+from data.layouts.robot_hand import NUMBERS, VIEWS, identifier
+from data.storage import folders
+from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder, in_order
+from data.tasks.points import chosen
+from data.tasks.robot_pack import labelled, levelled, measured, pack_of
+from data.transforms.augment import LEVELS, level
+from data.transforms.robot_hand import COLOURS, Norm, RobotAugment, prepared
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+COLUMNS = ("ID", *(f"FINGER_POS_{number}" for number in range(1, NUMBERS + 1)))
+"""Of the table of predictions."""
+
+_TIPS = tuple(f"tip {tip}" for tip in range(1, 5))
+
+
+class Network(Protocol):
+    """What the loss needs of a network."""
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Twelve numbers (B, 12) for inputs (B, 12, S, S)."""
+
+
+class How(Protocol):
+    """What the loss needs of a training."""
+
+    @property
+    def loss(self) -> str:
+        """'mse', 'smooth_l1' or empty for the first."""
+
+
+@dataclass(frozen=True)
+class TestPart(Part):
+    """The test samples; their targets are unknown, `ids` are their names."""
+
+    __test__: ClassVar[bool] = False  # no test of pytest's
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RobotHand:
+    """Fingertips of a robot hand, from its folder or from drawn samples when no folder is given.
+
+    A label is twelve numbers in metres: four fingertips with three coordinates each. Nothing is published about which
+    finger comes first nor about the frame, so they are named tip 1 to 4 and x, y, z in the order of the file; the
+    drawn hand's are three fingers and then the thumb, in a frame whose z points up from the table.
+
+    The split is K-fold over shuffled samples, as the published errors were measured. That is sound where samples were
+    taken independently, as drawn ones are; of neighbouring frames of one motion it would put near-copies on both
+    sides, and errors would come out too small.
+
+    Attributes:
+        root: The folder that holds train/ (and test/, which is only read for predictions); wins over `drawn`.
+        drawn: Samples to draw into the cache, once, and use instead.
+        folds: Into how many parts the samples are split, at least 2.
+        fold: Which of them is the validation part, 0 to folds - 1.
+        seed: Which samples go together.
+        signed: Depth is normalised to -1..1 rather than 0..1.
+    """
+
+    root: Path | None = None
+    drawn: DrawnRobot | None = None
+    folds: int = 5
+    fold: int = 0
+    seed: int = 0
+    signed: bool = False
+
+    metric: ClassVar[str] = "rmse"
+    unit: ClassVar[str] = "m"
+    each_unit: ClassVar[str] = "m"
+    losses: ClassVar[tuple[str, ...]] = ("mse", "smooth_l1")
+    labels: ClassVar[tuple[str, ...]] = tuple(f"{tip} {axis}" for tip in _TIPS for axis in "xyz")
+    edges: ClassVar[tuple[tuple[int, int], ...]] = ()
+    outputs: ClassVar[int] = NUMBERS
+    channels: ClassVar[int] = COLOURS + VIEWS
+
+    def __post_init__(self) -> None:
+        if self.folds < 2 or not 0 <= self.fold < self.folds:
+            raise ValueError(f"folds must be at least 2 and fold below it, not {self.folds} and {self.fold}")
+        if self.root is not None:  # worker processes may have another working folder
+            object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Draw samples where that is asked for, check the folder, decode and measure it; test/ is not opened.
+
+        Args:
+            progress: Told how many of how many samples are drawn, then how many of how many are packed.
+
+        Raises:
+            UserError: For anything missing or wrong in the folder, and for a cache that cannot be written.
+        """
+        _read.cache_clear()  # look at the files again
+        _measured.cache_clear()
+        self._read(progress)[0].pixels(SIDE, progress)
+        self._measured()
+
+    def identity(self) -> str:
+        """A short name of the labels and the split; a search keeps to one."""
+        _, names, labels = self._read()
+        split = (names, self.folds, self.fold, self.seed)
+        return hashlib.blake2b(labels.tobytes() + repr(split).encode(), digest_size=10).hexdigest()
+
+    def split(self, size: int) -> Split:
+        """Both sides, pixels uint8 (N, L, L, 18) at the level for inputs of `size` pixels, targets (n, 12) metres."""
+        pack, _, labels = self._read()
+        pixels = levelled(pack, level(size))
+        train, valid = (Part(pixels, rows, labels[rows]) for rows in self._rows(len(labels)))
+        return Split(train, valid)
+
+    def augment(
+        self, images: Tensor, targets: Tensor, size: int, how: RobotAugment, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See `data.transforms.robot_hand.prepared`; the targets stay as they are."""
+        return prepared(images, size, self._measured()[0], how, generator), targets
+
+    def inputs(self, images: Tensor, size: int) -> Tensor:
+        """See `data.transforms.robot_hand.prepared`."""
+        return prepared(images, size, self._measured()[0])
+
+    def loss(self, net: Network, images: Tensor, targets: Tensor, how: How) -> tuple[Tensor, Tensor]:
+        """How far the network's numbers are from the standardised targets, and its answers in metres.
+
+        A network answers in standard deviations from the mean, both of the training part, as `answers` turns into
+        metres: each number then counts the same, and fresh weights begin near the baseline.
+
+        Args:
+            net: The network.
+            images: float (B, 12, S, S).
+            targets: float (B, 12), metres.
+            how: 'mse' or 'smooth_l1' (Girshick 2015; it bends at one standard deviation).
+
+        Returns:
+            A scalar and answers (B, 12) in metres, float32.
+        """
+        kind = chosen(how.loss, self.losses)
+        said = net.logits(images).float()
+        mean, std = (value.to(targets.device) for value in self._measured()[1:])
+        wanted = (targets - mean) / std
+        far = functional.smooth_l1_loss(said, wanted) if kind == "smooth_l1" else functional.mse_loss(said, wanted)
+        return far, self.answers(said)
+
+    def answers(self, said: Tensor) -> Tensor:
+        """A network's numbers (B, 12) in metres."""
+        mean, std = (value.to(said.device) for value in self._measured()[1:])
+        return mean + std * said
+
+    def error(self, outputs: Array, part: Part) -> float:
+        """RMSE in metres: the root of the mean square over all samples and all twelve numbers."""
+        return float(np.sqrt((self.errors(outputs, part) ** 2).mean()))
+
+    def errors(self, outputs: Array, part: Part) -> Array:
+        """Absolute error of each number, float64 (N, 12), metres."""
+        if outputs.shape != part.targets.shape:
+            raise ValueError(f"outputs {outputs.shape} and targets {part.targets.shape} differ in shape")
+        far: Array = np.abs(np.asarray(outputs, np.float64) - part.targets)
+        return far
+
+    def caption(self, output: Array, target: Array) -> str:
+        """How far each fingertip is off, in millimetres."""
+        far = np.linalg.norm((np.asarray(output, np.float64) - target).reshape(4, 3), axis=1) * 1000
+        return "off by " + ", ".join(f"{tip} {distance:.1f} mm" for tip, distance in zip(_TIPS, far, strict=True))
+
+    def picture(self, row: int) -> Bytes:
+        """The three colour pictures of a sample side by side, uint8 (224, 672, 3)."""
+        colours = self._read()[0].pixels(SIDE)[row, ..., :COLOURS]
+        return np.concatenate(np.split(colours, VIEWS, -1), 1)
+
+    def name(self, row: int) -> str:
+        """What field_id.pkl calls a sample."""
+        return self._read()[1][row]
+
+    def baseline(self) -> float:
+        """RMSE on the validation part of always answering the mean of the training part's labels."""
+        split = self.split(LEVELS[0])
+        mean = split.train.targets.mean(0, dtype=np.float64)
+        return self.error(np.broadcast_to(mean, split.valid.targets.shape), split.valid)
+
+    def folder(self, progress: Progress | None = None) -> Path:
+        """The folder to read: `root`, or the drawn samples' in the cache, drawn now if they are not there."""
+        if self.root is not None:
+            return self.root
+        if self.drawn is None:
+            raise UserError("no data: give the robot hand's folder (the one that holds train/X) with --data DIR.")
+        drawn = self.drawn
+        return folders.drawn(_name(drawn), "robot_hand", lambda folder: synth(drawn, folder, progress))
+
+    def test_part(self, folder: Path, size: int) -> "TestPart":  # noqa: ARG002 - inputs are made of whole images
+        """The test part, which nothing else opens.
+
+        Args:
+            folder: Holds test/X.
+            size: Of the network's input in pixels; the images are whole at any.
+
+        Raises:
+            UserError: For anything missing or wrong in test/X.
+        """
+        pack, found = pack_of(Path(folder), "test")
+        ids = tuple(in_order(identifier, (sample.folder / "field_id.pkl" for sample in found)))
+        pixels = pack.pixels(SIDE)
+        return TestPart(pixels, np.arange(len(ids)), np.full((len(ids), NUMBERS), np.nan, np.float32), ids)
+
+    def answer(self, net: Network, images: Tensor) -> Tensor:
+        """Metres (B, 12)."""
+        return self.answers(net.logits(images).float())
+
+    def table(self, folder: Path, outputs: Sequence[Array], part: "TestPart", like: Path | None = None) -> str:
+        """The csv to hand in: ID, FINGER_POS_1 to FINGER_POS_12 in metres, the mean of all networks a sample.
+
+        Args:
+            folder: The data set's.
+            outputs: Of each network, (N, 12) metres.
+            part: Of `test_part`.
+            like: The organiser's sample; its ids give the order. None for that of test/X.
+
+        Raises:
+            UserError: The sample cannot be read, or it and the samples do not fit.
+        """
+        del folder
+        rows = dict(zip(part.ids, np.mean(outputs, axis=0).tolist(), strict=True))
+        header, order = (COLUMNS, part.ids) if like is None else asked(like, part.ids)
+        file = io.StringIO()
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(header)
+        lines.writerows([name, *(f"{number:.7g}" for number in rows[name])] for name in order)
+        return file.getvalue()
+
+    def _rows(self, count: int) -> tuple[Array, Array]:
+        """Rows to train on and rows to judge on, int64, ascending."""
+        if count < self.folds:
+            raise UserError(
+                f"{count} samples cannot be split into {self.folds} folds: give a folder with more of them."
+            )
+        folds = KFold(self.folds, shuffle=True, random_state=self.seed).split(np.zeros(count))
+        train, valid = list(folds)[self.fold]
+        return train.astype(np.int64), valid.astype(np.int64)
+
+    def _read(self, progress: Progress | None = None) -> tuple[Pack, tuple[str, ...], Array]:
+        return _read(self.folder(progress), cache_folder())
+
+    def _measured(self) -> tuple[Norm, Tensor, Tensor]:
+        return _measured(self, cache_folder())
+
+
+def asked(sample: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Header and ids of an organiser's sample csv.
+
+    Raises:
+        UserError: It cannot be read, or asks for other columns or samples than there are.
+    """
+    try:
+        with sample.open(encoding="utf-8-sig", newline="") as file:
+            header, *rows = [row for row in csv.reader(file) if row]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{sample} is no csv with a header ({error}): give the organiser's sample.") from None
+    if len(header) != len(COLUMNS):
+        raise UserError(f"{sample} has {len(header)} columns and not {len(COLUMNS)}: give the organiser's sample.")
+    order = [row[0] for row in rows]
+    if sorted(order) != sorted(ids):
+        odd = sorted(set(order) ^ set(ids))
+        which = f"{odd[0]!r} is in one of them alone" if odd else "an id stands there twice"
+        raise UserError(f"{sample} lists {len(order)} samples, and test/X has {len(ids)} ({which}): fetch both again.")
+    return header, order
+
+
+@lru_cache(maxsize=4)
+def _name(drawn: DrawnRobot) -> str:
+    """The name of a drawn set. The first sample is part of it, so that older code's are not taken for these."""
+    first = draw(drawn, 0)
+    content = b"".join(value.tobytes() for value in (first.rgb, first.depth, first.tips))
+    return hashlib.blake2b(repr(drawn).encode() + content, digest_size=10).hexdigest()
+
+
+@lru_cache(maxsize=4)  # a worker process asks once a trial
+def _read(root: Path, cache: Path) -> tuple[Pack, tuple[str, ...], Array]:
+    """The pack of the training part, and its samples' ids and labels."""
+    del cache  # another cache folder is another answer
+    pack, found = pack_of(root, "train")
+    return pack, *labelled(pack, found)
+
+
+@lru_cache(maxsize=8)
+def _measured(task: RobotHand, cache: Path) -> tuple[Norm, Tensor, Tensor]:
+    """What inputs are normalised by, and the labels' mean and standard deviation: all of the training part alone."""
+    del cache
+    pack, _, labels = task._read()
+    rows, _ = task._rows(len(labels))
+    train = labels[rows].astype(np.float64)
+    spread = train.std(0)
+    spread[spread == 0] = 1  # a number that never changes
+    mean, std = (torch.from_numpy(value.astype(np.float32)) for value in (train.mean(0), spread))
+    return measured(pack, rows, task.signed), mean, std

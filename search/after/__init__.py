@@ -1,0 +1,1 @@
+"""After the search: full training, ensembles, ablations, prediction."""

@@ -1,0 +1,364 @@
+"""Keypoints for any photograph, as data and as a picture.
+
+A photograph is turned upright as its EXIF data say, made square by repeating its border pixels on the two short sides
+(letter-boxing: nothing is cut off, and training fills what a shift uncovers in the same way) and then treated as in
+evaluation. The networks are trained on pictures of one hand, face or animal that fills most of the frame. A task that
+shows its networks only the middle of a picture, or more of it along one side, gets the whole photograph into that.
+"""
+
+import colorsys
+import csv
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+
+from data.errors import UserError
+from data.storage.files import replacing
+from data.transforms.augment import LEVELS, level, reduce
+from search.after.model import Model
+from search.results.accuracy import limbs
+from search.study import Task
+
+_LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
+_BATCH = 64
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Of files that count as images in a folder."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Edges = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network sees in a photograph.
+
+    Attributes:
+        file: the photograph.
+        size: its width and height in pixels, upright.
+        points: float64 (P, 2), (x, y) in its pixels, pixel centres at whole numbers; may lie outside.
+    """
+
+    file: Path
+    size: tuple[int, int]
+    points: Array
+
+
+@dataclass(frozen=True)
+class _View:
+    """What a network sees of a square picture: `offset + scale * place` of it at each place of its input.
+
+    Attributes:
+        offset: (x, y), fractions of the picture's side.
+        scale: (x, y), the input's width and height in sides of the picture.
+        pixels: side that the picture needs, so that it has a pixel for each one of the input.
+    """
+
+    offset: tuple[float, float]
+    scale: tuple[float, float]
+    pixels: int
+
+
+_WHOLE = _View((0.0, 0.0), (1.0, 1.0), LEVELS[-1])
+
+
+@dataclass(frozen=True)
+class _Square:
+    """A photograph as the network is to see it, and where it lies in it."""
+
+    pixels: torch.Tensor  # uint8 (L, L, 3)
+    size: tuple[int, int]  # of the photograph
+    side: float  # of the square, in the photograph's pixels
+    corner: tuple[float, float]  # the square's, in the photograph's pixels
+
+
+def predict(model: Model, files: Sequence[Path], device: torch.device | str = "cpu") -> list[Prediction]:
+    """The keypoints of photographs, in the order of `files`.
+
+    A photograph of 224 x 224 pixels gets exactly what evaluation would answer.
+
+    Args:
+        model: read back; its network is moved to `device`.
+        files: any size and mode that Pillow reads.
+        device: where to compute.
+
+    Raises:
+        UserError: the network finds no points in photographs, or files cannot be read; it names all of them, and
+            nothing is predicted.
+    """
+    _check(model)
+    view = _seen(model.study.task, model.config.arch.size)
+    squares: list[_Square] = []
+    wrong: list[str] = []
+    for file in files:
+        try:
+            squares.append(_square(upright(file), view))
+        except UserError as error:
+            wrong.append(str(error))
+    if wrong:
+        them = "it" if len(wrong) == 1 else "them"
+        raise UserError(f"cannot read {', '.join(wrong)}: mend {them} or leave {them} out.")
+    answered = [np.empty(0)] * len(files)
+    for rows in _batches(squares):
+        points = answers(model, torch.stack([squares[row].pixels for row in rows]), torch.device(device))
+        for row, found in zip(rows, points, strict=True):
+            square = squares[row]
+            answered[row] = found * square.side + square.corner - 0.5
+    return [Prediction(f, s.size, points) for f, s, points in zip(files, squares, answered, strict=True)]
+
+
+def photographs(paths: Sequence[Path]) -> list[Path]:
+    """The files meant: a folder stands for the images in it, by name.
+
+    Raises:
+        UserError: one is missing, or a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} is not there; name photographs, or folders of them.")
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path} holds no image ({', '.join(ENDINGS)}).")
+        found += inside
+    return found
+
+
+def overlays(predictions: Sequence[Prediction], edges: Edges, folder: Path) -> None:
+    """Write each photograph with its skeleton into `folder`, as PNG.
+
+    Raises:
+        UserError: two photographs have one name, or the folder cannot be written.
+    """
+    names = Counter(prediction.file.stem for prediction in predictions)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise UserError(f"{names[twice[0]]} photographs are named {twice[0]!r}; draw them into a folder each.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for prediction in predictions:
+            with replacing(folder / f"{prediction.file.stem}.png") as half:
+                overlay(prediction, edges).save(half, "PNG")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder} ({error.strerror}); give --overlay a folder of yours.") from error
+
+
+def upright(file: Path) -> Image.Image:
+    """A photograph in RGB, turned as its EXIF data say; what is transparent becomes white.
+
+    Greys of 16 bits keep their upper eight.
+
+    Raises:
+        UserError: it cannot be read; the message is the file's name and why, no whole sentence.
+    """
+    try:
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened)
+    except FileNotFoundError:
+        raise UserError(f"{file} (no such file)") from None
+    except UnidentifiedImageError:
+        raise UserError(f"{file} (not an image)") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{file} ({getattr(error, 'strerror', None) or error})") from None
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        wide = np.asarray(image).astype(np.int64)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise UserError(f"{file} (values beyond 16 bits)")
+        image = Image.fromarray((wide >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise UserError(f"{file} (floating-point pixels)")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def as_json(predictions: Sequence[Prediction], labels: Sequence[str], edges: Edges) -> str:
+    """All predictions with the names of the points and the bones between them; two decimals of a pixel."""
+    said = {
+        "labels": list(labels),
+        "edges": [list(edge) for edge in edges],
+        "predictions": [
+            {
+                "file": _text(prediction.file),
+                "width": prediction.size[0],
+                "height": prediction.size[1],
+                "points": np.round(prediction.points, 2).tolist(),
+            }
+            for prediction in predictions
+        ],
+    }
+    return json.dumps(said, indent=1) + "\n"
+
+
+def as_csv(predictions: Sequence[Prediction]) -> str:
+    """A row a photograph: file, width, height, x0, y0, x1, ...; two decimals of a pixel."""
+    count = len(predictions[0].points) if predictions else 0
+    written = io.StringIO()
+    lines = csv.writer(written, lineterminator="\n")
+    lines.writerow(["file", "width", "height", *(f"{axis}{joint}" for joint in range(count) for axis in "xy")])
+    for prediction in predictions:
+        numbers = [f"{value:.2f}" for value in prediction.points.ravel()]
+        lines.writerow([_text(prediction.file), *prediction.size, *numbers])
+    return written.getvalue()
+
+
+def overlay(prediction: Prediction, edges: Edges) -> Image.Image:
+    """The photograph, upright, with its skeleton.
+
+    Raises:
+        UserError: it can no longer be read.
+    """
+    return skeleton(upright(prediction.file), prediction.points, edges)
+
+
+def skeleton(
+    image: Image.Image, points: np.ndarray[Any, Any], edges: Sequence[tuple[int, int]], colour: str | None = None
+) -> Image.Image:
+    """A picture with joints and bones drawn over it.
+
+    Args:
+        image: RGB; a copy is drawn on.
+        points: (P, 2), pixels of the picture, pixel centres at whole numbers.
+        edges: which points are joined.
+        colour: of all of it; None gives each chain of bones its own.
+    """
+    finer = 3 if max(image.size) <= 1024 else 1  # lines are drawn larger and made smaller: Pillow's own are jagged
+    canvas = image.resize((image.width * finer, image.height * finer))
+    pen = ImageDraw.Draw(canvas)
+    places = [((x + 0.5) * finer, (y + 0.5) * finer) for x, y in points.tolist()]
+    unit = max(finer, max(canvas.size) / 224)
+    limb = limbs(len(places), edges)
+    count = max(1, max(limb, default=0) + 1)
+
+    def ink(*ends: int) -> Any:
+        found = max(limb[end] for end in ends)
+        if colour or found < 0:
+            return colour or "white"
+        return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(found / count, 0.75, 1))
+
+    for a, b in edges:
+        pen.line([places[a], places[b]], fill=ink(a, b), width=round(2 * unit))
+    for joint, (x, y) in enumerate(places):
+        reach = 2.2 * unit
+        box = (x - reach, y - reach, x + reach, y + reach)
+        pen.ellipse(box, fill=ink(joint), outline="black", width=max(1, round(unit / 3)))
+    return canvas.resize(image.size, Image.Resampling.BOX)
+
+
+def _check(model: Model) -> None:
+    """Whether a network can be asked for points in photographs, by one look at an empty picture.
+
+    Raises:
+        UserError: it cannot.
+    """
+    channels, height, width = model.config.arch.input_shape
+    if channels != 3:
+        raise UserError(
+            f"{model.folder} sees {channels} channels and a photograph has 3; predict needs a model that finds points "
+            "in photographs."
+        )
+    with torch.inference_mode():
+        shape = tuple(model.net.cpu().eval()(torch.zeros(1, channels, height, width)).shape[1:])
+    if len(shape) != 2 or shape[1] not in (2, 3):
+        raise UserError(
+            f"{model.folder} answers {' x '.join(map(str, shape))} numbers and no points; predict needs a model that "
+            "finds points in photographs."
+        )
+
+
+@cache
+def _seen(task: Task, size: Any) -> _View:
+    """What a network sees of a square picture, found by a picture whose red and green are x and y.
+
+    A task may cut its inputs out of wider pictures, or into another shape; where their pixels come from, only its own
+    `inputs` knows.
+    """
+    side = LEVELS[-1]
+    ramp = ((torch.arange(side) + 0.5) * (255 / side)).round().to(torch.uint8)
+    places = torch.zeros(side, side, 3, dtype=torch.uint8)
+    places[..., 0], places[..., 1] = ramp, ramp[:, None]
+    ends = torch.stack([torch.zeros_like(places), torch.full_like(places, 255), places])
+    black, white, shown = task.inputs(ends, size).double()
+    seen = (shown - black) / (white - black)
+    offset, scale, pixels = [], [], float(side)
+    for found in (seen[0].mean(0), seen[1].mean(1)):
+        place = (torch.arange(len(found)) + 0.5) / len(found)
+        inside = (found > 0.02) & (found < 0.98)  # beyond the picture its border is repeated
+        slope, start = np.polyfit(place[inside].numpy(), found[inside].numpy(), 1)
+        offset.append(float(start))
+        scale.append(float(slope))
+        pixels = max(pixels, len(found) / float(slope))
+    if max(map(abs, offset)) < 0.01 and max(abs(one - 1) for one in scale) < 0.01:
+        return _WHOLE
+    return _View((offset[0], offset[1]), (scale[0], scale[1]), round(pixels))
+
+
+def _square(image: Image.Image, view: _View) -> _Square:
+    """A photograph in the middle of a square whose part that is seen holds all of it; smaller where it is too fine."""
+    size = image.size
+    factor = -(-max(size) // _LARGE)
+    pixels = torch.from_numpy(np.asarray(image.reduce(factor) if factor > 1 else image).copy())
+    height, width = pixels.shape[:2]
+    side = max(math.ceil(length / min(1.0, seen)) for length, seen in zip((width, height), view.scale, strict=True))
+    left, top = (side - width) // 2, (side - height) // 2
+    if (width, height) != (side, side):
+        rows = (torch.arange(side) - top).clamp(0, height - 1)
+        columns = (torch.arange(side) - left).clamp(0, width - 1)
+        pixels = pixels[rows][:, columns]
+    if side > view.pixels:
+        pixels = reduce(pixels[None], view.pixels)[0]
+    return _Square(pixels.contiguous(), size, side * factor, (-left * factor, -top * factor))
+
+
+def _batches(squares: Sequence[_Square]) -> Iterator[list[int]]:
+    """Squares of one side together, a few at a time."""
+    sides: dict[int, list[int]] = {}
+    for row, square in enumerate(squares):
+        sides.setdefault(len(square.pixels), []).append(row)
+    for rows in sides.values():
+        for first in range(0, len(rows), _BATCH):
+            yield rows[first : first + _BATCH]
+
+
+@torch.inference_mode()
+def answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
+    """The points of square pictures, computed as in evaluation.
+
+    Args:
+        model: its network is moved to `device`.
+        pixels: uint8 (B, L, L, 3); of a network that sees whole pictures L is at most 224.
+        device: where to compute.
+
+    Returns:
+        (B, P, 2), fractions of the side, float64.
+
+    Raises:
+        ValueError: the network answers no points.
+    """
+    net, size = model.net.to(device).eval(), model.config.arch.size
+    view = _seen(model.study.task, size)
+    smaller = level(size, pixels.shape[1]) if view is _WHOLE and isinstance(size, int) else pixels.shape[1]
+    if smaller < pixels.shape[1]:  # on the CPU, as in the packs of images: a GPU rounds otherwise
+        pixels = reduce(pixels, smaller)
+    inputs = model.study.task.inputs(pixels.to(device), size)
+    found: Array = net(inputs.contiguous(memory_format=torch.channels_last)).cpu().double().numpy()
+    if found.ndim != 3 or found.shape[2] not in (2, 3):
+        raise ValueError(f"the network answers {found.shape[1:]}, which are no points of a picture")
+    points: Array = found[..., :2]
+    return points if view is _WHOLE else np.array(view.offset) + np.array(view.scale) * points
+
+
+def _text(file: Path) -> str:
+    """A file's name in Unicode, whatever its bytes are."""
+    return str(file).encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,53 @@
+"""Looking at a search: dashboard and report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.options import Out, Storage, complaints, console
+
+Studies = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Studies by name or file; none for all that OUT, or the --storage, holds.", metavar="[STUDY]..."
+    ),
+]
+
+
+def dashboard(
+    studies: Studies = None,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+) -> None:
+    """Watch a running or finished search in the browser, Optuna's own pages beside ours; nothing is ever written."""
+    from search.dashboard import server
+    from search.dashboard.source import sources
+
+    found = sources(studies or [], out, storage)
+
+    def ready(url: str) -> None:
+        console.print(f"{', '.join(source.name for source in found)}: {url}", soft_wrap=True)
+        console.print(f"Optuna's own pages: {url}dashboard. Ctrl-C ends this; a search goes on.", soft_wrap=True)
+        if host not in server.LOCAL:
+            complaints.print(f"[yellow]everyone who reaches {host} can read these studies[/]; there is no password.")
+
+    server.serve(found, host, port, ready)
+
+
+def report(
+    studies: Studies = None,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+    file: Annotated[Path | None, typer.Option(help="Instead of OUT/STUDY/report.html.")] = None,
+) -> None:
+    """The dashboard's pages as one file that opens offline, with the best trials' own pages."""
+    from search.dashboard import report as paper
+    from search.dashboard.source import sources
+
+    found = sources(studies or [], out, storage)
+    page = file or found[0].folder / "report.html"
+    count = paper.write(found, page)
+    console.print(f"Report: {page.absolute()} (pages of {count} trials)", soft_wrap=True)

@@ -1,0 +1,62 @@
+"""The command `posefront`: its words put together, and how it ends."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from data.errors import UserError
+from search.cli import ablate as ablating
+from search.cli import dashboard as looking
+from search.cli import data as datasets
+from search.cli import ensemble as ensembling
+from search.cli import search as searching
+from search.cli import submit as handing_in
+from search.cli.options import complaints
+
+app = typer.Typer(
+    help="Search hyperparameters and architectures of keypoint networks: the smallest that still sees well.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+data_app = typer.Typer(help="Draw, check and measure data sets.", no_args_is_help=True)
+for word in (
+    searching.search,
+    looking.dashboard,
+    searching.best,
+    searching.cost,
+    searching.score,
+    looking.report,
+    handing_in.retrain,
+    ablating.ablate,
+    ensembling.ensemble,
+    handing_in.submit,
+    handing_in.verify,
+    handing_in.predict,
+    handing_in.export,
+):
+    app.command()(word)
+for part in (datasets.synth, datasets.check, datasets.stats):
+    data_app.command()(part)
+app.add_typer(data_app, name="data")
+
+
+def main(run: Callable[..., Any] = app) -> None:
+    """Run the command; a user's mistake ends in one sentence and exit code 2, Ctrl-C in exit code 130."""
+    warnings.filterwarnings("ignore", module="(ray|optuna|fvcore|torch|timm)")
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    try:
+        run()
+    except UserError as mistake:
+        complaints.print(f"[red]posefront:[/] {escape(str(mistake))}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        complaints.print("stopped; the same command goes on where this one was.")
+        sys.exit(130)

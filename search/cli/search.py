@@ -1,0 +1,223 @@
+"""Searching, and what a search has found: search, best, cost, score."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from data.errors import UserError
+from search.cli.options import Out, Storage, StudyName, Weights, console, seen
+
+WIDE = 130
+"""Columns from which the leaderboard shows parameters."""
+
+
+def search(
+    study: StudyName,
+    trials: Annotated[int | None, typer.Option(min=1, help="Finished trials the study is to have.")] = None,
+    hours: Annotated[float | None, typer.Option(min=0, help="Stop after so long; the same command goes on.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of a full trial.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials side by side.")] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(min=0, help="A fraction lets trials share a GPU, e.g. 0.25; 0 trains on the CPU."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    start: Annotated[
+        list[str] | None, typer.Option(help="A published recipe of the study to try as well; may be given repeatedly.")
+    ] = None,
+    weights: Weights = None,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+    address: Annotated[str | None, typer.Option(help="An existing Ray cluster, 'auto' or ray://HOST:PORT.")] = None,
+) -> None:
+    """Search: sample, train side by side, stop early what falls behind; go on where the last run stopped."""
+    from search import paths as home
+    from search.load import load_study, study_file, with_starts
+    from search.run import engine, initial, live
+    from search.run.ledger import Ledger, open_storage
+
+    file = study_file(study)
+    root = data.absolute() if data else None
+    chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
+    chosen = with_starts(chosen, start or ())
+    weights = initial.checked(chosen, weights)
+    folder = home.folder_of(study, out)
+    with home.locked(folder):
+        with live.progress(console, "preparing images") as show:
+            chosen.task.prepare(show)
+        storage_ = open_storage(home.url_of(folder, storage))
+        ledger = Ledger(chosen, home.name_of(study), storage_, chosen.task.identity())
+        adopted = ledger.adopt()
+        if ledger.finished or adopted:
+            console.print(f"going on: {ledger.finished} trials finished, {adopted} interrupted ones taken up again")
+        if ledger.finished >= chosen.trials:
+            console.print(f"{ledger.finished} of {chosen.trials} trials are finished; --trials asks for more.")
+            summarise(study, out, storage, chosen)
+            return
+        console.print("starting the workers (their first trial takes some seconds to begin)")
+        with live.watched(console, ledger) as view:
+            outcome = engine.search(
+                ledger,
+                file,
+                folder,
+                data=root,
+                workers=workers,
+                gpus=gpus_per_trial,
+                address=address,
+                hours=hours,
+                weights=weights,
+                watch=view,
+            )
+    devices = outcome.devices
+    console.print(
+        f"{devices.workers} at a time on {devices.cpus:g} CPU and {devices.gpus:g} GPU each: start-up "
+        f"{outcome.startup_s:.0f} s, search {outcome.search_s:.0f} s, of which trained "
+        f"{outcome.trained_s / devices.workers:.0f} s a worker"
+    )
+    summarise(study, out, storage, chosen)
+    if outcome.why:
+        cause = f"--hours {hours:g} are over" if outcome.why == "time" else f"stopped by {outcome.why}"
+        console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
+        if outcome.why != "time":
+            raise typer.Exit(130)
+
+
+def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
+    """The board, the baseline beside the best error, and the Pareto page."""
+    from search import paths as home
+    from search.dashboard import pareto
+    from search.format import measured, named
+
+    view = seen(home.recorded(study, out, storage))
+    found = list(view.entries)
+    console.print(board(found, view, 10))
+    finished = [(entry.error, entry.number) for entry in found if entry.state == "finished" and entry.error is not None]
+    if finished:
+        mean, (least, number_) = chosen.task.baseline(), min(finished)
+        unit = chosen.task.unit
+        console.print(
+            f"always answering the mean: {measured(mean, unit)}; smallest {named(chosen.task.metric)}: "
+            f"{measured(least, unit)} (trial {number_}), {least / mean:.0%} of it"
+        )
+    page = home.folder_of(study, out) / "pareto.html"
+    pareto.write(view, page)
+    console.print(f"Pareto page: {page}")
+
+
+def best(
+    study: StudyName,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Lines of the table.")] = 20,
+    all_states: Annotated[bool, typer.Option("--all", help="Also trials stopped, failed, refused, running.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Every trial, as JSON.")] = False,
+) -> None:
+    """The leaderboard, Pareto-optimal trials marked, and the Pareto page anew."""
+    from search import paths as home
+    from search.dashboard import pareto
+
+    view = seen(home.recorded(study, out, storage))
+    found = list(view.entries)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                [asdict(entry) for entry in found if all_states or entry.state == "finished"], indent=1, default=str
+            )
+        )
+        return
+    console.print(
+        board(
+            found if all_states else [e for e in found if e.state == "finished"],
+            view,
+            count,
+        )
+    )
+    page = home.folder_of(study, out) / "pareto.html"
+    pareto.write(view, page)
+    console.print(f"Pareto page: {page}")
+
+
+def board(found: list[Any], view: Any, count: int) -> Table:
+    """The leaderboard as a table; a star marks a Pareto-optimal trial. A narrow terminal goes without parameters."""
+    from search.format import digits, named, titled
+    from search.run.live import STYLES, brief
+
+    wide = console.width >= WIDE
+    scored = any(entry.score is not None for entry in found)
+    valued = any(entry.value != entry.error for entry in found)  # a study may minimise the error itself
+    note = "* no finished trial is both cheaper and more exact"
+    table = Table(
+        title=f"best {min(count, len(found))} of {len(found)} trials",
+        caption=note if wide else f"{note}; a wider window adds parameters",
+    )
+    ranked = ("score", "band") if scored else ("value",) if valued else ()
+    for column in ("", "trial", *ranked, "P [M]", "F [G]", escape(titled(named(view.metric), view.unit))):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("epochs", justify="right")
+    table.add_column("state")
+    if wide:
+        table.add_column("parameters", overflow="fold")
+    for entry in found[:count]:
+        value = (number(entry.score), entry.band) if scored else (number(entry.value),) if valued else ()
+        table.add_row(
+            "*" if entry.pareto else "",
+            f"{entry.number}" + (f" {escape(entry.name)}" if entry.name else ""),
+            *value,
+            number(entry.params_m),
+            number(entry.gflops),
+            "" if entry.error is None else digits(entry.error),
+            str(entry.epochs),
+            f"[{STYLES[entry.state]}]{entry.state}[/]" if entry.state in STYLES else entry.state,
+            *((escape(brief(entry.params)),) if wide else ()),
+        )
+    return table
+
+
+def number(value: float | None) -> str:
+    """Four significant digits."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def score(
+    params_m: Annotated[float, typer.Option(help="Parameters, millions.")],
+    gflops: Annotated[float, typer.Option(help="Multiply-adds of one image, thousands of millions.")],
+    pixel_diff: Annotated[float, typer.Option(help="Mean distance, pixels of the 224 x 224 image.")],
+) -> None:
+    """The course's score of a network: Params [M] x FLOPs [G] x e^PixelDiff, smaller is better."""
+    from search import objective as scoring
+
+    try:
+        log = scoring.log_score(params_m, gflops, pixel_diff)
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
+    exact = scoring.score(log)
+    typer.echo(f"score {f'e^{log:.9g}' if exact is None else f'{exact:.10g}'}, PixelDiff {scoring.band(pixel_diff)}")
+
+
+def cost(
+    study: StudyName,
+    trial: Annotated[int | None, typer.Option(min=0, help="A trial of the search so far.")] = None,
+    start: Annotated[str | None, typer.Option(help="A starting trial of the study by its name.")] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of a parameter; may be given again.")
+    ] = None,
+    out: Out = Path("runs"),
+    storage: Storage = None,
+) -> None:
+    """What a network costs, layer by layer: of a trial, a starting trial, or parameters of a study."""
+    from search import paths as home
+    from search.cli import price
+    from search.load import load_study, study_file
+
+    if trial is not None and start is not None:
+        raise UserError("--trial and --start name two networks; give one of them.")
+    chosen = load_study(str(study_file(study)))
+    recorded = home.recorded(study, out, storage) if trial is not None else None
+    params = price.parameters(chosen, recorded, trial, start, values or [])
+    console.print(price.table(chosen, params))

@@ -1,1 +1,0 @@
-"""The words of the command `posefront`, by what they are for."""

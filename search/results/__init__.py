@@ -1,0 +1,1 @@
+"""What a search has found: trials, curves, validation results, importances."""

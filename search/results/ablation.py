@@ -1,0 +1,200 @@
+"""What an ablation found, as it is kept: one row a change, each with its errors, their means and intervals.
+
+`OUT/STUDY/ablation/NNNNNN.json` is the last one of trial NNNNNN; the dashboard and the report read it without torch.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from data.storage.files import replacing
+from search.results.answers import finite
+
+FORMAT = 1
+"""Of the file; another number is another version's."""
+
+LEVEL = 0.95
+"""Of every interval."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean and its 95 % t-interval.
+
+    Attributes:
+        mean: of n numbers.
+        low: the interval's lower end; None of one number, whose spread nobody knows.
+        high: its upper end.
+        n: how many there are, at least 1.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def half(self) -> float | None:
+        """Half the interval's width."""
+        return None if self.high is None else self.high - self.mean
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One change, or the trial as it is.
+
+    Attributes:
+        name: of the change; BASE for the trial as it is.
+        said: from what to what, e.g. 'rotate 30 to 0'.
+        params: of the network with it.
+        flops: its multiply-adds.
+        errors: on the validation part after the last epoch, by seed, of those trainings that came to an end.
+        error: their mean; None where none did.
+        difference: of the error, with the change minus without it, over pairs of the same seed; None for the base and
+            where there is no pair.
+        value: the same difference of what the study minimises; of a score that is its logarithm.
+        score: where the study is ranked so, at the mean error: that is the geometric mean of the scores.
+        failed: why trainings did not come to an end, one reason each.
+    """
+
+    name: str
+    said: str
+    params: int
+    flops: int
+    errors: Mapping[str, float]
+    error: Mean | None
+    difference: Mean | None
+    value: Mean | None
+    score: float | None
+    failed: tuple[str, ...]
+
+    @property
+    def part(self) -> str:
+        """What is changed."""
+        return self.name.partition("=")[0]
+
+    @property
+    def factor(self) -> float | None:
+        """By what the change multiplies the score; None where there is none, or it is more than a float holds."""
+        if self.score is None or self.value is None or self.value.mean > 700:
+            return None
+        return math.exp(self.value.mean)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """An ablation of one trial.
+
+    Attributes:
+        study: its name.
+        trial: its number.
+        metric: the error's name.
+        unit: the error's unit.
+        epochs: of each training.
+        seeds: trainings that were asked for, of each row.
+        base: the trial as it is.
+        rows: the changes, in the order they were tried.
+        made: date and time, ISO 8601.
+        format: FORMAT.
+    """
+
+    study: str
+    trial: int
+    metric: str
+    unit: str
+    epochs: int
+    seeds: int
+    base: Row
+    rows: tuple[Row, ...]
+    made: str
+    format: int = FORMAT
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """The changes that came to a difference, the most harmful one first."""
+        known = [row for row in self.rows if row.difference is not None]
+        return tuple(sorted(known, key=lambda row: -row.difference.mean if row.difference else 0.0))
+
+    @property
+    def caution(self) -> str:
+        """How the intervals are to be read, in a sentence or two."""
+        pairs = sorted({row.difference.n for row in self.ranked if row.difference})
+        if not pairs or pairs[-1] == 1:
+            return "One pair of trainings a change: there is no interval, and a difference may be chance."
+        over = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
+        return (
+            f"Differences are paired by seed, with 95 % t-intervals over {over} pairs of trainings. About one interval "
+            "in twenty misses by chance."
+        )
+
+
+def file_of(folder: Path, number: int) -> Path:
+    """Where a study's folder keeps the ablation of trial `number`."""
+    return folder / "ablation" / f"{number:06d}.json"
+
+
+def save(ablation: Ablation, folder: Path) -> Path:
+    """Write an ablation into a study's folder; a reader meets the old file or the new one."""
+    file = file_of(folder, ablation.trial)
+    with replacing(file) as half:
+        half.write_text(json.dumps(asdict(ablation), indent=1, allow_nan=False), encoding="utf-8")
+    return file
+
+
+def load(folder: Path, number: int) -> Ablation | None:
+    """The ablation of a study's trial; None where there is none or it cannot be read."""
+    try:
+        return parse(json.loads(file_of(folder, number).read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def parse(raw: Any) -> Ablation:
+    """An ablation from JSON.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it is not what `save` writes.
+    """
+    if raw["format"] != FORMAT:
+        raise ValueError(f"format {raw['format']!r} is another version's")
+    return Ablation(
+        study=str(raw["study"]),
+        trial=int(raw["trial"]),
+        metric=str(raw["metric"]),
+        unit=str(raw["unit"]),
+        epochs=int(raw["epochs"]),
+        seeds=int(raw["seeds"]),
+        base=_row(raw["base"]),
+        rows=tuple(_row(row) for row in raw["rows"]),
+        made=str(raw["made"]),
+    )
+
+
+def _row(raw: Any) -> Row:
+    return Row(
+        name=str(raw["name"]),
+        said=str(raw["said"]),
+        params=int(raw["params"]),
+        flops=int(raw["flops"]),
+        errors={str(seed): finite(error) for seed, error in raw["errors"].items()},
+        error=_mean(raw["error"]),
+        difference=_mean(raw["difference"]),
+        value=_mean(raw["value"]),
+        score=None if raw["score"] is None else finite(raw["score"]),
+        failed=tuple(str(reason) for reason in raw["failed"]),
+    )
+
+
+def _mean(raw: Any) -> Mean | None:
+    if raw is None:
+        return None
+    low, high = (None if raw[end] is None else finite(raw[end]) for end in ("low", "high"))
+    return Mean(finite(raw["mean"]), low, high, int(raw["n"]))

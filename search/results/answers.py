@@ -1,0 +1,274 @@
+"""What a trial's network answers for the validation part, small enough to keep for every trial.
+
+A worker writes it after every epoch, since a trial can be stopped after any: `answers/NNNNNN.json` in the study's
+folder, and the pictures it names, shared by all trials, as `pictures/ROW.jpg` (10 kB a hand at 224 pixels).
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from data.storage.files import is_stale, replacing
+
+if TYPE_CHECKING:  # the dashboard reads answers, and starts without torch
+    from data.storage.pack import Part
+    from search.study import Task
+
+RANKS = ("best", "median", "worst")
+EACH = 4
+"""Images of each rank."""
+
+QUANTILES = 201
+"""Quantiles of the error that are kept: 0, 0.005 ... 1."""
+
+QUALITY = 88
+"""Of the pictures' JPEG."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image, and what was answered for it.
+
+    Attributes:
+        rank: 'best', 'median' or 'worst'.
+        row: the image's row in the data set.
+        error: the mean over those of its labels that have one.
+        answered: [x, y] of each label's point as fractions of the picture's sides: [0, 1] spans the edges, and a point
+            may lie outside. Empty where the task answers no points in the picture.
+        true: the same of the truth; None for a point that is not known.
+        said: the answer and the truth in words, where points do not say them; else empty.
+    """
+
+    rank: str
+    row: int
+    error: float
+    answered: list[list[float]]
+    true: list[list[float] | None]
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A network's answers for the whole validation part.
+
+    Attributes:
+        epoch: after which they were given.
+        labels: names of what is answered: points, numbers or classes.
+        edges: which points a drawing joins, as pairs of places in `labels`.
+        errors: mean error of each label; None for one that no image has.
+        quantiles: 201 quantiles, 0, 0.005 ... 1, of the error over all images and labels, linearly interpolated.
+        examples: the 4 best, 4 median and 4 worst images by mean error, ascending; of fewer than 12 images each one
+            once.
+        unit: of all these errors, which need not be that of the study's error; empty for none. None in files written
+            before it was kept: then it is the study's.
+    """
+
+    epoch: int
+    labels: list[str]
+    edges: list[list[int]]
+    errors: list[float | None]
+    quantiles: list[float]
+    examples: list[Example]
+    unit: str | None = None
+
+    @property
+    def pointed(self) -> bool:
+        """Whether what is answered are points in the pictures."""
+        return any(example.answered or example.true for example in self.examples)
+
+
+def of(task: "Task", outputs: Array, part: "Part", epoch: int) -> Answers:
+    """The answers in brief.
+
+    Args:
+        task: names the labels and measures the errors.
+        outputs: what the network answered for `part`, in its order, (N, ...), N at least 1.
+        part: the validation part.
+        epoch: after which.
+    """
+    errors = task.errors(outputs, part)
+    judged = ~np.isnan(errors)
+    means = averages(errors, 1)
+    order = np.argsort(means, kind="stable")[: np.count_nonzero(judged.any(1))]  # NaN, of images without any, is last
+    examples = []
+    for rank, chosen in zip(RANKS, ranked(len(order)), strict=True):
+        for i in order[chosen]:
+            answered, true = places(outputs[i], len(task.labels)), known(part.targets[i], len(task.labels))
+            said = task.caption(outputs[i], part.targets[i])
+            examples.append(Example(rank, int(part.rows[i]), short(means[i]), answered, true, said))
+    quantiles = np.quantile(errors[judged], np.linspace(0, 1, QUANTILES))
+    return Answers(
+        epoch=epoch,
+        labels=list(task.labels),
+        edges=[list(edge) for edge in task.edges],
+        errors=[None if math.isnan(error) else short(error) for error in averages(errors, 0)],
+        quantiles=[short(quantile) for quantile in quantiles],
+        examples=examples,
+        unit=task.each_unit,
+    )
+
+
+def averages(errors: Array, axis: int) -> Array:
+    """Means along an axis of the errors that there are, not NaN; NaN where there is none."""
+    counts = (~np.isnan(errors)).sum(axis)
+    means: Array = np.where(counts, np.nansum(errors, axis) / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def ranked(count: int) -> tuple[slice, slice, slice]:
+    """Which places of a sorted list of `count` are the best, the median and the worst; none is two of them."""
+    best, middle, worst = (min(EACH, (count + more) // 3) for more in (2, 0, 1))
+    first = max(best, (count - middle) // 2)
+    return slice(0, best), slice(first, first + middle), slice(count - worst, count)
+
+
+def short(value: float) -> float:
+    """Six significant digits."""
+    return float(f"{value:.6g}")
+
+
+def places(points: Array, count: int) -> list[list[float]]:
+    """[x, y] of one image's points, to a hundred-thousandth of a side.
+
+    Args:
+        points: (P, 2), or (P, 3) with something else besides.
+        count: how many labels there are; anything but a point for each of them gives an empty list.
+    """
+    if points.ndim != 2 or points.shape[0] != count or points.shape[1] not in (2, 3):
+        return []
+    rounded: list[list[float]] = np.round(points[:, :2].astype(np.float64), 5).tolist()
+    return rounded
+
+
+def known(points: Array, count: int) -> list[list[float] | None]:
+    """As `places`, and None for a point whose third column is 0: it is not known."""
+    found = places(points, count)
+    told = points[:, 2] > 0 if found and points.shape[1] == 3 else [True] * len(found)
+    return [place if there else None for place, there in zip(found, told, strict=True)]
+
+
+def file(folder: Path, number: int) -> Path:
+    """Where a study's folder keeps the answers of trial `number`."""
+    return folder / "answers" / f"{number:06d}.json"
+
+
+def picture(folder: Path, row: int) -> Path:
+    """Where a study's folder keeps the picture of the data set's row `row`."""
+    return folder / "pictures" / f"{row}.jpg"
+
+
+def save(answers: Answers, folder: Path, number: int) -> None:
+    """Write the answers of trial `number`; a reader meets the old file or the new one."""
+    with replacing(file(folder, number)) as half:
+        half.write_text(json.dumps(asdict(answers), separators=(",", ":"), allow_nan=False), encoding="utf-8")
+
+
+def save_pictures(answers: Answers, task: "Task", folder: Path) -> None:
+    """Write the pictures of the examples that are not there yet, each whole or not at all."""
+    for example in answers.examples:
+        wanted = picture(folder, example.row)
+        if not wanted.exists():
+            with replacing(wanted) as half:
+                Image.fromarray(task.picture(example.row)).save(half, "JPEG", quality=QUALITY)
+
+
+def sides(folder: Path, row: int) -> tuple[int, int]:
+    """Width and height of the picture of row `row`, pixels; (1, 1) where it cannot be read."""
+    try:
+        with Image.open(picture(folder, row)) as opened:  # its header alone
+            return opened.size
+    except OSError:
+        return 1, 1
+
+
+def load(folder: Path, number: int) -> Answers | None:
+    """The answers of trial `number`; None where there are none or they cannot be read."""
+    try:
+        return parse(json.loads(file(folder, number).read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+
+
+def parse(raw: Any) -> Answers:
+    """Answers from JSON, every field of its type.
+
+    Raises:
+        ValueError, TypeError, KeyError, OverflowError: they are not what `save` writes.
+    """
+    labels = [str(label) for label in raw["labels"]]
+    edges = [[int(a), int(b)] for a, b in raw["edges"]]
+    examples = [
+        Example(
+            rank=str(e["rank"]),
+            row=int(e["row"]),
+            error=finite(e["error"]),
+            answered=pairs(e["answered"]),
+            true=[None if point is None else pair(point) for point in e["true"]],
+            said=str(e.get("said", "")),
+        )
+        for e in raw["examples"]
+    ]
+    answers = Answers(
+        epoch=int(raw["epoch"]),
+        labels=labels,
+        edges=edges,
+        errors=[None if error is None else finite(error) for error in raw["errors"]],
+        quantiles=[finite(quantile) for quantile in raw["quantiles"]],
+        examples=examples,
+        unit=None if raw.get("unit") is None else str(raw["unit"]),
+    )
+    drawn = [len(points) for example in examples for points in (example.answered, example.true)]
+    if (
+        len(answers.errors) != len(labels)
+        or len(answers.quantiles) != QUANTILES
+        or any(not 0 <= end < len(labels) for edge in edges for end in edge)
+        or any(example.rank not in RANKS or not 0 <= example.row < 2**53 for example in examples)
+        or any(count not in (0, len(labels)) for count in drawn)
+    ):
+        raise ValueError("the parts of these answers do not fit together")
+    return answers
+
+
+def pairs(points: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Points as [x, y]."""
+    return [pair(point) for point in points]
+
+
+def pair(point: Sequence[float]) -> list[float]:
+    """A point as [x, y]."""
+    x, y = point
+    return [finite(x), finite(y)]
+
+
+def finite(value: float) -> float:
+    """A number that can be drawn.
+
+    Raises:
+        ValueError: it is infinite or not a number.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not finite")
+    return float(value)
+
+
+def sweep(folder: Path) -> None:
+    """Delete the pictures that no trial's answers name, and what killed workers left half-written.
+
+    Every epoch has best, median and worst images of its own, and only a trial's last ones are kept. To be called when
+    nothing is being trained.
+    """
+    kept = set()
+    for found in (folder / "answers").glob("*.json"):
+        answers = load(folder, int(found.stem)) if found.stem.isdigit() else None
+        kept |= {picture(folder, example.row).name for example in answers.examples} if answers else set()
+    for found in [*(folder / "pictures").glob("*"), *(folder / "answers").glob("*.half")]:
+        if is_stale(found) or (found.suffix == ".jpg" and found.name not in kept):
+            found.unlink(missing_ok=True)

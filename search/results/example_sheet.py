@@ -1,0 +1,104 @@
+"""A trial's examples on one sheet of paper: its best, median and worst images, with the true and answered points."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from search.format import measured
+from search.results.answers import EACH, RANKS, Answers, Example, picture
+
+SIDE = 256
+"""Of a picture's longer side on the sheet, pixels; drawn twice as large and reduced, for smooth lines."""
+
+MANY = 30
+"""From so many points on they are drawn smaller."""
+
+GAP, LEFT, TOP, CAPTION, WORDS = 16, 96, 64, 34, 22
+INK, MUTED, PAPER = "#1c2126", "#6b7178", "#ffffff"
+TRUE, ANSWERED = "#35d07f", "#ff4d8d"
+HALO = "#101418"
+
+
+def sheet(answers: Answers, folder: Path, title: str, unit: str) -> Image.Image:
+    """The sheet, white, 1184 x 982 pixels; 66 higher where the pictures have words below them.
+
+    Args:
+        answers: the examples, and which points are joined.
+        folder: the study's, which holds the pictures; one that is missing there is left grey.
+        title: what stands above.
+        unit: of the study's error, for answers that do not say their own.
+    """
+    unit = unit if answers.unit is None else answers.unit
+    worded = any(example.said for example in answers.examples)
+    width, step = LEFT + EACH * (SIDE + GAP), SIDE + CAPTION + GAP + (WORDS if worded else 0)
+    paper = Image.new("RGB", (width, TOP + len(RANKS) * step), PAPER)
+    pen = ImageDraw.Draw(paper)
+    pen.text((GAP, TOP / 2), title, INK, font(22), anchor="lm")
+    if answers.pointed:
+        legend(pen, width - GAP)
+    for line, rank in enumerate(RANKS):
+        top = TOP + line * step
+        pen.text((GAP, top + SIDE / 2), rank, INK, font(20), anchor="lm")
+        for place, example in enumerate([found for found in answers.examples if found.rank == rank][:EACH]):
+            left = LEFT + place * (SIDE + GAP)
+            image = drawn(example, answers.edges, folder)
+            paper.paste(image, (left + (SIDE - image.width) // 2, top + (SIDE - image.height) // 2))
+            below = top + SIDE + 6
+            pen.text((left, below), measured(example.error, unit), INK, font(17))
+            pen.text((left + SIDE, below + 2), f"image {example.row}", MUTED, font(14), anchor="ra")
+            if example.said:
+                pen.text((left, below + WORDS + 2), within(pen, example.said, SIDE), INK, font(14))
+    return paper
+
+
+def within(pen: ImageDraw.ImageDraw, text: str, width: float) -> str:
+    """The text on one line, cut to what `width` pixels hold."""
+    line = " ".join(text.split())
+    if pen.textlength(line, font(14)) <= width:
+        return line
+    while line and pen.textlength(f"{line}...", font(14)) > width:
+        line = line[:-1]
+    return f"{line}..."
+
+
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own, the same on every machine."""
+    return ImageFont.load_default(size)
+
+
+def legend(pen: ImageDraw.ImageDraw, right: float) -> None:
+    """Which skeleton is which, at the upper right."""
+    for word, colour in (("answered", ANSWERED), ("true", TRUE)):
+        left = right - pen.textlength(word, font(17))
+        pen.text((left, TOP / 2), word, INK, font(17), anchor="lm")
+        pen.line((left - 38, TOP / 2, left - 8, TOP / 2), colour, 4)
+        pen.ellipse((left - 28, TOP / 2 - 5, left - 18, TOP / 2 + 5), colour)
+        right = left - 58
+
+
+def drawn(example: Example, edges: Sequence[Sequence[int]], folder: Path) -> Image.Image:
+    """One picture in its own shape, with the true and the answered points; those that are not known are left out."""
+    try:
+        with Image.open(picture(folder, example.row)) as opened:
+            scale = SIDE / max(opened.size)
+            wide, high = (2 * max(1, round(scale * side)) for side in opened.size)
+            image = opened.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
+    except OSError:
+        wide = high = 2 * SIDE
+        image = Image.new("RGB", (wide, high), "#d5d8dc")
+    pen = ImageDraw.Draw(image)
+    finer = 1 if len(example.answered) < MANY else 0.6
+    unknown = {place for place, point in enumerate(example.true) if point is None}
+    judged = [None if place in unknown else point for place, point in enumerate(example.answered)]
+    for points, colour, width in ((example.true, TRUE, 7 * finer), (judged, ANSWERED, 4 * finer)):
+        ends = [None if point is None else (point[0] * wide, point[1] * high) for point in points]
+        bones = [(a, b) for a, b in ((ends[a], ends[b]) for a, b in edges if ends) if a and b]
+        for ink, wider in ((HALO, 3 * finer), (colour, 0)):
+            for a, b in bones:
+                pen.line((*a, *b), ink, round(width + wider))
+            for end in ends:
+                if end:
+                    r = width + wider / 2
+                    pen.ellipse((end[0] - r, end[1] - r, end[0] + r, end[1] + r), ink)
+    return image.reduce(2)

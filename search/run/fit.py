@@ -1,0 +1,312 @@
+"""Training as a generator of epochs: who iterates decides when to stop."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+import torch
+from timm.optim import create_optimizer_v2
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+
+from data.storage.batches import batches
+from data.storage.pack import Part
+from search.run import initial
+from search.run.learning_rate import schedule
+from search.study import Config, Task
+
+State = dict[str, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+TINY = 1e-8
+"""Keeps a distance's gradient finite where it is nothing: a ten-thousandth of a side, squared."""
+
+JUDGED_AT_ONCE = 256
+"""Images a validation batch; only memory depends on it."""
+
+
+class DivergedError(Exception):
+    """The loss or the error of a network is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch measured.
+
+    Attributes:
+        epoch: 1 for the first.
+        error: over the whole validation set, in the task's unit.
+        train_loss: mean over the epoch's steps.
+        valid_loss: mean over the validation set.
+        lr: the learning rate of the last step.
+        seconds: training and judging together.
+        train_seconds: training alone.
+        images: images trained on.
+        memory_mb: largest memory of the trial so far; on a GPU what torch allocated there, on a CPU the
+            process's resident memory, sampled after every step.
+    """
+
+    epoch: int
+    error: float
+    train_loss: float
+    valid_loss: float
+    lr: float
+    seconds: float
+    train_seconds: float
+    images: int
+    memory_mb: float
+
+    def row(self) -> dict[str, float]:
+        """The same as a plain dictionary."""
+        return asdict(self)
+
+
+class Reached(NamedTuple):
+    """What one epoch came to.
+
+    Attributes:
+        epoch: its measurements.
+        take: takes the training's state as tensors and plain numbers; to be called before the next epoch is asked for.
+        outputs: what the network answered for the validation part, float32 (N, ...), in the part's order.
+    """
+
+    epoch: Epoch
+    take: Callable[[], State]
+    outputs: Array
+
+
+class Teacher(NamedTuple):
+    """A trained network whose answers are learnt beside the true points (distillation, Hinton et al. 2015).
+
+    Attributes:
+        net: in evaluation mode, on the training's device.
+        size: of its input, pixels.
+        weight: of its answers in the loss, 0 to 1.
+    """
+
+    net: nn.Module
+    size: Any
+    weight: float
+
+
+def fit(
+    task: Task,
+    config: Config,
+    *,
+    epochs: int,
+    seed: int,
+    device: torch.device,
+    state: State | None = None,
+    teacher: Teacher | None = None,
+) -> Iterator[Reached]:
+    """Train one network, an epoch at a time.
+
+    Every random source is set anew from (seed, epoch) at the start of an epoch, so that training continued from a
+    state gives what training in one go would have given.
+
+    Args:
+        task: the data, the loss and the error.
+        config: what to train, and how.
+        epochs: length of the whole training; the learning rate's schedule spans it.
+        seed: of the initial weights, the order of images and their augmentation.
+        device: where to train. On a GPU in mixed precision if `config.training.amp`.
+        state: go on after the epoch that this was taken after.
+        teacher: a network to learn from beside the data.
+
+    Yields:
+        What each epoch came to.
+
+    Raises:
+        DivergedError: the loss or the error is not finite.
+    """
+    split = task.split(config.arch.size)
+    # A teacher sees its own, larger inputs: both are made from images that are large enough for either.
+    part = split.train if teacher is None else task.split(larger(config.arch.size, teacher.size)).train
+    learner = Learner(task, config, part, epochs=epochs, seed=seed, device=device, teacher=teacher)
+    if state is not None:
+        learner.load(state)
+    memory = Memory(device)
+    for epoch in range(state["epoch"] + 1 if state is not None else 1, epochs + 1):
+        started = time.perf_counter()
+        train_loss, images = learner.train(epoch, memory.sample)
+        train_seconds = time.perf_counter() - started
+        if not np.isfinite(train_loss):
+            raise DivergedError(f"the loss became {train_loss} in epoch {epoch} (learning rate {learner.peak:g})")
+        outputs, valid_loss = judge(task, learner.judged, config, split.valid, device)
+        error = task.error(outputs, split.valid)
+        if not np.isfinite(error):
+            raise DivergedError(f"the error became {error} in epoch {epoch} (learning rate {learner.peak:g})")
+        measured = Epoch(
+            epoch=epoch,
+            error=error,
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            lr=learner.lr,
+            seconds=time.perf_counter() - started,
+            train_seconds=train_seconds,
+            images=images,
+            memory_mb=memory.peak_mb(),
+        )
+        yield Reached(measured, partial(learner.state, epoch), outputs)
+
+
+class Learner:
+    """A network in training, with everything that training changes."""
+
+    def __init__(
+        self,
+        task: Task,
+        config: Config,
+        part: Part,
+        *,
+        epochs: int,
+        seed: int,
+        device: torch.device,
+        teacher: Teacher | None = None,
+    ) -> None:
+        """Freshly initialised; `part` is what it learns from, the rest as for `fit`."""
+        training = config.training
+        self._teacher = teacher
+        self._task, self._config, self._part, self._seed, self._device = task, config, part, seed, device
+        torch.manual_seed(seed)
+        self.net = initial.build(config).to(device).to(memory_format=torch.channels_last)
+        betas = {} if training.betas is None else {"betas": training.betas}
+        self._optimizer = create_optimizer_v2(
+            self.net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay, **betas
+        )
+        self._ema = ModelEmaV3(self.net, decay=training.ema, use_warmup=True) if training.ema else None
+        self._half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float16
+        self._amp = training.amp and device.type == "cuda"
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self._amp and self._half is torch.float16)
+        self._steps = max(1, len(part.rows) // training.batch)
+        self._set_rate = schedule(self._optimizer, training, self._steps, epochs)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is judged: the running mean of the weights where one is kept."""
+        return self.net if self._ema is None else self._ema.module
+
+    @property
+    def peak(self) -> float:
+        """The largest learning rate of the schedule."""
+        return self._config.training.lr
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step."""
+        rate: float = self._optimizer.param_groups[0]["lr"]
+        return rate
+
+    def state(self, epoch: int) -> State:
+        """Everything needed to go on after `epoch`; it shares memory with the network."""
+        return {
+            "epoch": epoch,
+            "net": self.net.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "ema": self._ema.state_dict() if self._ema is not None else {},
+        }
+
+    def load(self, state: State) -> None:
+        """Be as the network was when `state` was taken."""
+        self.net.load_state_dict(state["net"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self._ema is not None:
+            self._ema.load_state_dict(state["ema"])
+
+    def train(self, epoch: int, after_step: Callable[[], None]) -> tuple[float, int]:
+        """One epoch: the mean loss over its steps, and the images it saw."""
+        task, training, part, size = self._task, self._config.training, self._part, self._config.arch.size
+        shuffle, random = seeded(self._seed, epoch, self._device)
+        self.net.train()
+        total = torch.zeros((), device=self._device)
+        images = done = 0
+        for pixels, true in batches(part.pixels, part.rows, part.targets, training.batch, self._device, shuffle):
+            step = (epoch - 1) * self._steps + done
+            self._set_rate(step)
+            before = random.get_state()
+            inputs, targets = task.augment(pixels, true, size, self._config.augment, random)
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self._device.type, dtype=self._half, enabled=self._amp):
+                loss, answers = task.loss(self.net, inputs, targets, training)
+                if self._teacher is not None:
+                    said = self._taught(self._teacher, pixels, true, before)
+                    distance = (answers.float() - said).square().sum(-1).add(TINY).sqrt().mean()
+                    loss = (1 - self._teacher.weight) * loss + self._teacher.weight * distance
+            self._optimizer.zero_grad()
+            torch.autograd.backward(self._scaler.scale(loss))
+            if training.clip:
+                self._scaler.unscale_(self._optimizer)
+                nn.utils.clip_grad_norm_(self.net.parameters(), training.clip)
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            if self._ema is not None:
+                self._ema.update(self.net, step=step)
+            total += loss.detach()
+            images += len(pixels)
+            done += 1
+            after_step()
+        return float(total) / done, images
+
+    @torch.no_grad()
+    def _taught(
+        self, teacher: Teacher, pixels: torch.Tensor, targets: torch.Tensor, before: torch.Tensor
+    ) -> torch.Tensor:
+        """The teacher's answers for a batch changed as the network's own inputs are, at the teacher's size."""
+        random = torch.Generator(self._device)
+        random.set_state(before)
+        inputs, true = self._task.augment(pixels, targets, teacher.size, self._config.augment, random)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        _, answers = self._task.loss(teacher.net, inputs, true, self._config.training)
+        return answers.float()
+
+
+@torch.inference_mode()
+def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.device) -> tuple[Array, float]:
+    """What the network answers for a whole part, float32 (N, ...), and the mean loss."""
+    net.eval()
+    outputs, losses = [], torch.zeros((), device=device)
+    for pixels, targets in batches(part.pixels, part.rows, part.targets, JUDGED_AT_ONCE, device):
+        inputs = task.inputs(pixels, config.arch.size).contiguous(memory_format=torch.channels_last)
+        loss, answered = task.loss(net, inputs, targets, config.training)
+        outputs.append(answered.float())
+        losses += loss * len(pixels)
+    return torch.cat(outputs).cpu().numpy(), float(losses) / len(part.rows)
+
+
+def larger(one: Any, other: Any) -> Any:
+    """The larger of two input sizes, sides of squares or (height, width): of the latter the one with more pixels."""
+    return max(one, other, key=lambda size: np.prod(size if isinstance(size, tuple) else (size, size)))
+
+
+def seeded(seed: int, epoch: int, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
+    """The order's and the augmentation's sources for one epoch; torch's global state is set as well."""
+    order, augment, rest = np.random.SeedSequence([seed, epoch]).generate_state(3, np.uint64).tolist()
+    torch.manual_seed(rest)
+    return torch.Generator().manual_seed(order), torch.Generator(device).manual_seed(augment)
+
+
+class Memory:
+    """The largest memory that a trial held."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._gpu = device if device.type == "cuda" else None
+        self._process = psutil.Process()
+        self._peak = 0
+        if self._gpu is not None:
+            torch.cuda.reset_peak_memory_stats(self._gpu)
+
+    def sample(self) -> None:
+        """Look now. A GPU keeps its own record."""
+        if self._gpu is None:
+            self._peak = max(self._peak, self._process.memory_info().rss)
+
+    def peak_mb(self) -> float:
+        """Megabytes (10^6 bytes)."""
+        peak = self._peak if self._gpu is None else torch.cuda.max_memory_allocated(self._gpu)
+        return round(peak / 1e6, 1)

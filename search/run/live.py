@@ -1,0 +1,173 @@
+"""A search as it is seen in the terminal: a live table, or a line a trial where there is no terminal."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from search.format import measured, named
+from search.results.leaderboard import Entry, entry
+from search.run.ledger import Ledger
+
+WIDE = 150
+"""Columns from which tables show parameters in a line."""
+
+STYLES = {"finished": "green", "stopped": "yellow", "failed": "red", "refused": "dim"}
+
+
+class View:
+    """Follows a ledger: trials that end are printed and stay, trials in training are a table that is redrawn."""
+
+    def __init__(self, console: Console, ledger: Ledger) -> None:
+        self._console, self._ledger = console, ledger
+        self._shown = 0
+        self._live: Live | None = None
+        self._drawn = 0.0
+        self._best: Entry | None = None
+        self._counts = dict.fromkeys(STYLES, 0)
+        for trial in ledger.book.get_trials(deepcopy=False):
+            if trial.state.is_finished():
+                self._count(trial)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("trials"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._task = self._bar.add_task("search", total=ledger.study.trials, completed=ledger.finished)
+
+    def _count(self, trial: FrozenTrial) -> Entry:
+        found = entry(trial, self._ledger.study.task.metric, pareto=False)
+        self._counts[found.state] += 1
+        better = self._best is None or (found.value or 0) < (self._best.value or 0)
+        if trial.state is TrialState.COMPLETE and better:
+            self._best = found
+        return found
+
+    def __call__(self, ledger: Ledger) -> None:
+        """Print what has ended since the last call, and redraw four times a second.
+
+        Not from a thread of rich's: the ledger changes under it.
+        """
+        task = ledger.study.task
+        while self._shown < len(ledger.ended):
+            found = self._count(ledger.ended[self._shown])
+            self._shown += 1
+            mark = " [bold]best so far[/]" if found is self._best else ""
+            self._console.print(
+                f"[{STYLES[found.state]}]{found.state:>8}[/] {line(found, task.metric, task.unit)}{mark}"
+            )
+        self._bar.update(self._task, completed=ledger.finished)
+        if self._live is not None and time.monotonic() - self._drawn > 0.25:
+            self._live.refresh()
+            self._drawn = time.monotonic()
+
+    def __rich__(self) -> RenderableType:
+        """The trials in training."""
+        wide, task = self._console.width >= WIDE, self._ledger.study.task
+        columns = (
+            "trial",
+            "epoch",
+            named(task.metric),
+            "loss",
+            "lr now",
+            "images/s",
+            *(("parameters",) if wide else ()),
+        )
+        table = Table(*columns, box=None, padding=(0, 1), show_header=bool(self._ledger.assigned))
+        for number, trial in sorted(self._ledger.assigned.items()):
+            curve = self._ledger.curves[number]
+            cells = [str(number), f"{len(curve)}/{trial.epochs}", "", "", "", ""]
+            if curve:
+                last = curve[-1]
+                cells[2:] = [
+                    measured(last["error"], task.unit),
+                    f"{last['train_loss']:.4f}",
+                    f"{last['lr']:.1e}",
+                    f"{last['images'] / last['train_seconds']:.0f}",
+                ]
+            table.add_row(*cells, *((escape(brief(trial.params)),) if wide else ()))
+        counted = "  ".join(f"[{STYLES[state]}]{count} {state}[/]" for state, count in self._counts.items() if count)
+        best = f"best {line(self._best, task.metric, task.unit)}" if self._best else "no finished trial yet"
+        return Group(table, f"{counted}  {best}" if counted else best, self._bar)
+
+
+def line(found: Entry, metric: str, unit: str) -> str:
+    """A trial in one line; `metric` and `unit` are those of its error."""
+    parts = [f"trial {found.number}"]
+    if found.name:
+        parts.append(f"({escape(found.name)})")
+    if found.score is not None:
+        parts.append(f"score {found.score:.4g}")
+    if found.error is not None:
+        told = escape(f"{named(metric)} {measured(found.error, unit)}")
+        parts.append(f"{told} after {found.epochs} epoch{'' if found.epochs == 1 else 's'}")
+    if found.params_m is not None and found.gflops is not None:
+        parts.append(f"{found.params_m:.3f} M {found.gflops:.4f} G")
+    if found.reason:
+        parts.append(escape(found.reason.splitlines()[0][:160]))
+    return " ".join(parts)
+
+
+def brief(params: dict[str, Any]) -> str:
+    """Parameters in a few words."""
+    return " ".join(
+        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in params.items()
+    )
+
+
+@contextmanager
+def watched(console: Console, ledger: Ledger) -> Iterator[View]:
+    """The view of a search; live in a terminal."""
+    view = View(console, ledger)
+    if not console.is_terminal:
+        yield view
+        view(ledger)
+        return
+    with Live(view, console=console, auto_refresh=False, transient=True) as live:
+        view._live = live
+        yield view
+        view(ledger)
+
+
+@contextmanager
+def progress(console: Console, what: str) -> Iterator[Any]:
+    """A bar for work that calls back with (done, total); without a terminal a line now and then."""
+    if console.is_terminal:
+        with Progress(
+            TextColumn(what),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        ) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    said = time.monotonic()
+
+    def say(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > 10:
+            said = time.monotonic()
+            console.print(f"{what}: {done} of {total}")
+
+    yield say

@@ -1,0 +1,170 @@
+"""One trial, as a worker trains it: from parameters to a row of numbers an epoch."""
+
+import gc
+import os
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.errors import UserError
+from search.after.model import load
+from search.load import load_study
+from search.results import answers
+from search.run import checkpoint as weights
+from search.run.fit import DivergedError, Teacher, fit
+from search.run.ledger import Assignment
+from search.study import Config, Study, replay
+from search.variant import Variants, change_of, varied, vary_task
+
+
+@dataclass(frozen=True)
+class Final:
+    """How a last training differs from a trial's.
+
+    Attributes:
+        ema: decay of the running mean of the weights where the trial itself keeps none.
+        teacher: folder of a model (search.after.model) whose answers are learnt beside the true points; None for none.
+        study: the teacher's study, by name or file.
+        weight: of the teacher's answers in the loss, 0 to 1; the rest is the true points'.
+        variants: what is changed in which trial, as search.variant has it; empty for nothing in any.
+    """
+
+    ema: float = 0.0
+    teacher: str | None = None
+    study: str | None = None
+    weight: float = 0.5
+    variants: Variants = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker must know beyond the trial itself; the same for a whole search.
+
+    Attributes:
+        study: the study's file.
+        data: the folder that replaces the task's own; None to leave it.
+        folder: the study's folder; training states, answers and pictures are written in it.
+        threads: CPU threads a trial.
+        weights: pre-trained ones that every trial begins with instead of its own choice; None to leave it.
+        final: of a last training; None in a search.
+    """
+
+    study: str
+    data: str | None
+    folder: str
+    threads: int
+    weights: str | None = None
+    final: Final | None = None
+
+
+@cache
+def studied(name: str, data: str | None, weights: str | None = None) -> Study:
+    """A study, loaded once a process."""
+    return load_study(name, data=data, weights=weights)
+
+
+def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str, Any]]:
+    """Train one trial, going on from its saved state if there is one.
+
+    The state is saved before its row is handed over, so after a kill it is at most one epoch ahead of the storage:
+    that epoch is handed over from the saved row, and so is the last one known, since the run died before the
+    scheduler's answer to it was carried out.
+
+    Yields:
+        `Epoch.row()` for each epoch; or, last, {'failed': reason}: a trial that cannot go on never ends its worker,
+        since a new one costs many seconds.
+    """
+    settle(job.threads, device)
+    folder = Path(job.folder)
+    file = weights.path(folder / "weights", trial.number)
+    config = None
+    try:
+        final = job.final or Final()
+        study = varied(studied(job.study, job.data, job.weights), final.variants)
+        config, _ = replay(study.space, trial.params)
+        task = vary_task(study.task, change_of(trial.params, final.variants))
+        if final.ema and not config.training.ema:
+            config = replace(config, training=replace(config.training, ema=final.ema))
+        teacher = taught(final, job.data, device)
+        state = weights.load(file, device)
+        if trial.last is not None:
+            yield trial.last
+        reached = trial.last["epoch"] if trial.last else 0
+        if state is not None and state["epoch"] > reached:
+            yield state["row"]
+        part = task.split(config.arch.size).valid
+        for trained in fit(
+            task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state, teacher=teacher
+        ):
+            row = trained.epoch.row()
+            found = answers.of(task, trained.outputs, part, trained.epoch.epoch)
+            # An epoch whose state is on disk is not trained again, so its answers are written before, and the
+            # pictures they name before them.
+            answers.save_pictures(found, task, folder)
+            answers.save(found, folder, trial.number)
+            weights.save({"row": row, **trained.take()}, file)
+            yield row
+    except DivergedError as error:
+        yield {"failed": f"diverged: {error}"}
+    except UserError as error:
+        yield {"failed": str(error)}
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            yield {"failed": told(error)}
+        else:
+            yield {"failed": out_of_memory(config, device)}
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is written down with the trial
+        yield {"failed": told(error)}
+    finally:
+        if (
+            device.type == "cuda"
+        ):  # a card is shared; on a CPU the collection alone, 0.3 s, would be a trial's dearest part
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
+def taught(final: Final, data: str | None, device: torch.device) -> Teacher | None:
+    """The teacher of a last training, if it has one.
+
+    Raises:
+        UserError: its model cannot be read.
+    """
+    if final.teacher is None:
+        return None
+    model = load(Path(final.teacher), final.study, None if data is None else Path(data))
+    return Teacher(model.net.to(device), model.config.arch.size, final.weight)
+
+
+def settle(threads: int, device: torch.device) -> None:
+    """Threads, and kernels that give the same answer twice."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is a lack of memory, on a GPU or on the host (torch has no type of its own for that)."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def out_of_memory(config: Config | None, device: torch.device) -> str:
+    """What to say of it."""
+    tried = f"a batch of {config.training.batch} at {sides(config.arch.size)} px" if config else "the trial"
+    return f"out of memory: {tried} is too much for {device}"
+
+
+def sides(size: Any) -> str:
+    """An input's size in words: '96' or '256 x 192'."""
+    return " x ".join(map(str, size)) if isinstance(size, tuple) else str(size)
+
+
+def told(error: BaseException) -> str:
+    """An unforeseen error, with the place it came from."""
+    return f"{type(error).__name__}: {error}\n{''.join(traceback.format_tb(error.__traceback__)[-3:])}".strip()

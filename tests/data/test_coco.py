@@ -1,0 +1,208 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.errors import UserError
+from data.layouts.coco import find, find_valid, read
+from data.storage.crops import crops, cut, fractions, frames, pixels
+from data.storage.pack import BadImage
+
+NAMES = ["nose", "left_eye", "right_eye"]
+
+
+def table(**changed: object) -> dict:
+    """Two images, two categories; a crowd, an unlabelled object and one of a video among four."""
+    kinds = [{"id": 3, "name": "cat", "keypoints": NAMES, "skeleton": [[1, 2], [1, 3]]}, {"id": 7, "name": "cow"}]
+    kinds[1] |= {"keypoints": NAMES, "skeleton": []}
+    whole = {"bbox": [10, 5, 20, 10], "iscrowd": 0, "keypoints": [12, 6, 2, 15.5, 8, 1, 0, 0, 0]}
+    return {
+        "images": [
+            {"id": 5, "file_name": "a.png", "width": 60, "height": 40},
+            {"id": 6, "file_name": "b.png", "width": 30, "height": 50, "video": "walk"},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 5, "category_id": 3, "area": 150.5, "num_keypoints": 2, **whole},
+            {"id": 2, "image_id": 6, "category_id": 7, **whole, "bbox": [-4, 2, 12, 30]},
+            {"id": 4, "image_id": 5, "category_id": 3, **whole, "iscrowd": 1},
+            {"id": 9, "image_id": 5, "category_id": 3, **whole, "keypoints": [0] * 9},
+        ],
+        "categories": kinds,
+        **changed,
+    }
+
+
+def wrong(**changed: object) -> dict:
+    """The table with the first annotation changed."""
+    made = table()
+    made["annotations"][0] |= changed
+    return made
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The table and its images, painted so that each pixel tells its column and row."""
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images").mkdir()
+    for name, width, height in (("a.png", 60, 40), ("b.png", 30, 50)):
+        rows, columns = np.mgrid[:height, :width]
+        painted = np.stack([columns * 4, rows * 4, np.full_like(rows, 99)], -1).astype(np.uint8)
+        Image.fromarray(painted).save(tmp_path / "images" / name)
+    (tmp_path / "annotations" / "train.json").write_text(json.dumps(table()))
+    return tmp_path
+
+
+def test_read_gives_what_the_file_says(root: Path) -> None:
+    coco = read(*find(root))
+    assert [(c.id, c.name, c.keypoints, c.edges) for c in coco.categories] == [
+        (3, "cat", tuple(NAMES), ((0, 1), (0, 2))),
+        (7, "cow", tuple(NAMES), ()),
+    ]
+    first, second, crowd, blank = coco.instances
+    assert first.points.tolist() == [[12, 6, 2], [15.5, 8, 1], [0, 0, 0]]
+    assert (first.id, first.image_id, first.category_id, first.labelled) == (1, 5, 3, 2)
+    assert first.file == str(root / "images" / "a.png")
+    assert (first.box, first.area, first.width, first.height) == ((10, 5, 20, 10), 150.5, 60, 40)
+    assert second.area == 12 * 30
+    assert (first.group, second.group) == (5, "walk")
+    assert [one.crowd for one in coco.instances] == [False, False, True, False]
+    assert blank.labelled == 0
+    assert crowd.labelled == 2
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ([], "has no lists named"),
+        (table(categories=[]), "no category with keypoints"),
+        (table(annotations=[]), "no annotation with keypoints"),
+        (wrong(image_id=77), "image 77, which it does not list"),
+        (wrong(category_id=1), "category 1 with keypoints, which it does not list"),
+        (wrong(id=2), "more than one annotation with the id 2"),
+        (wrong(id="x"), "must be a whole number"),
+        (wrong(keypoints=[1, 2, 2]), "not 9 finite numbers"),
+        (wrong(keypoints=[1, 2, 2] * 2 + [1, float("nan"), 1]), "not 9 finite numbers"),
+        (wrong(keypoints=[1, 2, 3] * 3), "visibility other than 0, 1 and 2"),
+        (wrong(bbox=[1, 2, 0, 4]), "is not in its image of 60 x 40"),
+        (wrong(bbox=[100, 2, 5, 4]), "is not in its image of 60 x 40"),
+        (wrong(bbox=[1, 2, 3]), "not 4 finite numbers"),
+        (wrong(area="much"), "not 1 finite numbers"),
+        (table(images=[{"id": 5}, {"id": 6}]), "image 5 without 'file_name'"),
+    ],
+)
+def test_malformed_annotations_are_a_mistake_that_says_what(tmp_path: Path, made: object, said: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(made))
+    with pytest.raises(UserError, match=said) as caught:
+        read(file, tmp_path)
+    assert str(file) in str(caught.value)
+
+
+def test_wrong_skeletons_counts_and_files_are_mistakes(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    with pytest.raises(UserError, match="cannot be read"):
+        read(file, tmp_path)
+    file.write_text("{")
+    with pytest.raises(UserError, match="is no json"):
+        read(file, tmp_path)
+    made = table()
+    made["categories"][0]["skeleton"] = [[0, 1]]
+    file.write_text(json.dumps(made))
+    with pytest.raises(UserError, match="joins the keypoints 0 and 1"):
+        read(file, tmp_path)
+    file.write_text(json.dumps(table()))
+    with pytest.raises(UserError, match="names 3 keypoints of 'cat' instead of 17"):
+        read(file, tmp_path, 17)
+
+
+def test_find_takes_train_and_never_test(tmp_path: Path) -> None:
+    notes, pictures = tmp_path / "annotations", tmp_path / "data"
+    with pytest.raises(UserError, match="is not a folder"):
+        find(tmp_path / "absent")
+    notes.mkdir()
+    pictures.mkdir()
+    (notes / "ap10k-test-split1.json").write_text("{}")
+    with pytest.raises(UserError, match="no annotations to train on"):
+        find(tmp_path)
+    (notes / "only.json").write_text("{}")
+    assert find(tmp_path) == (notes / "only.json", pictures)
+    assert find_valid(tmp_path) is None
+    for name in ("ap10k-train-split2", "ap10k-train-split1", "ap10k-val-split1"):
+        (notes / f"{name}.json").write_text("{}")
+    assert find(tmp_path) == (notes / "ap10k-train-split1.json", pictures)
+    assert find_valid(tmp_path) == (notes / "ap10k-val-split1.json", pictures)
+
+
+def test_find_knows_cocos_own_folder_and_bare_ones(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    for name in ("captions_train2017", "person_keypoints_train2017", "person_keypoints_val2017"):
+        (tmp_path / "annotations" / f"{name}.json").write_text("{}")
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "val2017").mkdir()
+    assert find(tmp_path) == (tmp_path / "annotations" / "person_keypoints_train2017.json", tmp_path / "train2017")
+    assert find_valid(tmp_path) == (tmp_path / "annotations" / "person_keypoints_val2017.json", tmp_path / "val2017")
+    bare = tmp_path / "train2017"
+    (bare / "labels.json").write_text("{}")
+    assert find(bare) == (bare / "labels.json", bare)
+    (bare / "more.json").write_text("{}")
+    with pytest.raises(UserError, match="2 json files and none is named train"):
+        find(bare)
+
+
+def test_crops_show_the_boxes_and_repeat_the_border(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
+    first, second = read(*find(root)).instances[:2]
+    pack, places = crops([first, second], 112, 1.25)
+    assert places.tolist() == [[7.5, -2.5, 25], [2 - 18.75, 17 - 18.75, 37.5]]
+    seen = pack.pixels(112)
+    assert seen.shape == (2, 112, 112, 3)
+    assert np.array_equal(seen[0], cut(first, 112, 1.25))
+    # A crop's pixel i is centred at x0 + (i + 0.5) / 112 * side, measured from the corner; a pixel's colour is 4 times
+    # its number, which is its middle's place less a half; outside, the border's.
+    for image, (x0, y0, side), (width, height) in zip(seen, places, ((60, 40), (30, 50)), strict=True):
+        where = (np.arange(112) + 0.5) / 112 * side - 0.5
+        for channel, start, last in ((0, x0, width - 1), (1, y0, height - 1)):
+            along = image[56, :, 0] if channel == 0 else image[:, 56, 1]
+            assert np.abs(along - 4 * (start + where).clip(0, last)).max() <= 3
+    assert np.array_equal(pack.pixels(112), crops([first, second], 112, 1.25)[0].pixels(112))
+    assert pack.folder != crops([second, first], 112, 1.25)[0].folder
+    assert pack.folder != crops([first, second], 112, 1.3)[0].folder
+
+
+def test_fractions_and_pixels_are_inverse(root: Path) -> None:
+    instances = read(*find(root)).instances[:2]
+    places = frames(instances, 1.25)
+    points = np.stack([one.points[:, :2] for one in instances])
+    found = fractions(points, places)
+    assert found[0, 0].tolist() == [(12 + 0.5 - 7.5) / 25, (6 + 0.5 + 2.5) / 25]
+    assert np.allclose(pixels(found, places), points, atol=1e-12)
+
+
+def test_images_that_cannot_be_used_are_named(root: Path) -> None:
+    one = read(*find(root)).instances[0]
+    file = Path(one.file)
+    Image.new("RGB", (60, 41)).save(file)
+    with pytest.raises(BadImage, match="60x41 pixels, 60x40 in its annotations"):
+        cut(one, 56, 1.25)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadImage, match=r"truncated|unreadable"):
+        cut(one, 56, 1.25)
+    file.write_text("no image")
+    with pytest.raises(BadImage, match="unreadable"):
+        cut(one, 56, 1.25)
+    file.unlink()
+    with pytest.raises(BadImage, match="missing"):
+        cut(one, 56, 1.25)
+
+
+def test_grey_and_turned_images_are_read_upright(root: Path) -> None:
+    one = read(*find(root)).instances[0]
+    Image.new("L", (60, 40), 77).save(one.file)
+    assert (cut(one, 56, 1.25) == 77).all()
+    turned = Image.new("RGB", (40, 60), (1, 2, 3))
+    turned.getexif()[0x0112] = 6  # the camera was on its side
+    turned.save(one.file, exif=turned.getexif())
+    assert (cut(one, 56, 1.25) == (1, 2, 3)).all()

@@ -1,0 +1,218 @@
+"""Keypoints of any photograph: the same numbers as in evaluation, in the photograph's own pixels."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from data.drawn.skeleton import HAND_EDGES
+from data.errors import UserError
+from data.tasks.animals import Animals
+from data.tasks.freihand import FreiHand
+from models.net import Arch
+from search.after.model import Model
+from search.after.predict import Prediction, as_csv, as_json, overlay, predict, skeleton, upright
+from search.run.fit import judge
+from search.study import Config, Training
+from tests.conftest import Painted
+
+
+def model(net: nn.Module, size: Any, task: Any = None, channels: int = 3) -> Model:
+    """As much of a model as prediction needs."""
+    sides = (size, size) if isinstance(size, int) else size
+    config = SimpleNamespace(arch=SimpleNamespace(size=size, input_shape=(channels, *sides)))
+    study = SimpleNamespace(task=task or FreiHand())
+    return cast(Model, SimpleNamespace(net=net, config=config, study=study, folder=Path("runs/s/models/000001")))
+
+
+class Brightest(nn.Module):
+    """The centre of what is bright, as two points in [0, 1]: first all channels, then red alone."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        lit = (images > 0.9).float()
+        return torch.stack([self.centre(lit.amin(1)), self.centre(lit[:, 0])], 1)
+
+    def centre(self, lit: Tensor) -> Tensor:
+        total = lit.sum((1, 2)).clamp(min=1)
+        across, down = ((torch.arange(side) + 0.5) / side for side in (lit.shape[2], lit.shape[1]))
+        return torch.stack([(lit.sum(1) * across).sum(1) / total, (lit.sum(2) * down).sum(1) / total], 1)
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("size", [48, 128])
+def test_the_evaluations_own_answers(painted: Painted, size: int) -> None:
+    task = FreiHand(root=painted.root, folds=3, blocks=6, gap=0)
+    torch.manual_seed(0)
+    config = Config(Arch(21, 0.2, 32, size, "direct", squeeze=0.0), Training(lr=1e-3))
+    net = config.arch.build().eval()
+    part = task.split(size).valid
+    outputs, _ = judge(task, net, config, part, torch.device("cpu"))
+    found = predict(model(net, size, task), [painted.image(row) for row in part.rows])
+    assert float(outputs.std(0).max()) > 1e-4
+    assert [prediction.size for prediction in found] == [(224, 224)] * len(part.rows)
+    np.testing.assert_array_equal(
+        np.stack([prediction.points for prediction in found]), 224 * outputs.astype(np.float64) - 0.5
+    )
+
+
+def spot(width: int, height: int, x: int, y: int, reach: int, mode: str = "RGB") -> Image.Image:
+    """A white square on black about the pixel (x, y)."""
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[y - reach : y + reach + 1, x - reach : x + reach + 1] = 255
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "x", "y", "reach"),
+    [(224, 224, 60, 150, 8), (640, 360, 500, 90, 24), (100, 300, 50, 20, 12), (5000, 3001, 1200, 2500, 150)],
+)
+def test_places_in_pictures_of_any_size(tmp_path: Path, width: int, height: int, x: int, y: int, reach: int) -> None:
+    spot(width, height, x, y, reach).save(tmp_path / "a.png")
+    (found,) = predict(model(Brightest(), 112), [tmp_path / "a.png"])
+    assert found.size == (width, height)
+    pixel = max(1, max(width, height) / 112)  # of the network's input
+    np.testing.assert_allclose(found.points, [[x, y]] * 2, atol=pixel / 2)
+
+
+class Scored(Brightest):
+    """The same with a score beside each point."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        points = super().forward(images)
+        return torch.cat([points, torch.ones_like(points[..., :1])], 2)
+
+
+@pytest.mark.parametrize("size", [128, (128, 96), (96, 128)])
+def test_places_where_only_the_middle_of_a_picture_is_seen(tmp_path: Path, size: Any) -> None:
+    """Inputs of animals are cut out of wider pictures, and need not be square."""
+    for number, (width, height, x, y, reach) in enumerate(
+        [(640, 360, 20, 340, 15), (640, 360, 600, 90, 15), (300, 700, 260, 12, 10), (224, 224, 9, 200, 6)]
+    ):
+        file = tmp_path / f"{number}.png"
+        spot(width, height, x, y, reach).save(file)
+        (found,) = predict(model(Scored(), size, Animals()), [file])
+        pixel = max(width, height) / 96
+        np.testing.assert_allclose(found.points, [[x, y]] * 2, atol=pixel)
+
+
+class Numbers(nn.Module):
+    """Twelve numbers for a picture."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.new_zeros(len(images), 12)
+
+
+def test_a_network_that_finds_no_points_is_refused_before_a_file_is_opened(tmp_path: Path) -> None:
+    missing = [tmp_path / "none.jpg"]
+    with pytest.raises(UserError, match=r"000001 answers 12 numbers and no points; predict needs .* in photographs\.$"):
+        predict(model(Numbers(), 64), missing)
+    with pytest.raises(UserError, match=r"000001 sees 12 channels and a photograph has 3; predict needs .*\.$"):
+        predict(model(Brightest(), 64, channels=12), missing)
+
+
+def test_order_among_different_sizes(tmp_path: Path) -> None:
+    sizes = [(224, 224), (300, 200), (100, 100), (224, 224), (90, 100)]
+    files = [tmp_path / f"{i}.png" for i in range(5)]
+    for i, (file, (width, height)) in enumerate(zip(files, sizes, strict=True)):
+        spot(width, height, 30 + 10 * i, 40, 9).save(file)
+    found = predict(model(Brightest(), 112), files)
+    assert [prediction.file for prediction in found] == files
+    np.testing.assert_allclose([p.points[0, 0] for p in found], [30, 40, 50, 60, 70], atol=2)
+
+
+def test_modes_and_orientation(tmp_path: Path) -> None:
+    plain = spot(200, 200, 150, 60, 10)
+    white = Image.new("RGBA", (200, 200), (255, 255, 255, 255))
+    shown = np.asarray(white).copy()
+    shown[..., :3] = 0  # black where it is seen, nothing (hence white) about the spot
+    shown[50:71, 140:161, 3] = 0
+    deep = Image.fromarray(np.asarray(plain.convert("L")).astype(np.uint16) * 257)
+    pictures = {
+        "grey.png": plain.convert("L"),
+        "bits.png": plain.convert("1"),
+        "palette.gif": plain.convert("P"),
+        "cmyk.jpg": plain.convert("CMYK"),
+        "deep.png": deep,
+        "deep.tif": deep,
+        "alpha.png": Image.fromarray(shown),
+        "grey_alpha.png": plain.convert("LA"),
+    }
+    for name, image in pictures.items():
+        image.save(tmp_path / name)
+    turned = plain.transpose(Image.Transpose.ROTATE_90)  # as the sensor saw it; 6: turn clockwise to look at it
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.crop((0, 0, 200, 150)).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    files = sorted(tmp_path.iterdir())
+    found = {prediction.file.name: prediction for prediction in predict(model(Brightest(), 112), files)}
+    assert found["turned.jpg"].size == (150, 200)
+    assert found["turned.jpg"].points[0] == pytest.approx([100, 60], abs=1)
+    for name in pictures:
+        assert found[name].points[0] == pytest.approx([150, 60], abs=1), name
+
+
+def test_all_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    spot(64, 64, 30, 30, 5).save(tmp_path / "good.png")
+    (tmp_path / "text.jpg").write_text("no image")
+    whole = io.BytesIO()
+    Image.effect_noise((99, 99), 80).save(whole, "JPEG")
+    (tmp_path / "short.jpg").write_bytes(whole.getvalue()[:900])
+    Image.fromarray(np.zeros((9, 9), np.float32)).save(tmp_path / "float.tif")
+    (tmp_path / "folder.jpg").mkdir()
+    names = ["good.png", "text.jpg", "short.jpg", "none.jpg", "float.tif", "folder.jpg"]
+    with pytest.raises(UserError) as refused:
+        predict(model(Brightest(), 112), [tmp_path / name for name in names])
+    message = str(refused.value)
+    assert "good.png" not in message
+    for name, why in zip(
+        names[1:], ("not an image", "truncated", "no such file", "floating", "directory"), strict=True
+    ):
+        assert f"{tmp_path / name} (" in message
+        assert why in message
+    assert message.endswith(": mend them or leave them out.")
+    assert "\n" not in message
+
+
+def test_as_data() -> None:
+    points = np.array([[1.0, 2.5], [-3.25, 1 / 3]])
+    said = [Prediction(Path('a "b",c.jpg'), (20, 10), points), Prediction(Path("\udcff.jpg"), (5, 6), points + 1)]
+    read = json.loads(as_json(said, ("wrist", "tip"), ((0, 1),)))
+    assert read["labels"] == ["wrist", "tip"]
+    assert read["edges"] == [[0, 1]]
+    assert read["predictions"][0] == {
+        "file": 'a "b",c.jpg',
+        "width": 20,
+        "height": 10,
+        "points": [[1.0, 2.5], [-3.25, 0.33]],
+    }
+    rows = list(csv.reader(io.StringIO(as_csv(said))))
+    assert rows[0] == ["file", "width", "height", "x0", "y0", "x1", "y1"]
+    assert rows[1] == ['a "b",c.jpg', "20", "10", "1.00", "2.50", "-3.25", "0.33"]
+    assert rows[2][0] == "?.jpg"
+
+
+def test_the_drawing_lies_on_the_points(painted: Painted) -> None:
+    file = painted.image(3)
+    prediction = Prediction(file, (224, 224), painted.uv[3])
+    drawn = np.asarray(overlay(prediction, HAND_EDGES)).astype(int)
+    before = np.asarray(upright(file)).astype(int)
+    changed = np.abs(drawn - before).sum(-1) > 60
+    for x, y in painted.uv[3].round().astype(int):
+        assert changed[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].any()
+    near = np.zeros((224, 224), bool)
+    for a, b in HAND_EDGES:
+        for x, y in np.linspace(painted.uv[3][a], painted.uv[3][b], 300):
+            near[max(0, int(y) - 4) : int(y) + 6, max(0, int(x) - 4) : int(x) + 6] = True
+    assert not changed[~near].any()
+    white = skeleton(Image.new("RGB", (60, 40)), np.array([[10.0, 20], [50, 20]]), ((0, 1),), colour="white")
+    assert white.size == (60, 40)
+    assert white.getpixel((30, 20)) == (255, 255, 255)
+    assert white.getpixel((30, 30)) == (0, 0, 0)

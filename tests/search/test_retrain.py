@@ -1,0 +1,214 @@
+"""The last training: real seeds side by side, a real kill, and a model that is what it says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from data.transforms.augment import Augment
+from search.after import model, retrain
+from search.load import load_study
+from search.results import answers
+from search.run.fit import Teacher, fit, judge
+from search.run.ledger import ROW, Ledger, open_storage
+from search.study import Config
+from tests.search.test_cli import mistake
+
+TINY = Path(__file__).parent.parent / "tiny_study.py"
+POSEFRONT = Path(sys.executable).with_name("posefront")
+
+
+def searched(out: Path) -> Ledger:
+    """A search of three trials, as its storage keeps it; the second one has the best score."""
+    folder = out / "tiny_study"
+    folder.mkdir(parents=True)
+    study = load_study(str(TINY), trials=3)
+    book = Ledger(study, "tiny_study", open_storage(f"sqlite:///{folder}/study.db"), study.task.identity())
+    for error, end in ((30.0, "finish"), (4.0, "finish"), (2.0, "stop")):
+        asked = book.ask()
+        assert asked is not None
+        for epoch in (1, 2, 3, 4):
+            book.report(asked.number, dict.fromkeys(ROW, 1.0) | {"epoch": epoch, "error": error})
+        getattr(book, end)(asked.number)
+    return book
+
+
+@pytest.mark.timeout(600)
+def test_seeds_killed_and_continued_make_one_model(tmp_path: Path) -> None:
+    searched(tmp_path)
+    command = [POSEFRONT, "retrain", TINY, "--out", tmp_path, "--seeds", "2", "--epochs", "6", "--workers", "2"]
+    environment = os.environ | {"TINY_SLEEP": "0.2"}
+    first = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    room = tmp_path / "tiny_study" / "retrain" / "000001-6"
+    while first.poll() is None and len(list((room / "weights").glob("*.pt"))) < 2:
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert not (tmp_path / "tiny_study" / "models").exists()
+    reached = {file.name: torch.load(file, weights_only=True)["epoch"] for file in (room / "weights").glob("*.pt")}
+    assert reached
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout
+    assert "Model:" in said
+
+    folder = tmp_path / "tiny_study" / "models" / "000001"
+    found = model.load(folder, str(TINY))
+    facts = found.facts
+    assert facts.trial == 1
+    assert len(facts.seeds) == len({seed.seed for seed in facts.seeds}) == 2
+    assert [len(curve) for curve in found.curves] == [6, 6]
+    assert [row["epoch"] for row in found.curves[0]] == [1, 2, 3, 4, 5, 6]
+    assert facts.error == min(min(seed.errors.values()) for seed in facts.seeds)
+    assert facts.params_count == sum(tensor.numel() for tensor in folded(found).values())
+
+    # The claimed error, computed here from the weights that .pth holds, without the project's judge.
+    weights = torch.load(folder / model.PTH, weights_only=True)
+    same = safetensors.torch.load_file(folder / model.WEIGHTS)
+    assert all(torch.equal(weights[name], same[name]) for name in same)
+    net = found.config.arch.build()
+    net.load_state_dict(weights)
+    part = found.study.task.split(found.config.arch.size).valid
+    assert facts.data["valid_rows"] == part.rows.tolist()
+    pixels = torch.from_numpy(np.ascontiguousarray(part.pixels[part.rows]))
+    with torch.inference_mode():
+        said_points = net.eval()(found.study.task.inputs(pixels, found.config.arch.size)).double().numpy()
+    distance = np.linalg.norm(224 * (said_points - part.targets), axis=-1).mean()
+    assert distance == pytest.approx(facts.error, rel=1e-5)
+    kept = answers.load(folder, 1)
+    assert kept is not None
+    assert np.mean(kept.errors) == pytest.approx(facts.error, rel=1e-4)
+
+    # Again: nothing is trained anew, and more seeds add to those that are there.
+    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout
+    assert "start-up" not in again
+    assert model.read(folder / model.FACTS).error == facts.error
+
+
+def folded(found: model.Model) -> dict[str, torch.Tensor]:
+    from models.fold import fold
+
+    return dict(fold(found.net).named_parameters())
+
+
+def test_the_trial_that_is_meant(tmp_path: Path) -> None:
+    book = searched(tmp_path).book
+    assert retrain.choose(book, None, None).number == 1
+    assert retrain.choose(book, 2, None).number == 2
+    assert retrain.choose(book, None, 35.0).number == 1
+    out = ("--out", tmp_path)
+    assert "the smallest error is 4.000 px" in mistake("retrain", TINY, "--best-under", "3px", *out)
+    assert "is no number" in mistake("retrain", TINY, "--best-under", "five", *out)
+    assert "trials 0 to 2" in mistake("retrain", TINY, "--trial", 9, *out)
+    assert "give one of them" in mistake("retrain", TINY, "--trial", 1, "--best", *out)
+    assert "is no trained model" in mistake("retrain", TINY, "--teacher", tmp_path / "none", *out)
+
+
+def made(tmp_path: Path) -> Path:
+    """A model of random weights."""
+    study = load_study(str(TINY))
+    config, params = some(study)
+    torch.manual_seed(1)
+    net = config.arch.build()
+    part = study.task.split(config.arch.size)
+    outputs, _ = judge(study.task, net, config, part.valid, torch.device("cpu"))
+    facts = {
+        "study": "tiny_study",
+        "trial": 0,
+        "params": params,
+        "metric": "pixel_diff",
+        "unit": "px",
+        "error": study.task.error(outputs, part.valid),
+        "params_count": 1,
+        "flops": 1,
+        "score": 1.0,
+        "epochs": 1,
+        "seeds": [model.Seed(1, 1.0, "last", {"last": 1.0})],
+        "teacher": None,
+        "data": {"valid_rows": part.valid.rows.tolist()},
+        "versions": model.versions(torch.device("cpu")),
+        "made": "2026-01-01",
+    }
+    model.save(tmp_path / "model", facts, net.state_dict(), [[]])
+    return tmp_path / "model"
+
+
+def some(study: object) -> tuple[Config, dict[str, object]]:
+    from search.study import replay
+
+    params = {"width": 0.2, "size": 32, "lr": 1e-3}
+    return replay(study.space, params)[0], params
+
+
+def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    assert model.load(folder, str(TINY)).facts.trial == 0
+    facts = json.loads((folder / model.FACTS).read_text())
+    for change, expected in (
+        ({"format": 99}, "is of format 99"),
+        ({"params": {"width": 0.2, "size": 48}}, "does not fit the study"),
+        ({"params": {"width": 0.3, "size": 32, "lr": 1e-3}}, "does not fit the study"),
+        ({"extra": 1}, "a field too many"),
+    ):
+        (folder / model.FACTS).write_text(json.dumps(facts | change))
+        assert expected in mistake("predict", folder, TINY.parent / "conftest.py", "--study", TINY)
+    (folder / model.FACTS).write_text(json.dumps(facts))
+    weights = bytearray((folder / model.WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (folder / model.WEIGHTS).write_bytes(weights)
+    assert "was changed" in mistake("predict", folder, TINY.parent / "conftest.py", "--study", TINY)
+
+
+def test_a_teacher_is_learnt_from_and_sees_what_the_network_sees(tmp_path: Path) -> None:
+    study = load_study(str(TINY))
+    config, _ = some(study)
+    config = replace(config, augment=Augment(rotate=20, scale=0.2, flip=0.5, shift=0.1, colour=0.3))
+    device = torch.device("cpu")
+    found = model.load(made(tmp_path), str(TINY))
+
+    class Watching(torch.nn.Module):
+        """Answers the true points' mirror image, and remembers what it was shown."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.shapes: set[torch.Size] = set()
+
+        def logits(self, images: torch.Tensor) -> torch.Tensor:
+            self.shapes.add(images.shape[1:])
+            return found.net.logits(images[:, :, ::2, ::2])
+
+        def decode(self, logits: torch.Tensor) -> torch.Tensor:
+            return found.net.decode(logits)
+
+    watching = Watching()
+    runs = {}
+    for name, teacher in (
+        ("alone", None),
+        ("nothing", Teacher(watching, 64, 0.0)),
+        ("taught", Teacher(watching, 64, 1.0)),
+    ):
+        runs[name] = [
+            reached.epoch.train_loss
+            for reached in fit(study.task, config, epochs=3, seed=5, device=device, teacher=teacher)
+        ]
+    assert watching.shapes == {torch.Size([3, 64, 64])}
+    # A weight of 0 is no teacher (but for the level of the images, which a larger teacher raises).
+    assert runs["nothing"] == pytest.approx(runs["alone"], rel=0.02)
+    assert runs["taught"] != pytest.approx(runs["alone"], rel=0.02)
+
+    # The same generator turns images of two sizes alike: their points are the same.
+    part = study.task.split(64).train
+    pixels, points = torch.from_numpy(part.pixels[part.rows[:8]]), torch.from_numpy(part.targets[:8])
+    small = study.task.augment(pixels, points, 32, config.augment, torch.Generator().manual_seed(3))
+    large = study.task.augment(pixels, points, 64, config.augment, torch.Generator().manual_seed(3))
+    assert torch.equal(small[1], large[1])
+    assert torch.allclose(torch.nn.functional.avg_pool2d(large[0], 2), small[0], atol=0.6)

@@ -1,0 +1,378 @@
+"""The paper: its pages, its numbers, its figures."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import zlib
+from dataclasses import asdict, replace
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState, create_trial
+from PIL import Image
+from torch import nn
+
+from data.errors import UserError
+from models.cost import Cost, Layer, cost, measure
+from models.net import Arch
+from search.after.model import Facts, Model, Seed
+from search.objective import CourseScore
+from search.results.answers import Answers, Example
+from search.results.view import View
+from search.study import Config, Study, Training
+from search.submission import charts, paper
+from search.submission.bars import Bars, bars, shortened
+from search.submission.figures import Axis, Dots, Line, Words, plot, ticks, written
+from search.submission.layers import layers
+from search.submission.reading import read
+
+HOSTILE = 'Zoë *Ångström* #panic() $x$ <b>&amp; \\ "q" _u_ @ref 王小明'
+TAG = "{http://www.w3.org/2000/svg}"
+
+
+def rows(train, valid):
+    return [
+        {"epoch": i, "error": 224 * v, "train_loss": t, "valid_loss": v, "lr": 0.004 / i, "seconds": 60.0}
+        for i, (t, v) in enumerate(zip(train, valid, strict=True), 1)
+    ]
+
+
+def curve(count):
+    return rows([0.2 / i**0.5 for i in range(1, count + 1)], [0.21 / i**0.5 for i in range(1, count + 1)])
+
+
+def answers(worst=60.0):
+    true = [[0.1 + 0.03 * i, 0.2 + 0.02 * i] for i in range(21)]
+    off = [[x + 0.02, y] for x, y in true]
+    examples = [Example(rank, 40 + i, 4.48, off, true) for i, rank in enumerate(["best", "median", "worst"])]
+    edges = [[0 if joint % 4 == 1 else joint - 1, joint] for joint in range(1, 21)]
+    quantiles = [worst * (i / 200) ** 2 for i in range(201)]
+    return Answers(9, [f"joint {i}" for i in range(21)], edges, [5.0 + i for i in range(21)], quantiles, examples)
+
+
+def trial(number, state=TrialState.COMPLETE, error=20.0, width=0.3):
+    kept = {"params_m": 0.2 + 0.1 * width * number, "gflops": 0.003, "pixel_diff": error, "seconds": 30.0}
+    return create_trial(
+        state=state,
+        params={"width": width, "<b>#$*lr": 0.001 * (number + 1)},
+        distributions={
+            "width": optuna.distributions.FloatDistribution(0.1, 1),
+            "<b>#$*lr": optuna.distributions.FloatDistribution(1e-4, 1),
+        },
+        value=error if state is TrialState.COMPLETE else None,
+        user_attrs=kept if error is not None else {},
+        intermediate_values={9: error} if error is not None else {},
+    )
+
+
+def view(count=12, name="hands"):
+    trials = [trial(i, error=12.0 + (i * 7 % 5), width=0.1 + 0.02 * i) for i in range(count)]
+    trials += [trial(count, TrialState.PRUNED, 60.0), trial(count + 1, TrialState.FAIL, None)]
+    book = optuna.create_study()
+    book.add_trials(trials)
+    return View.of(name, CourseScore.name, {"metric": "pixel_diff", "unit": "px"}, book.trials)
+
+
+def model(epochs=9, seeds=2, study="hands", arch=None):
+    arch = arch or Arch(points=21, width=0.2, stride=32, size=64, head="direct")
+    price = cost(arch)
+    curves = [curve(epochs) for _ in range(seeds)]
+    facts = Facts(
+        study=study,
+        trial=3,
+        params={"width": 0.2, HOSTILE: "#strong[x]"},
+        metric="pixel_diff",
+        unit="px",
+        error=curves[0][-1]["error"],
+        params_count=price.params,
+        flops=price.flops,
+        score=None,
+        epochs=epochs,
+        seeds=[Seed(70 + i, 15.5 + i, "averaged", {"averaged": 15.5 + i, "last": 17.25}) for i in range(seeds)],
+        teacher=None,
+        data={"identity": "0123abcd", "train": 2528, "valid": 640, "valid_rows": [1, 2]},
+        weights_sha256="ab" * 32,
+        versions={"torch": torch.__version__},
+        made="2026-11-21T15:00:00+01:00",
+    )
+    config = Config(arch, Training(lr=0.004))
+    task = Study(None, lambda _: config, trials=1, epochs=epochs)
+    return Model(Path("nowhere"), facts, curves, task, config, arch.build(), price)
+
+
+def parsed(svg):
+    return ElementTree.fromstring(svg)  # noqa: S314 - our own
+
+
+def jpeg(tmp_path):
+    Image.new("RGB", (32, 32), (200, 30, 60)).save(tmp_path / "p.jpg")
+    return (tmp_path / "p.jpg").read_bytes()
+
+
+def streams(file):
+    """What is packed in a PDF."""
+    raw = file.read_bytes()
+    return [zlib.decompressobj().decompress(raw[found.start(1) :]) for found in re.finditer(rb"stream\r?\n(x)", raw)]
+
+
+def printed(file):
+    """The words of a PDF, by poppler where it is installed.
+
+    Elsewhere each run of glyphs as every font would read it: one of them is right.
+    """
+    if shutil.which("pdftotext"):
+        return subprocess.run(["pdftotext", "-layout", file, "-"], check=True, capture_output=True, text=True).stdout
+    packed = streams(file)
+    fonts = [
+        {int(a, 16): bytes.fromhex(b.decode()).decode("utf-16-be") for a, b in re.findall(rb"<(\w{4})> <(\w+)>", one)}
+        for one in packed
+        if b"beginbfchar" in one
+    ]
+    told = []
+    for run in (run for one in packed for run in re.findall(rb"\[\((.*?)\)\]TJ", one, re.DOTALL)):
+        glyphs = glyphs_of(b"".join(re.split(rb"\)-?\d[\d.]*\(", run)))
+        codes = [int.from_bytes(glyphs[i : i + 2]) for i in range(0, len(glyphs), 2)]
+        told += ["".join(font.get(code, "") for code in codes) for font in fonts]
+    return "\n".join(told)
+
+
+def glyphs_of(part):
+    """The bytes of a PDF's string."""
+    named = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+    return re.sub(
+        rb"\\([0-7]{1,3}|.)",
+        lambda found: bytes([int(found[1], 8)]) if found[1].isdigit() else named.get(found[1], found[1]),
+        part,
+        flags=re.DOTALL,
+    )
+
+
+def pages(file):
+    """How many pages a PDF has, by what a page is in it."""
+    return sum(len(re.findall(rb"/Type\s*/Page\b", part)) for part in [file.read_bytes(), *streams(file)])
+
+
+def test_a_paper_says_what_was_measured(tmp_path):
+    told, file = model(), tmp_path / "Report.pdf"
+    content = paper.content(told, view(), answers(), lambda _: jpeg(tmp_path), HOSTILE)
+    assert 2 <= paper.write(content, file) <= 6
+    text = " ".join(printed(file).split())
+    price = told.price
+    for number in (price.params, price.flops_m, price.flops_ma):
+        assert f"{number:,}" in text
+    assert f"{price.params / 1e6:.4g}" in text
+    # By hand: 224 x 0.21 / sqrt(9) px.
+    assert "15.680" in text
+    score = price.params / 1e6 * price.flops / 1e9 * math.exp(15.68)
+    assert f"{score:,.0f}" in text if score >= 1000 else f"{score:.4g}" in text
+    for known in ("285.6", "2.008", "0.3026", "6.153", "0123abcd", "2,528", "640", "21 November 2026", "ab" * 32):
+        assert known in text
+    assert 'Zoë *Ångström* #panic() $x$ <b>&amp; \\ "q" _u_ @ref' in text
+    assert "#strong[x]" in text
+    assert "image 40: 4.48 px" in text
+    assert "image 42: 4.48 px" in text
+
+
+def test_the_same_content_gives_the_same_file(tmp_path):
+    content = paper.content(model(), view(), None, lambda _: None, "A")
+    for name in "ab":
+        paper.write(content, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_pages_are_two_to_six_and_counted(tmp_path):
+    small = Layer("0", "Linear", (1, 42), 42, 0, 42, 42, 84)
+    full = paper.content(model(300, 3), view(40), answers(), lambda _: jpeg(tmp_path), "A", ablations=[
+        paper.Ablation("EMA", "0.99 to none", 0.3, -0.1, 0.7)
+    ])  # fmt: skip
+    bare = paper.content(model(1, 1), view(0), None, lambda _: None, "")
+    for content, count in ((bare, 1), (bare, 60), (full, 60), (full, 1000)):
+        rows = tuple(replace(small, name=f"body.{i}.conv") for i in range(count))
+        price = Cost(params=42 * count, trained=42 * count, flops=42 * count, layers=rows)
+        shown = tuple(map(paper.layer, layers(price)))
+        file = tmp_path / "p.pdf"
+        said = paper.write(replace(content, layers=shown), file)
+        assert 2 <= said <= 6
+        assert said == pages(file)
+        if count == 60:
+            assert "body.59.conv" in printed(file)
+
+
+def test_ablations_are_printed_only_where_there_are_any(tmp_path):
+    content = paper.content(model(), view(), None, lambda _: None, "A")
+    paper.write(content, tmp_path / "p.pdf")
+    assert "Low to high" not in printed(tmp_path / "p.pdf")
+    paper.write(replace(content, ablations=(paper.Ablation("rotate", "30 to 0", 1.31, -0.5, 2),)), tmp_path / "p.pdf")
+    text = printed(tmp_path / "p.pdf")
+    for said in ("rotate", "30 to 0", "+1.31", "\u22120.5 to +2"):
+        assert said in text
+
+
+def test_a_study_ranked_by_its_error_alone_has_no_score(tmp_path):
+    told = model(study="faces #1")
+    told = replace(told, facts=replace(told.facts, metric="nme", unit="%"))
+    plain = view()
+    plain = View.of("faces", "error", {"metric": "pixel_diff", "unit": "%"}, plain.trials)
+    content = paper.content(told, plain, answers(), lambda _: None, "A")
+    paper.write(content, tmp_path / "p.pdf")
+    text = printed(tmp_path / "p.pdf")
+    assert "285.6" not in text
+    assert "score" not in text.lower()
+    assert "faces #1" in text
+
+
+def test_what_a_user_can_get_wrong_is_said(tmp_path):
+    with pytest.raises(UserError, match="image 40"):
+        paper.content(model(), view(), answers(), lambda _: b"no picture", "A")
+    cut = jpeg(tmp_path)[:200]
+    with pytest.raises(UserError, match="image 40"):
+        paper.content(model(), view(), answers(), lambda _: cut, "A")
+    content = paper.content(model(), view(), None, lambda _: None, "A")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--out"):
+        paper.write(content, tmp_path / "file" / "Report.pdf")
+    (tmp_path / "Report.pdf").mkdir()
+    with pytest.raises(UserError, match="--out"):
+        paper.write(content, tmp_path / "Report.pdf")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Report.pdf", "file", "p.jpg"]
+
+
+def test_any_text_can_be_typeset(tmp_path):
+    content = paper.content(
+        model(study="\x00\x07\ud800\n\u202e</svg>"), view(), None, lambda _: None, "\x00" * 9 + "a" * 9999
+    )
+    assert 2 <= paper.write(content, tmp_path / "p.pdf") <= 6
+
+
+def test_rows_of_layers_add_up_however_they_are_put_together():
+    blocks = [nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)) for _ in range(4)]
+    price = measure(nn.Sequential(*blocks), (3, 32, 32))
+    for most in (100, 4, 2, 1):
+        shown = layers(price, most)
+        assert len(shown) <= most
+        assert sum(row.params for row in shown) == price.params
+        assert sum(row.flops_m for row in shown) == price.flops_m
+        assert sum(row.flops_ma for row in shown) == price.flops_ma
+        assert shown[-1].output == (1, 3, 24, 24)
+    assert [row.name for row in layers(price, 4)] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "verdict"),
+    [
+        ([1.0, 0.9], [1.0, 0.9], "too short"),
+        (np.linspace(1, 0.1, 30), [*np.linspace(1, 0.5, 15), *np.linspace(0.5, 0.8, 15)], "overfitting"),
+        (np.linspace(1, 0.1, 30), [*np.linspace(1, 0.5, 15), *np.linspace(0.5, 0.49, 15)], "beginning to overfit"),
+        ([*np.linspace(1, 0.2, 15), *[0.2] * 15], [*np.linspace(1, 0.5, 15), *[0.5] * 15], "memorising"),
+        (np.linspace(1, 0.4, 30), np.linspace(1.05, 0.45, 30), "underfitting"),
+        ([*np.linspace(1, 0.4, 20), *[0.4] * 10], [*np.linspace(1, 0.42, 20), *[0.42] * 10], "neither"),
+    ],
+)
+def test_curves_are_read(train, valid, verdict):
+    found = read(rows(train, valid))
+    assert found.verdict == verdict
+    assert found.best == int(np.argmin(valid)) + 1
+    assert found.gap == pytest.approx(valid[-1] - train[-1])
+    third = max(2, len(train) // 3)
+    slope = np.polyfit(range(third), (np.array(valid) - np.array(train))[-third:], 1)[0]
+    assert found.trend == pytest.approx(slope * (third - 1), abs=1e-9)
+    assert f"epoch {found.best} of {len(train)}" in found.said
+    assert "{" not in found.said
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_ticks_are_round_and_few(log):
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        low = 10.0 ** rng.uniform(-6, 6)
+        axis = Axis("x", low, low * 10.0 ** rng.uniform(0.01, 5), log)
+        most = int(rng.integers(2, 12))
+        found = ticks(axis, most)
+        values = [value for value, _ in found]
+        assert len(found) <= most + 1
+        assert len({said for _, said in found}) == len(found)
+        assert all(axis.low * (1 - 1e-9) <= value <= axis.high * (1 + 1e-9) for value in values)
+        if not log and len(values) > 1:
+            steps = {f"{b - a:.3e}" for a, b in pairwise(values)}
+            assert len(steps) == 1
+            assert steps.pop()[0] in "125"
+
+
+def test_numbers_are_written_as_on_paper():
+    assert [written(value) for value in (0, -3, 1500, 0.25, 1e-5, 2.5e7, -1e12)] == [
+        "0", "\u22123", "1,500", "0.25", "10⁻⁵", "2.5 · 10⁷", "\u22121 · 10¹²",
+    ]  # fmt: skip
+
+
+def test_dots_stand_where_they_belong():
+    drawn = plot(Axis("x", 0, 10), Axis("y", 1, 100, log=True), [Dots([0, 5, 10], [1, 10, 100], "#123456")], 200, 120)
+    circles = [(float(c.get("cx")), float(c.get("cy"))) for c in parsed(drawn).iter(f"{TAG}circle")]
+    (x0, y0), middle, (x1, y1) = circles
+    assert 0 < x0 < x1 < 200
+    assert 0 < y1 < y0 < 120
+    assert middle == pytest.approx(((x0 + x1) / 2, (y0 + y1) / 2), abs=0.01)
+
+
+def test_what_cannot_be_drawn_is_refused():
+    x, y = Axis("x", 0, 1), Axis("y", 0, 1)
+    for mark in (Dots([2], [0], "red"), Dots([0.5], [math.nan], "red"), Line([0, 1], [0, math.inf], "red")):
+        with pytest.raises(ValueError, match=r"\S"):
+            plot(x, y, [mark], 100, 100)
+    for low, high, log in ((1, 1, False), (0, 1, True), (0, math.nan, False)):
+        with pytest.raises(ValueError, match="cannot reach"):
+            Axis("x", low, high, log)
+    with pytest.raises(ValueError, match="at least 0"):
+        bars(["a"], [Bars("", [-1.0], [""], ["red"])], 100)
+
+
+def test_every_figure_is_sound_and_in_its_frame():
+    hostile = view(name=HOSTILE)
+    figures = [
+        charts.losses([curve(1)]),
+        charts.losses([curve(300), curve(7)]),
+        charts.errors([curve(2)], HOSTILE),
+        charts.rates(curve(5)),
+        charts.pareto(hostile, -7.0, 6.0, 3)[0],
+        charts.pareto(view(0), -0.5, 6.0, 3)[0],
+        charts.joints(answers(), HOSTILE),
+        charts.correct(answers(), "px"),
+        charts.correct(answers(worst=0.0), "px"),
+        charts.hand(None, "", answers().examples[0], answers().edges),
+        plot(Axis(HOSTILE, 0, 1), Axis("\x00", 0, 1), [Words(0.5, 0.5, HOSTILE)], 90, 90),
+    ]
+    for figure in figures:
+        root = parsed(figure)
+        assert not re.search(r"\b(nan|inf)\b", figure, re.IGNORECASE)
+        wide, high = float(root.get("width")[:-2]), float(root.get("height")[:-2])
+        for mark in root.iter(f"{TAG}circle"):
+            assert 0 <= float(mark.get("cx")) <= wide
+            assert 0 <= float(mark.get("cy")) <= high
+        for word in root.iter(f"{TAG}text"):
+            assert -high <= float(word.get("x")) <= wide
+
+
+def test_the_search_is_drawn_with_every_trial_that_has_an_error():
+    shown = view()
+    drawn, missing = charts.pareto(shown, -7.0, 6.0, 3)
+    # The one that failed has no price; the one stopped at 60 px is far above the others.
+    assert missing == 2
+    root = parsed(drawn)
+    assert len([c for c in root.iter(f"{TAG}circle") if c.get("fill") != "none"]) == 12 + 1  # and one in the legend
+    assert "finished (12)" in drawn
+
+
+def test_words_are_cut_to_their_room():
+    assert shortened("short", 100) == "short"
+    assert shortened("a very long name of a parameter", 60).endswith("…")
+
+
+def test_content_is_plain(tmp_path):
+    content = paper.content(model(), view(), answers(), lambda _: jpeg(tmp_path), HOSTILE)
+    assert json.loads(json.dumps(asdict(content), allow_nan=False))["unit"] == "px"
