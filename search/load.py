@@ -3,9 +3,10 @@
 import dataclasses
 import difflib
 import importlib.util
+import inspect
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from optuna.trial import BaseTrial
 
 from data.errors import UserError
 from search.paths import STUDIES
-from search.study import Config, Study, replay
+from search.study import Config, Space, Study, replay
 
 
 def study_file(name: str) -> Path:
@@ -63,27 +64,27 @@ def load_study(name: str, **overrides: Any) -> Study:
     study = getattr(module, "study", None)
     if not isinstance(study, Study):
         raise UserError(f"{file} defines no `study = Study(...)`; add one, as studies/quickstart.py does.")
+    if len(inspect.signature(study.space).parameters) != 2:
+        raise UserError(f"{file}: the space takes a trial and the task; begin it with `def space(trial, task):`.")
     data, weights = overrides.pop("data", None), overrides.pop("weights", None)
     if data is not None:
         overrides["task"] = dataclasses.replace(study.task, root=Path(data))  # type: ignore[type-var]
-        for key in [key for key, value in vars(module).items() if value is study.task]:
-            setattr(module, key, overrides["task"])  # the space may ask the task how many classes the data have
     if weights is not None:
         overrides["space"] = begun(study.space, str(weights))
     study = dataclasses.replace(study, **{key: value for key, value in overrides.items() if value is not None})
     for start, params in {**study.starts, **study.published}.items():
         try:
-            replay(study.space, params)
+            replay(study, params)
         except ValueError as error:
             raise UserError(f"{file}: the starting trial {start!r} does not fit the space: {error}.") from error
     return study
 
 
-def begun(space: Callable[[BaseTrial], Config], weights: str) -> Callable[[BaseTrial], Config]:
+def begun(space: Space, weights: str) -> Space:
     """A space all of whose networks begin with these weights."""
 
-    def made(trial: BaseTrial) -> Config:
-        config = space(trial)
+    def made(trial: BaseTrial, task: Any) -> Config:
+        config = space(trial, task)
         return dataclasses.replace(config, training=dataclasses.replace(config.training, weights=weights))
 
     return made

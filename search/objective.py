@@ -1,9 +1,12 @@
-"""What a study minimises: the price of a network and its error, in one number."""
+"""What a study minimises: a known function of a network's readings and its error."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
+
+from models.readings import Readings
 
 BANDS = (5.0, 7.0, 10.0, 15.0)
 """Upper ends of the course's grade bands, PixelDiff in pixels of the 224 x 224 image."""
@@ -32,18 +35,63 @@ REFERENCE = Reference("published design", 2.008, 0.3026, 6.153, 285.6)
 """The course's published student design on FreiHAND."""
 
 
+@dataclass(frozen=True)
+class Described:
+    """What tables and figures must know of an objective; a study keeps it as its attribute 'objective'.
+
+    Attributes:
+        name: what the value is called.
+        score: what e^value is, in words; empty where the value is no logarithm of a score.
+        cost: names of the readings whose product is the price.
+        is_error: the value is the error itself.
+        reference: a design that trials are shown beside; None for none.
+    """
+
+    name: str
+    score: str = ""
+    cost: tuple[str, ...] = ("params_m", "gflops")
+    is_error: bool = False
+    reference: Reference | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any], name: str) -> "Described":
+        """Read from a study's attributes.
+
+        Args:
+            attributes: the study's own.
+            name: what the storage calls the value; studies that keep no description are known by it.
+        """
+        known = attributes.get("objective")
+        if known is not None:
+            reference = known.get("reference")
+            told = {**known, "cost": tuple(known["cost"]), "reference": Reference(**reference) if reference else None}
+            return cls(**told)
+        if name != CourseScore.name:
+            return cls(name, is_error=name == ErrorAlone.name)
+        # Begun before references were kept: then all that were ranked by the score were hands.
+        own = attributes.get("reference", asdict(REFERENCE) if attributes.get("metric") == "pixel_diff" else None)
+        return cls(name, CourseScore.score, reference=Reference(**own) if own else None)
+
+
 class Objective(Protocol):
-    """How a trial's price and error become the value that the study minimises."""
+    """How a trial's readings and error become the value that the study minimises."""
 
     @property
     def name(self) -> str:
         """What the value is called on every page, the Optuna dashboard's included."""
 
-    def value(self, params: int, flops: int, error: float) -> float:
+    def value(self, readings: Readings, error: float) -> float:
         """The value to minimise; `error` is in the task's unit."""
 
-    def attributes(self, params: int, flops: int, error: float) -> dict[str, float | str | None]:
-        """Further readings of the same three numbers, kept with the trial."""
+    def attributes(self, readings: Readings, error: float) -> dict[str, float | str | None]:
+        """Further results of the same numbers, kept with the trial."""
+
+    def described(self) -> Described:
+        """What tables and figures must know of it."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +107,19 @@ class CourseScore:
     reference: Reference | None = REFERENCE
 
     name: ClassVar[str] = "ln Params[M] + ln FLOPs[G] + PixelDiff[px]"
+    score: ClassVar[str] = "Params [M] x FLOPs [G] x e^PixelDiff"
 
-    def value(self, params: int, flops: int, error: float) -> float:
-        """The logarithm of the score of a network of `params` parameters and `flops` multiply-adds."""
-        return log_score(params / 1e6, flops / 1e9, error)
+    def value(self, readings: Readings, error: float) -> float:
+        """The logarithm of the score."""
+        return log_score(readings["params_m"], readings["gflops"], error)
 
-    def attributes(self, params: int, flops: int, error: float) -> dict[str, float | str | None]:
+    def attributes(self, readings: Readings, error: float) -> dict[str, float | str | None]:
         """The score itself (None where a float cannot hold it) and the grade band."""
-        return {"score": score(self.value(params, flops, error)), "band": band(error)}
+        return {"score": score(self.value(readings, error)), "band": band(error)}
+
+    def described(self) -> Described:
+        """A score with bands and, where there is one, a reference."""
+        return Described(self.name, self.score, reference=self.reference)
 
 
 @dataclass(frozen=True)
@@ -75,13 +128,17 @@ class ErrorAlone:
 
     name: ClassVar[str] = "error"
 
-    def value(self, params: int, flops: int, error: float) -> float:  # noqa: ARG002 - an Objective's form
+    def value(self, readings: Readings, error: float) -> float:  # noqa: ARG002 - an Objective's form
         """The error."""
         return error
 
-    def attributes(self, params: int, flops: int, error: float) -> dict[str, float | str | None]:  # noqa: ARG002
+    def attributes(self, readings: Readings, error: float) -> dict[str, float | str | None]:  # noqa: ARG002
         """Nothing beyond the error."""
         return {}
+
+    def described(self) -> Described:
+        """The error."""
+        return Described(self.name, is_error=True)
 
 
 def log_score(params_m: float, gflops: float, pixel_diff: float) -> float:
@@ -95,11 +152,7 @@ def log_score(params_m: float, gflops: float, pixel_diff: float) -> float:
     Raises:
         ValueError: a number is outside its range or not finite.
     """
-    for name, number, positive in (
-        ("params", params_m, True),
-        ("flops", gflops, True),
-        ("error", pixel_diff, False),
-    ):
+    for name, number, positive in (("params", params_m, True), ("flops", gflops, True), ("error", pixel_diff, False)):
         if not math.isfinite(number) or number < 0 or (positive and number == 0):
             raise ValueError(f"{name} must be a finite number {'above' if positive else 'of at least'} 0, not {number}")
     return math.log(params_m) + math.log(gflops) + pixel_diff

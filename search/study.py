@@ -14,8 +14,10 @@ from optuna.trial import BaseTrial, FixedTrial
 
 from data.storage.pack import Part, Progress, Split
 from data.transforms.augment import Augment
+from models.readings import FLOPS, PARAMS, Reading
 from search.objective import CourseScore, Objective
 from search.ranges import spelt
+from search.schedulers import Asha, Scheduler
 
 
 class Task(Protocol):
@@ -188,7 +190,7 @@ class Config:
     augment: Any = Augment()
 
 
-def replay(space: Callable[[BaseTrial], Config], params: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
+def replay(study: "Study", params: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
     """Rebuild a Config from recorded parameters, and which ranges the space gave each of those it asked for.
 
     Raises:
@@ -197,19 +199,11 @@ def replay(space: Callable[[BaseTrial], Config], params: Mapping[str, Any]) -> t
     trial = FixedTrial(dict(params))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Optuna warns of what is an error here
-        config = space(trial)
+        config = study.space(trial, study.task)
     for name, distribution in trial.distributions.items():
         if not distribution._contains(distribution.to_internal_repr(params[name])):
             raise ValueError(f"{name} = {params[name]!r} is outside {spelt(distribution)}")
     return config, trial.distributions
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The largest network a study will train; a dearer sample is refused before training."""
-
-    params_m: float | None = None
-    gflops: float | None = None
 
 
 def tpe(seed: int) -> BaseSampler:
@@ -232,45 +226,66 @@ def holding(**params: Any) -> Callable[[int], BaseSampler]:
     return made
 
 
+Space = Callable[[BaseTrial, Any], Config]
+"""Turns an Optuna trial and the study's task into a Config; pure."""
+
+
 @dataclass(frozen=True)
 class Study:
     """A search, complete.
 
     Attributes:
         task: what is learnt.
-        space: turns an Optuna trial into a Config; pure, so that a trial's parameters alone rebuild it.
-        trials: how many finished trials the study is to have.
-        epochs: length of a full trial.
+        space: turns an Optuna trial and the task into a Config; pure, so that a trial's parameters alone rebuild it.
+        trials: how many finished trials the study is to have, at least 1.
+        epochs: length of a full trial, at least 1.
         starts: named parameters to try before anything is sampled.
         published: named parameters of recipes that others published; tried where the command asks for them.
         changes: named changes of a configuration that an ablation tries beside its own, as search.variant has them.
         objective: what is minimised.
-        bounds: the largest network to train.
+        readings: what is known of each network before it is trained, and kept with its trial.
+        bounds: the largest readings to train with, by their names; a dearer sample is refused untrained.
         sampler: makes a sampler from a seed; called anew for every trial, so that a resumed search samples
             what an uninterrupted one would have. A sampler that must keep one seed ignores its argument.
-        scheduler: 'asha', 'hyperband' (ASHA in several brackets), 'median' or 'none'.
-        grace: epochs every trial may run before it can be stopped.
-        reduction: one in how many trials survives a rung.
+        scheduler: when a trial is stopped early.
         seed: of everything random.
         gpus: GPUs a trial, a fraction to share one; used where there are GPUs.
         keep: how many finished trials keep their weights.
         final_epochs: length of the last training, `posefront retrain`; 0 for five times `epochs`.
+
+    Raises:
+        ValueError: a number is out of its range, or a bound is on something that is not read.
     """
 
     task: Task
-    space: Callable[[BaseTrial], Config]
+    space: Space
     trials: int
     epochs: int
     starts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     objective: Objective = CourseScore()
-    bounds: Bounds = Bounds()
+    readings: tuple[Reading, ...] = (PARAMS, FLOPS)
+    bounds: Mapping[str, float] = field(default_factory=dict)
     sampler: Callable[[int], BaseSampler] = tpe
-    scheduler: Literal["asha", "hyperband", "median", "none"] = "asha"
-    grace: int = 1
-    reduction: int = 3
+    scheduler: Scheduler = Asha()
     seed: int = 0
     gpus: float = 1.0
     keep: int = 3
     final_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        known = [reading.name for reading in self.readings]
+        for name, fine, wanted in (
+            ("space", callable(self.space), "a function of a trial and the task"),
+            ("trials", self.trials >= 1, "at least 1"),
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("sampler", callable(self.sampler), "a function that makes a sampler from a seed"),
+            ("scheduler", hasattr(self.scheduler, "make"), "one of search.schedulers, e.g. Asha(grace=3)"),
+            ("bounds", set(self.bounds) <= set(known), f"on readings of the study: {', '.join(known)}"),
+            ("gpus", self.gpus >= 0, "at least 0"),
+            ("keep", self.keep >= 0, "at least 0"),
+            ("final_epochs", self.final_epochs >= 0, "at least 0"),
+        ):
+            if not fine:
+                raise ValueError(f"Study.{name} must be {wanted}, not {getattr(self, name)!r}")

@@ -73,9 +73,9 @@ def varied(study: Study, variants: Variants) -> Study:
     if not variants:
         return study
 
-    def space(trial: BaseTrial) -> Config:
+    def space(trial: BaseTrial, task: Task) -> Config:
         name = trial.suggest_categorical(PARAMETER, list(variants))
-        return vary(study.space(trial), variants[name])
+        return vary(study.space(trial, task), variants[name])
 
     return replace(study, space=space)
 

@@ -8,13 +8,14 @@ from data.transforms.topdown import AnimalAugment
 from models.bodies import Body
 from models.net import Arch
 from search.objective import ErrorAlone
+from search.schedulers import Asha
 from search.study import Config, Study, Training, holding
 
 task = Animals(drawn=DrawnAnimals(count=480))
 PUBLISHED = ["resnet50", "resnet101", "resnet152", "resnest50d", "resnest101e", "hrnet_w32", "hrnet_w48"]
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: Animals) -> Config:
     body = trial.suggest_categorical("body", ["small", *PUBLISHED])
     flip = trial.suggest_categorical("flip", [0.0, 0.5])
     if body != "small":
@@ -61,7 +62,7 @@ study = Study(
     trials=10,
     epochs=12,
     final_epochs=210,
-    grace=3,
+    scheduler=Asha(grace=3),
     objective=ErrorAlone(),
     sampler=holding(body="small"),
     starts={"small": {**first, **views}},

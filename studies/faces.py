@@ -12,7 +12,7 @@ from search.study import Config, Study, Training
 task = Faces(drawn=DrawnFaces(count=1200))
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: Faces) -> Config:
     head = trial.suggest_categorical("head", ["direct", "heatmap", "simcc"])
     arch = Arch(
         points=task.points,

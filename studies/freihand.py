@@ -5,12 +5,13 @@ from optuna.trial import BaseTrial
 from data.tasks.freihand import FreiHand
 from data.transforms.augment import Augment
 from models.net import Arch
-from search.study import Bounds, Config, Study, Training
+from search.schedulers import Asha
+from search.study import Config, Study, Training
 
 task = FreiHand()
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: FreiHand) -> Config:
     head = trial.suggest_categorical("head", ["direct", "heatmap", "simcc"])
     heat = head == "heatmap"
     arch = Arch(
@@ -41,6 +42,8 @@ def space(trial: BaseTrial) -> Config:
 net = {"head": "heatmap", "width": 1.0, "stride": 16, "size": 224, "neck": 576, "deconv": 112, "separable": False}
 fitted = {"lr": 5e-4, "batch": 64, "weight_decay": 1e-5, "ema": 0.0, "divergence": 0.0}
 published = {**net, **fitted, "rotate": 30, "flip": 0.5, "scale": 0.0, "colour": 0.0}
-limit = Bounds(params_m=6, gflops=1)
+limit = {"params_m": 6, "gflops": 1}
 starts = {"published": published}
-study = Study(task, space, 200, epochs=40, final_epochs=300, grace=3, gpus=0.25, bounds=limit, starts=starts)
+study = Study(
+    task, space, 200, epochs=40, final_epochs=300, scheduler=Asha(grace=3), gpus=0.25, bounds=limit, starts=starts
+)

@@ -7,12 +7,13 @@ from data.tasks.gestures import Gestures
 from data.transforms.gestures import GestureAugment
 from models.bodies import Body
 from search.objective import ErrorAlone
+from search.schedulers import Asha
 from search.study import Config, Study, Training, holding
 
 task = Gestures(drawn=DrawnGestures())
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: Gestures) -> Config:
     light = trial.suggest_categorical("bodies", ["light", "heavy"]) == "light"
     if light:
         name, drop = trial.suggest_categorical("light", ["regnety_002", "regnetx_002"]), 0.0
@@ -46,7 +47,7 @@ study = Study(
     trials=6,
     epochs=6,
     final_epochs=30,
-    grace=2,
+    scheduler=Asha(grace=2),
     objective=ErrorAlone(),
     sampler=holding(bodies="light"),  # without it, on GPUs, heavy ones are sampled, too
     starts=starts,

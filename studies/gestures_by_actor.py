@@ -7,13 +7,14 @@ from data.tasks.gestures import Gestures
 from data.transforms.gestures import GestureAugment
 from models.bodies import Body
 from search.objective import ErrorAlone
+from search.schedulers import Asha
 from search.study import Config, Study, Training
 
 # Two finger tips say where the hand is, not how large: wide margins, and frames from the whole sequence.
 task = Gestures(group="actor", folds=4, frames=25, margins=Margins(0.9, 0.5, 0.9, 1.3), side=224)
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: Gestures) -> Config:
     arch = Body(
         trial.suggest_categorical("body", ["regnety_002", "regnetx_002"]),
         outputs=task.outputs,
@@ -32,4 +33,4 @@ def space(trial: BaseTrial) -> Config:
     return Config(arch, training, GestureAugment(0.5, turn, 0.2, 0.1, perspective=0.1, colour=change, margin=0.5))
 
 
-study = Study(task, space, trials=8, epochs=6, final_epochs=20, grace=2, objective=ErrorAlone())
+study = Study(task, space, trials=8, epochs=6, final_epochs=20, scheduler=Asha(grace=2), objective=ErrorAlone())

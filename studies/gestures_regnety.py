@@ -8,12 +8,13 @@ from data.tasks.gestures import Gestures
 from data.transforms.gestures import GestureAugment
 from models.regnet import RegNet
 from search.objective import ErrorAlone
-from search.study import Bounds, Config, Study, Training
+from search.schedulers import NoStopping
+from search.study import Config, Study, Training
 
 task = Gestures(drawn=DrawnGestures())
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: Gestures) -> Config:
     depth = trial.suggest_int("depth", 9, 14)
     w0 = trial.suggest_int("w0", 8, 32, step=8)
     wm = trial.suggest_float("wm", 1.6, 2.4)
@@ -31,5 +32,7 @@ def sampler(seed: int) -> BaseSampler:
     return RandomSampler(seed)
 
 
-limit = Bounds(gflops=0.012)
-study = Study(task, space, trials=12, epochs=6, objective=ErrorAlone(), bounds=limit, sampler=sampler, scheduler="none")
+limit = {"gflops": 0.012}
+study = Study(
+    task, space, trials=12, epochs=6, objective=ErrorAlone(), bounds=limit, sampler=sampler, scheduler=NoStopping()
+)

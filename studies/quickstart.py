@@ -11,7 +11,7 @@ from search.study import Config, Study, Training
 task = FreiHand(drawn=DrawnHands(count=3200, difficulty=0.2))
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: FreiHand) -> Config:
     head = trial.suggest_categorical("head", ["direct", "heatmap", "simcc"])
     arch = Arch(
         points=task.points,

@@ -7,6 +7,7 @@ from data.tasks.robot_hand import RobotHand
 from data.transforms.robot_hand import RobotAugment
 from models.bodies import Body
 from search.objective import ErrorAlone
+from search.schedulers import Asha
 from search.study import Config, Study, Training, holding
 
 task = RobotHand(drawn=DrawnRobot(count=400))
@@ -16,7 +17,7 @@ heavy = ["resnest269e", "resnet152", "resnet50", "poseresnet152", "hrnet_w32", "
 falls = {"30/60/90": (0.3, 0.6, 0.9), "every 30": (0.2, 0.4, 0.6, 0.8), "170/200": (170 / 210, 200 / 210)}
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: RobotHand) -> Config:
     small = trial.suggest_categorical("bodies", ["light", "heavy"]) == "light"
     name = trial.suggest_categorical("light", light) if small else trial.suggest_categorical("heavy", heavy)
     rule = "cosine" if small else trial.suggest_categorical("rule", ["cosine", *falls])
@@ -59,7 +60,7 @@ study = Study(
     trials=7,
     epochs=7,
     final_epochs=30,
-    grace=3,
+    scheduler=Asha(grace=3),
     objective=ErrorAlone(),
     sampler=holding(bodies="light"),  # without it, on GPUs, heavy ones are sampled, too
     starts=starts,

@@ -34,6 +34,7 @@ from data.transforms.augment import MEAN, STD, Augment
 from models.cost import cost
 from models.net import Arch
 from search.run.fit import fit
+from search.schedulers import NoStopping
 from search.study import Config, Study, Training
 
 GPU = torch.cuda.is_available()
@@ -50,13 +51,13 @@ def config(size: int = 96, width: float = 0.5) -> Config:
     return Config(arch, Training(lr=1e-3, batch=64), HOW)
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, _: Any) -> Config:
     """Equal trials, so that no worker waits for the other at the end for longer than one takes to start."""
     trial.suggest_float("nothing", 0, 1)
     return config(64, 0.3)
 
 
-study = Study(task, space, trials=TRIALS, epochs=8, scheduler="none", gpus=1 / 4)
+study = Study(task, space, trials=TRIALS, epochs=8, scheduler=NoStopping(), gpus=1 / 4)
 
 
 class Ordinary(Dataset[tuple[torch.Tensor, torch.Tensor]]):

@@ -13,7 +13,7 @@ from optuna.trial import BaseTrial
 from data.drawn.hands import DrawnHands
 from data.tasks.freihand import FreiHand
 from models.net import Arch
-from search.study import Bounds, Config, Study, Training
+from search.study import Config, Study, Training
 
 TROUBLES = ("none", "nan", "crash", "memory", "kill", "deadly")
 
@@ -47,7 +47,7 @@ class Troubled(FreiHand):
 task = Troubled(drawn=DrawnHands(count=80, difficulty=0.0), gap=0)
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: Any) -> Config:
     arch = Arch(
         points=task.points,
         width=trial.suggest_float("width", 0.1, 0.3),
@@ -73,5 +73,5 @@ study = Study(
     reduction=2,
     keep=2,
     starts={name: start(name) for name in os.environ.get("TINY_TROUBLE", "").split()},
-    bounds=Bounds(params_m=float(os.environ["TINY_BOUND"])) if "TINY_BOUND" in os.environ else Bounds(),
+    bounds={"params_m": float(os.environ["TINY_BOUND"])} if "TINY_BOUND" in os.environ else {},
 )

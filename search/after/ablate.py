@@ -25,6 +25,7 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from data.errors import UserError
 from models.cost import cost
+from models.readings import read
 from search import paths as home
 from search.after import changes, retrain
 from search.after.changes import BASE
@@ -44,7 +45,7 @@ def config_of(study: Study, entry: Entry) -> Config:
         UserError: the study no longer makes it.
     """
     try:
-        return replay(study.space, entry.params)[0]
+        return replay(study, entry.params)[0]
     except ValueError as error:
         raise UserError(
             f"trial {entry.number} does not fit the study as it is now ({error}); its file was changed since."
@@ -118,14 +119,14 @@ def row(
     """One change's errors, beside those of the trial as it is."""
     change = variants[name]
     price = cost(vary(config, change).arch)
-    metric, value = study.task.metric, study.objective.value
+    metric, value, readings = study.task.metric, study.objective.value, read(study.readings, vary(config, change).arch)
     ended = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     errors = {str(trial.user_attrs["seed"]): float(trial.user_attrs[metric]) for trial in ended}
     error = mean(list(errors.values()))
     pairs = [(errors[seed], base.errors[seed]) for seed in errors if seed in base.errors] if base else []
-    before = partial(value, base.params, base.flops) if base else None
-    values = [value(price.params, price.flops, mine) - before(theirs) for mine, theirs in pairs if before]
-    score = study.objective.attributes(price.params, price.flops, error.mean).get("score") if error else None
+    before = partial(value, read(study.readings, config.arch))
+    values = [value(readings, mine) - before(theirs) for mine, theirs in pairs]
+    score = study.objective.attributes(readings, error.mean).get("score") if error else None
     return Row(
         name=name,
         said=changes.said(study.task, config, change),

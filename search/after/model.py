@@ -188,7 +188,7 @@ def load(folder: Path, study: str | None = None, data: Path | None = None) -> Mo
         )
     chosen = load_study(study or facts.study, data=data)
     try:
-        config, _ = replay(chosen.space, facts.params)
+        config, _ = replay(chosen, facts.params)
         net = config.arch.build()
         net.load_state_dict(safetensors.torch.load_file(weights))
         curves = json.loads((folder / CURVES).read_text(encoding="utf-8"))

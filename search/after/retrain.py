@@ -20,6 +20,7 @@ import torch
 
 from data.errors import UserError
 from models.cost import cost
+from models.readings import read
 from search import paths as home
 from search.after import model
 from search.format import measured
@@ -32,7 +33,8 @@ from search.run.fit import fit, judge
 from search.run.ledger import Ledger, open_storage
 from search.run.sampler import derived
 from search.run.worker import Final, settle
-from search.study import Bounds, Config, Study, replay
+from search.schedulers import NoStopping
+from search.study import Config, Study, replay
 from search.variant import PARAMETER, Variants, varied
 
 EMA = 0.999
@@ -142,8 +144,8 @@ def ledger_of(
         varied(study, variants),
         trials=len(starts),
         epochs=epochs,
-        scheduler="none",
-        bounds=Bounds(),
+        scheduler=NoStopping(),
+        bounds={},
         keep=len(starts),
         starts=starts,
     )
@@ -202,7 +204,7 @@ def judge_all(ledger: Ledger, room: Path, study: Study, entry: Entry, numbers: S
     Raises:
         UserError: none of them came to an end.
     """
-    config, _ = replay(study.space, entry.params)
+    config, _ = replay(study, entry.params)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trials = {trial.number: trial for trial in ledger.book.get_trials(deepcopy=False)}
     judged = []
@@ -232,13 +234,14 @@ def keep(
         entry: the trial.
         final: how it was trained.
     """
-    config, _ = replay(study.space, entry.params)
+    config, _ = replay(study, entry.params)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trials = {trial.number: trial for trial in ledger.book.get_trials(deepcopy=False)}
     best = judged[0]
     price = cost(config.arch)
     split = study.task.split(config.arch.size)
-    attributes = study.objective.attributes(price.params, price.flops, best.seed.error)
+    readings = read(study.readings, config.arch)
+    attributes = study.objective.attributes(readings, best.seed.error)
     facts = model.save(
         target,
         {
@@ -292,7 +295,7 @@ def trained(folder: Path, number: int | None, study: str, data: Path | None) -> 
     found = [model.load(model_folder(folder, one), study, data) for one in known]
 
     def value(one: model.Model) -> float:
-        return one.study.objective.value(one.price.params, one.price.flops, one.facts.error)
+        return one.study.objective.value(read(one.study.readings, one.config.arch), one.facts.error)
 
     return min(found, key=value)
 
@@ -314,7 +317,7 @@ def again(facts: model.Facts, study: str, data: Path | None) -> float:
             f"the model learnt from a teacher ({facts.teacher}), which is not in it; it can't be trained again."
         )
     chosen = load_study(study, data=None if data is None else data.absolute())
-    config, _ = replay(chosen.space, facts.params)
+    config, _ = replay(chosen, facts.params)
     config = replace(config, training=replace(config.training, ema=config.training.ema or EMA))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     seed = facts.seeds[0]

@@ -56,7 +56,7 @@ def check(study: Study, params: dict[str, Any], changed: dict[str, Any]) -> None
         UserError: it doesn't.
     """
     try:
-        _, known = replay(study.space, params)
+        _, known = replay(study, params)
     except ValueError as error:
         missing = next((word for word in str(error).split("'")[1::2] if word not in params), None)
         mend = f"give it with --set {missing}=..." if missing else "change it with --set NAME=VALUE"
@@ -76,7 +76,7 @@ def literal(text: str) -> Any:
 
 def table(study: Study, params: dict[str, Any]) -> Table:
     """The per-layer table of the deployed network, with totals."""
-    config, _ = replay(study.space, params)
+    config, _ = replay(study, params)
     price = cost(config.arch)
     shown = Table(
         "layer",

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from search.dashboard.progress import Numbers
 from search.dashboard.style import ACCENT, MUTED, SERIES, STATES, SVG_POINTS, base, empty, heading, scatter
 from search.results.view import View
+from search.schedulers import recorded
 
 if TYPE_CHECKING:
     from search.run.ledger import Row
@@ -24,28 +25,6 @@ SCHEDULERS = {"asha": "ASHA", "hyperband": "Hyperband"}
 
 BEHIND = 100
 """Curves of other trials behind one trial's own."""
-
-
-def rungs(search: Mapping[str, Any]) -> list[int]:
-    """After which epochs a scheduler may stop a trial that has all epochs ahead of it.
-
-    ASHA: grace x reduction^k below the last epoch. Hyperband: the same, for every bracket's rungs are among those of
-    the first. The median rule: every epoch from grace on, of which this is the first.
-
-    Args:
-        search: the study's attribute of that name: scheduler, grace, reduction, epochs; empty for an older study.
-    """
-    scheduler, epochs, grace = search.get("scheduler"), int(search.get("epochs", 0)), float(search.get("grace", 1))
-    if scheduler == "median":
-        return [math.ceil(grace)] if grace < epochs else []
-    reduction = float(search.get("reduction", 0))
-    if scheduler not in ("asha", "hyperband") or reduction <= 1 or grace <= 0:
-        return []
-    found = []
-    while grace < epochs:
-        found.append(math.ceil(grace))
-        grace *= reduction
-    return found
 
 
 def learning(view: View, what: What = "error") -> go.Figure:
@@ -131,7 +110,7 @@ def learning(view: View, what: What = "error") -> go.Figure:
             )
         )
     search = view.attrs.get("search", {})
-    lines = rungs(search)
+    lines = recorded(search).rungs(int(search.get("epochs", 0)))
     for epoch in lines:
         drawn.add_vline(x=epoch, line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
     base(drawn, x="epoch", y=titles(view)[what])

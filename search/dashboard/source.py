@@ -60,7 +60,7 @@ class Source:
             )
         study = load_study(str(self.file))
         try:
-            config, _ = replay(study.space, trial.params)
+            config, _ = replay(study, trial.params)
             return config.arch, cost(config.arch)
         except (ValueError, TypeError, AttributeError, KeyError, CostError) as error:
             raise UserError(

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from search.format import named, titled
-from search.objective import REFERENCE, CourseScore, ErrorAlone, Reference
+from search.objective import Described, Reference
 from search.results.leaderboard import Entry, entries
 
 if TYPE_CHECKING:
     from search.run.ledger import Row
-
-REFERENCE_NUMBERS = ("params_m", "gflops", "pixel_diff", "score")
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,13 @@ class View:
 
     @property
     def scored(self) -> bool:
-        """Whether the study is ranked by Params x FLOPs x e^PixelDiff."""
-        return self.objective == CourseScore.name
+        """Whether the value is the logarithm of a score, such as Params x FLOPs x e^PixelDiff."""
+        return bool(self.described.score)
 
     @property
     def alone(self) -> bool:
         """Whether the study is ranked by its error, so that a value beside it would say the same twice."""
-        return self.objective == ErrorAlone.name
+        return self.described.is_error
 
     @property
     def error_name(self) -> str:
@@ -72,13 +70,15 @@ class View:
         """How an axis names the error: 'PixelDiff [px]', or 'log loss' of an error without a unit."""
         return titled(self.error_name, self.unit)
 
+    @cached_property
+    def described(self) -> Described:
+        """What the study minimises."""
+        return Described.of(self.attrs, self.objective)
+
     @property
     def reference(self) -> Reference | None:
-        """The design that the study is measured against, from its attribute of that name; None where it has none."""
-        if "reference" not in self.attrs:  # begun when all that were ranked by the score were of hands
-            return REFERENCE if self.scored and self.metric == "pixel_diff" else None
-        told = self.attrs["reference"]
-        return None if told is None else Reference(str(told["name"]), *(float(told[key]) for key in REFERENCE_NUMBERS))
+        """The design that the study is measured against; None where it has none."""
+        return self.described.reference
 
     @cached_property
     def by_number(self) -> Mapping[int, Entry]:

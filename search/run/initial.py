@@ -36,6 +36,6 @@ def checked(study: Study, weights: str | None) -> str | None:
     meant = weights if weights == TIMM else str(Path(weights).expanduser().absolute())
     named = {**study.starts, **study.published}
     if named:
-        config, _ = replay(study.space, next(iter(named.values())))
+        config, _ = replay(study, next(iter(named.values())))
         build(replace(config, training=replace(config.training, weights=meant)))
     return meant

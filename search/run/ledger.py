@@ -9,7 +9,7 @@ the same trial, with its parameters, curve and weights, goes on where it was.
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -18,10 +18,10 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import UserError
-from models.cost import cost
-from search.objective import CourseScore
+from models.readings import Reading, Readings
 from search.run.sampler import TrialSampler, derived
-from search.study import Study
+from search.schedulers import record
+from search.study import Config, Study
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -35,10 +35,6 @@ Row = dict[str, float]
 """One epoch's measurements: search.run.fit.Epoch as a dictionary."""
 
 ROW = ("epoch", "error", "train_loss", "valid_loss", "lr", "seconds", "train_seconds", "images", "memory_mb")
-
-
-SEARCH = ("trials", "epochs", "scheduler", "grace", "reduction", "seed")
-"""What the storage says of the Study, as the run that opened it last was told: the attribute 'search'."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +91,17 @@ class Ledger:
         self.ended: list[FrozenTrial] = []
         self.assigned: dict[int, Assignment] = {}
         self.curves: dict[int, list[Row]] = {}
-        self._prices: dict[int, tuple[int, int]] = {}
+        self.readings: dict[int, Readings] = {}
         self._workers: dict[int, str] = {}
         trials = self.book.get_trials(deepcopy=False)
         self.finished = sum(is_finished(trial) for trial in trials)
         self._failed_in_a_row = 0
         known = {trial.user_attrs.get("name") for trial in trials}
-        reference = study.objective.reference if isinstance(study.objective, CourseScore) else None
         for key, value in (
             ("metric", study.task.metric),
             ("unit", study.task.unit),
             ("data", data),
-            ("reference", None if reference is None else asdict(reference)),
+            ("objective", study.objective.described().record()),
         ):
             if key not in self.book.user_attrs:
                 self.book.set_user_attr(key, value)
@@ -115,7 +110,7 @@ class Ledger:
                 f"the study {name!r} was searched on other data, or another split of it, and errors would not be "
                 "comparable; give --data the same folder, or --out another one to begin a new study."
             )
-        how = {key: getattr(study, key) for key in SEARCH}
+        how = {"trials": study.trials, "epochs": study.epochs, "seed": study.seed, **record(study.scheduler)}
         if self.book.user_attrs.get("search") != how:
             self.book.set_user_attr("search", how)
         for start, params in study.starts.items():
@@ -153,23 +148,22 @@ class Ledger:
             trial = self.book.ask()
             self.running[trial.number] = trial
             try:
-                config = self.study.space(trial)
-                price = cost(config.arch)
+                config = self.study.space(trial, self.study.task)
+                found = self._read(trial, config)
             except Exception as error:  # noqa: BLE001 - the study file's own code: its fault is written down
                 self.fail(trial.number, f"{type(error).__name__} while building the trial: {error}")
                 continue
             known = trial.user_attrs
             self.curves[trial.number] = list(known.get("curve", []))
-            self._prices[trial.number] = price.params, price.flops
+            self.readings[trial.number] = found
             for key, value in (
-                ("params_m", price.params / 1e6),
-                ("gflops", price.flops / 1e9),
+                *found.items(),
                 ("budget", self.study.epochs),
                 ("seed", derived(self.study.seed, trial.number)),
             ):
                 if key not in known:
                     trial.set_user_attr(key, value)
-            if not self._admit(trial, price.params / 1e6, price.flops / 1e9):
+            if not self._admit(trial, found):
                 continue
             known = trial.user_attrs
             curve = self.curves[trial.number]
@@ -177,27 +171,33 @@ class Ledger:
                 trial.number, trial.params, known["seed"], known["budget"], curve[-1] if curve else None
             )
             return self.assigned[trial.number]
-        bounds = self.study.bounds
+        bounds = ", ".join(f"{one.title} {bound:g} {one.unit}".strip() for one, bound in self._bounds())
         raise UserError(
-            f"{REFUSALS} samples in a row broke the study's bounds (params {bounds.params_m or math.inf:g} M, FLOPs "
-            f"{bounds.gflops or math.inf:g} G); widen the bounds or narrow the space."
+            f"{REFUSALS} samples in a row broke the study's bounds ({bounds}); widen the bounds or narrow the space."
         )
 
-    def _admit(self, trial: optuna.Trial, params_m: float, gflops: float) -> bool:
+    def _read(self, trial: optuna.Trial, config: Config) -> Readings:
+        """A trial's readings; those that an earlier run took are kept."""
+        known = trial.user_attrs
+        return {
+            reading.name: float(known[reading.name] if reading.name in known else reading.measure(config.arch))
+            for reading in self.study.readings
+        }
+
+    def _bounds(self) -> list[tuple[Reading, float]]:
+        """The readings that have a bound."""
+        return [(one, self.study.bounds[one.name]) for one in self.study.readings if one.name in self.study.bounds]
+
+    def _admit(self, trial: optuna.Trial, readings: Readings) -> bool:
         """Whether the trial is within the bounds; one that isn't is told, untrained."""
-        bounds = self.study.bounds
         broken = []
         told = self._storage.get_trial(trial._trial_id).constraints
-        for name, price, bound, unit in (
-            ("Params", params_m, bounds.params_m, "M"),
-            ("FLOPs", gflops, bounds.gflops, "G"),
-        ):
-            if bound is None:
-                continue
+        for one, bound in self._bounds():
+            price = readings[one.name]
             if not told:
-                trial.set_constraint(name, math.log(price / bound))
+                trial.set_constraint(one.title, math.log(price / bound))
             if price > bound:
-                broken.append(f"{name} {price:.4g} {unit} > {bound:g} {unit}")
+                broken.append(f"{one.title} {price:.4g} {one.unit} > {bound:g} {one.unit}")
         if not broken:
             return True
         trial.set_user_attr("refused", ", ".join(broken))
@@ -221,7 +221,7 @@ class Ledger:
 
     def value(self, number: int, row: Row) -> float:
         """What the study minimises, as it stands after the epoch `row` of a trial of this run."""
-        return self.study.objective.value(*self._prices[number], row["error"])
+        return self.study.objective.value(self.readings[number], row["error"])
 
     def finish(self, number: int) -> None:
         """A running trial has had all its epochs."""
@@ -265,7 +265,7 @@ class Ledger:
             "seconds": sum(row["seconds"] for row in curve),
             "images_per_s": sum(row["images"] for row in curve) / training if training else None,
             "peak_memory_mb": max(row["memory_mb"] for row in curve),
-            **self.study.objective.attributes(*self._prices[number], last["error"]),
+            **self.study.objective.attributes(self.readings[number], last["error"]),
         }
         for key, value in summary.items():
             trial.set_user_attr(key, value)

@@ -8,11 +8,11 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from search.format import digits, named
-from search.objective import CourseScore
 from search.paths import STUDIES
 from search.ranges import spelt
 from search.results.leaderboard import Entry, entries
 from search.run.ledger import Ledger, is_finished
+from search.schedulers import record
 from search.study import Study
 
 PLOT = "pareto"
@@ -72,17 +72,19 @@ def note(ledger: Ledger, file: Path, folder: Path, before: str = "") -> str:
 
 def facts(study: Study) -> list[str]:
     """What is minimised, and how it is searched for."""
-    meant = (
-        ", the logarithm of Params [M] x FLOPs [G] x e^PixelDiff" if study.objective.name == CourseScore.name else ""
-    )
+    score = study.objective.described().score
+    meant = f", the logarithm of {score}" if score else ""
     bounds = [
-        f"{what} at most {bound:g} {unit}"
-        for what, bound, unit in (("Params", study.bounds.params_m, "M"), ("FLOPs", study.bounds.gflops, "G"))
-        if bound is not None
+        f"{one.title} at most {study.bounds[one.name]:g} {one.unit}".strip()
+        for one in study.readings
+        if one.name in study.bounds
     ]
-    stopping = "none" if study.scheduler == "none" else f"{study.scheduler}, not before epoch {study.grace}"
-    if study.scheduler in ("asha", "hyperband"):
-        stopping += f", one in {study.reduction} survives a rung"
+    numbers = record(study.scheduler)
+    stopping = numbers["scheduler"]
+    if "grace" in numbers:
+        stopping += f", not before epoch {numbers['grace']}"
+    if "reduction" in numbers:
+        stopping += f", one in {numbers['reduction']} survives a rung"
     return [
         f"minimised: {code(study.objective.name)}{meant}",
         f"the task's error: {code(study.task.metric)}"

@@ -1,16 +1,12 @@
 """Early stopping: Ray's schedulers, with a memory of what earlier runs reported."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler
 
 from search.run.ledger import ROW, Ledger
-from search.study import Study
-
-GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -46,9 +42,10 @@ class ResumableScheduler(FIFOScheduler):
     def _of(self, trial: Trial | Past) -> Any:
         """The scheduler that decides on a trial."""
         number, epochs = trial.config["trial"]["number"], trial.config["trial"]["epochs"]
-        chosen = (epochs, bracket(number, epochs, self._ledger.study))
+        scheduler = self._ledger.study.scheduler
+        chosen = (epochs, scheduler.bracket(number, epochs))
         if chosen not in self._inner:
-            self._inner[chosen] = scheduler(self._ledger.study, *chosen)
+            self._inner[chosen] = scheduler.make(*chosen)
         return self._inner[chosen]
 
     def _judged(self, trial: Trial, row: dict[str, Any]) -> dict[str, Any]:
@@ -83,37 +80,3 @@ class ResumableScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:  # noqa: D102
         self._of(trial).on_trial_error(tune_controller, trial)
-
-
-def scheduler(study: Study, epochs: int, bracket: int) -> TrialScheduler:
-    """Ray's scheduler for trials of `epochs` epochs in a bracket.
-
-    ASHA: Li et al. 2018, https://arxiv.org/abs/1810.05934. Median stopping rule: Golovin et al. 2017, Vizier.
-    """
-    judged: dict[str, Any] = {"time_attr": "epoch", "metric": "value", "mode": "min"}
-    if study.scheduler in ("asha", "hyperband"):
-        grace = min(study.grace * study.reduction**bracket, epochs)
-        return ASHAScheduler(max_t=epochs, grace_period=grace, reduction_factor=study.reduction, **judged)
-    if study.scheduler == "median":
-        # Without an infinite slice it would pause a trial whenever another one is still starting.
-        return MedianStoppingRule(grace_period=study.grace, **judged, min_time_slice=math.inf)  # type: ignore[arg-type]
-    return FIFOScheduler()  # type: ignore[no-untyped-call]
-
-
-def bracket(number: int, epochs: int, study: Study) -> int:
-    """Which bracket a trial belongs to; bracket s leaves its trials alone for grace x reduction^s epochs.
-
-    'asha' has one. 'hyperband' has as many as there are rungs, shared out as in HyperBand (Li et al. 2018,
-    https://arxiv.org/abs/1603.06560, algorithm 1), and a trial's own depends on its number alone: Ray's draws it at
-    random, so that a resumed search would put the same trial elsewhere.
-    """
-    if study.scheduler != "hyperband":
-        return 0
-    halvings = int(math.log(max(1, epochs / study.grace)) / math.log(study.reduction) + 1e-9)
-    sizes = [math.ceil((halvings + 1) / (s + 1) * study.reduction**s) for s in range(halvings, -1, -1)]
-    place = (number * GOLDEN) % 1 * sum(sizes)
-    for chosen, size in enumerate(sizes):
-        place -= size
-        if place < 0:
-            return chosen
-    return halvings

@@ -86,7 +86,7 @@ def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str
     try:
         final = job.final or Final()
         study = varied(studied(job.study, job.data, job.weights), final.variants)
-        config, _ = replay(study.space, trial.params)
+        config, _ = replay(study, trial.params)
         task = vary_task(study.task, change_of(trial.params, final.variants))
         if final.ema and not config.training.ema:
             config = replace(config, training=replace(config.training, ema=final.ema))

@@ -17,6 +17,7 @@ from torch import nn
 from data.errors import UserError
 from data.tasks.freihand import FreiHand
 from models.cost import CostError, cost
+from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256
 from search.load import load_study
@@ -172,7 +173,7 @@ def rebuilt(opened: Opened, study: str | None) -> tuple[Model | None, nn.Module 
         raise UserError(f"the submission's study {facts.study!r} is no name; give its file with --study.")
     chosen = load_study(study or facts.study, data=opened.data)
     try:
-        config, asked = replay(chosen.space, facts.params)
+        config, asked = replay(chosen, facts.params)
         unknown = sorted(facts.params.keys() - asked.keys())
         if unknown:
             raise ValueError(f"{unknown[0]} is none of its parameters")
@@ -239,7 +240,7 @@ def code(opened: Opened, model: Model) -> Iterator[Check]:
 def measured_again(opened: Opened, model: Model, plain: nn.Module) -> Iterator[Check]:
     """PixelDiff, params, FLOPs and score of the packed weights on the validation part."""
     found = error_of(plain, model, opened.device)
-    attributes = model.study.objective.attributes(model.price.params, model.price.flops, found)
+    attributes = model.study.objective.attributes(read_all(model.study.readings, model.config.arch), found)
     there = {
         "PixelDiff": found,
         "params": sum(parameter.numel() for parameter in plain.parameters()),

@@ -20,6 +20,7 @@ from optuna.trial import TrialState, create_trial
 from PIL import Image, ImageDraw
 
 from data.storage.pack import Part
+from models.readings import FLOPS, PARAMS
 from search.dashboard import detail, pages, report, server
 from search.dashboard.hardest import hardest
 from search.dashboard.now import Machine
@@ -30,6 +31,7 @@ from search.objective import CourseScore, ErrorAlone
 from search.results import answers
 from search.results import example_sheet as sheet
 from search.run import live, note
+from search.schedulers import NoStopping
 
 EPOCHS, IMAGES = 9, 60
 SPACE: dict[str, BaseDistribution] = {
@@ -178,14 +180,15 @@ def make(kind: Kind, name: str, out: Path, trials: int = 11) -> Source:
             for epoch in range(1, epochs + 1)
         ]  # fmt: skip
         price = (round(24e6 * width**2), round(4e9 * width**2))
-        steps = {row["epoch"]: objective.value(*price, row["error"]) for row in curve}
-        attrs: dict[str, Any] = {"params_m": price[0] / 1e6, "gflops": price[1] / 1e9, "budget": EPOCHS, "curve": curve}
+        read = {"params_m": price[0] / 1e6, "gflops": price[1] / 1e9}
+        steps = {row["epoch"]: objective.value(read, row["error"]) for row in curve}
+        attrs: dict[str, Any] = {**read, "budget": EPOCHS, "curve": curve}
         last = curve[-1]["error"]
         if state == "running":
             attrs["worker"] = "host 4711"
         else:
             attrs |= {kind.metric: last, "epochs": epochs, "seconds": 4.0 * epochs, "images_per_s": 182.0}
-            attrs |= objective.attributes(*price, last)
+            attrs |= objective.attributes(read, last)
         if state == "failed":
             attrs["failed"] = "out of memory: a batch of 64 is too much for cuda"
         if state == "finished":
@@ -395,8 +398,8 @@ def test_lines_notes_and_sheets(made: dict[str, Source]) -> None:
         paper = sheet.sheet(answered, made[name].folder, "title", kind.unit)
         assert paper.size == (1184, 982 + (66 if kind.answers == "classes" else 0))
     study: Any = SimpleNamespace(
-        task=SimpleNamespace(metric="ap_error", unit=""), objective=ErrorAlone(), scheduler="none", trials=1, epochs=1,
-        seed=0, bounds=SimpleNamespace(params_m=None, gflops=None),
+        task=SimpleNamespace(metric="ap_error", unit=""), objective=ErrorAlone(), scheduler=NoStopping(), trials=1,
+        epochs=1, seed=0, bounds={}, readings=(PARAMS, FLOPS),
     )  # fmt: skip
     assert "the task's error: `ap_error`, over the whole validation part" in note.facts(study)
 

@@ -474,7 +474,7 @@ def test_published_recipes_are_what_they_say() -> None:
     study = study_file.study
     assert {"resnet50", "resnet152", "hrnet_w32", "hrnet_w32_256x192"} <= set(study.published)
     for name, params in {**study.published, **study.starts}.items():
-        config, _ = replay(study.space, params)
+        config, _ = replay(study, params)
         if name in study.starts:
             continue
         assert config.arch.outputs == 17

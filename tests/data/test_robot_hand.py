@@ -463,7 +463,7 @@ def test_a_small_network_learns_and_twice_the_same(drawn: RobotHand) -> None:
 
 def test_published_recipes_are_as_published_and_steps_of_them_can_be_taken(drawn: RobotHand) -> None:
     study = load_study("robot_hand")
-    made = {name: replay(study.space, params)[0] for name, params in study.published.items()}
+    made = {name: replay(study, params)[0] for name, params in study.published.items()}
     assert {name: config.arch.name for name, config in made.items()} == {
         "resnest269": "resnest269e",
         "resnet152": "resnet152",

@@ -37,7 +37,7 @@ from search.run import checkpoint as weights
 from search.run.attachments import Attachments
 from search.run.ledger import ROW, Ledger, open_storage
 from search.run.note import OWN, code, note
-from search.study import Bounds, Config, Study, Training
+from search.study import Config, Study, Training
 
 HOSTILE = "<img src=x onerror=alert(1)> [x](javascript:alert(1)) ``| `"
 
@@ -63,12 +63,12 @@ class Dots:
         return np.full((32, 32, 3), 128, np.uint8)
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, _: Any) -> Config:
     arch = Arch(points=3, width=trial.suggest_float("width", 0.1, 0.5), stride=32, size=32, head="direct", neck=0)
     return Config(arch, Training(lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True)))
 
 
-STUDY = Study(Dots(), space, trials=9, epochs=2, keep=2, bounds=Bounds(params_m=6))  # type: ignore[arg-type]
+STUDY = Study(Dots(), space, trials=9, epochs=2, keep=2, bounds={"params_m": 6})  # type: ignore[arg-type]
 FILE = Path("/somewhere/my study.py")
 
 

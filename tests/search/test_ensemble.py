@@ -24,6 +24,8 @@ from search.run.worker import Final
 from search.study import replay
 
 STUDY = """
+from typing import Any
+
 from optuna.trial import BaseTrial
 
 from data.drawn_gestures import DrawnGestures
@@ -37,7 +39,7 @@ from search.study import Config, Study, Training
 task = Gestures(drawn=DrawnGestures(folders=30, frames=3, tests=4), folds=2, frames=3, motion=False)
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: Any) -> Config:
     size = trial.suggest_categorical("size", [32])
     body = Body("mobilenetv3_small_050", task.outputs, "linear", size)
     return Config(body, Training(trial.suggest_float("lr", 1e-3, 4e-3), batch=16), GestureAugment(flip=0.3))
@@ -130,7 +132,7 @@ def test_a_fold_that_failed_half_way_is_no_model(tmp_path: Path) -> None:
     entry, variants = retrain.choose(book, 0, None), ensemble.variants_of(study.task)
     room = home.made(ensemble.room_of(tmp_path / "small", 0, 1))
     ledger = retrain.ledger_of(study, "small", room, entry, 1, 1, variants, "in folds")
-    config, _ = replay(study.space, entry.params)
+    config, _ = replay(study, entry.params)
     (reached,) = fit(study.task, config, epochs=1, seed=1, device=torch.device("cpu"))
     for end in (ledger.finish, lambda number: ledger.fail(number, "out of memory")):
         trial = ledger.ask()

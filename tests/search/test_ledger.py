@@ -15,12 +15,12 @@ from data.tasks.freihand import FreiHand
 from models.cost import cost
 from models.net import Arch
 from search.run.ledger import FAILURES, ROW, Ledger, open_storage
-from search.study import Bounds, Config, Study, Training
+from search.study import Config, Study, Training
 
 task = FreiHand()
 
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, _: Any) -> Config:
     size = trial.suggest_categorical("size", [32, 64])
     arch = Arch(points=21, width=trial.suggest_float("width", 0.1, 0.5, step=0.1), stride=32, size=size, head="direct")
     return Config(arch, Training(lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True)))
@@ -144,7 +144,7 @@ def test_the_number_of_trials_is_kept_exactly_however_many_run_at_once() -> None
 
 def test_refused_samples_are_recorded_cost_nothing_and_do_not_count() -> None:
     dear = cost(Arch(points=21, width=0.3, stride=32, size=64, head="direct"))
-    study = replace(STUDY, bounds=Bounds(gflops=dear.flops / 1e9), trials=30, sampler=lambda s: RandomSampler(seed=s))
+    study = replace(STUDY, bounds={"gflops": dear.flops / 1e9}, trials=30, sampler=lambda s: RandomSampler(seed=s))
     book = ledger(study)
     for _ in range(30):
         book.finish(train(book, [1.0]))
@@ -166,7 +166,7 @@ def test_refused_samples_are_recorded_cost_nothing_and_do_not_count() -> None:
 def test_bounds_that_nothing_meets_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.run.ledger.REFUSALS", 5)
     with pytest.raises(UserError, match="5 samples in a row broke the study's bounds"):
-        ledger(replace(STUDY, bounds=Bounds(params_m=1e-6))).ask()
+        ledger(replace(STUDY, bounds={"params_m": 1e-6})).ask()
 
 
 def test_starting_trials_come_first_and_once(tmp_path: Path) -> None:

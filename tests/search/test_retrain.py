@@ -146,7 +146,7 @@ def some(study: object) -> tuple[Config, dict[str, object]]:
     from search.study import replay
 
     params = {"width": 0.2, "size": 32, "lr": 1e-3}
-    return replay(study.space, params)[0], params
+    return replay(study, params)[0], params
 
 
 def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:

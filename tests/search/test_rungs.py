@@ -8,7 +8,8 @@ import pytest
 from ray.tune.schedulers import ASHAScheduler
 
 from search.run.ledger import ROW
-from search.run.scheduler import Past, ResumableScheduler, bracket
+from search.run.scheduler import Past, ResumableScheduler
+from search.schedulers import Hyperband, recorded
 
 EPOCHS = 9
 
@@ -17,7 +18,7 @@ class Book:
     """A ledger that holds values alone."""
 
     def __init__(self, scheduler: str, past: list[tuple[int, int, dict[int, float]]]) -> None:
-        self.study: Any = SimpleNamespace(scheduler=scheduler, grace=1, reduction=3)
+        self.study: Any = SimpleNamespace(scheduler=recorded({"scheduler": scheduler}))
         self.curves: dict[int, list[dict[str, float]]] = {}
         self._past = past
 
@@ -105,11 +106,10 @@ def test_a_worker_that_died_does_not_enter_its_curve_twice() -> None:
 
 
 def test_brackets_are_shared_out_as_hyperband_does() -> None:
-    study: Any = SimpleNamespace(scheduler="hyperband", grace=1, reduction=3)
-    found = np.bincount([bracket(number, 27, study) for number in range(5000)]) / 5000
+    found = np.bincount([Hyperband().bracket(number, 27) for number in range(5000)]) / 5000
     # Li et al. 2018, table 1 for R = 27, eta = 3: 27, 12, 6 and 4 configurations.
     assert found == pytest.approx(np.array([27, 12, 6, 4]) / 49, abs=0.01)
-    assert bracket(3, 1, study) == 0
+    assert Hyperband().bracket(3, 1) == 0
 
 
 def test_what_a_past_trial_counts_for_is_what_rays_own_scheduler_counts() -> None:
@@ -121,5 +121,5 @@ def test_what_a_past_trial_counts_for_is_what_rays_own_scheduler_counts() -> Non
         rays.on_trial_add(None, live)  # type: ignore[arg-type]
         for epoch, value in enumerate(curve, 1):
             rays.on_trial_result(None, live, {"epoch": epoch, "value": value})  # type: ignore[arg-type]
-    kept = [sorted(recorded.values()) for _, recorded in next(iter(ours._inner.values()))._brackets[0]._rungs]
-    assert kept == [sorted(recorded.values()) for _, recorded in rays._brackets[0]._rungs]
+    kept = [sorted(entered.values()) for _, entered in next(iter(ours._inner.values()))._brackets[0]._rungs]
+    assert kept == [sorted(entered.values()) for _, entered in rays._brackets[0]._rungs]

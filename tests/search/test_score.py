@@ -24,9 +24,9 @@ def test_log_orders_as_the_product_does(params_m: float, gflops: float, pixel_di
 
 
 def test_a_hopeless_network_does_not_overflow() -> None:
-    value = CourseScore().value(10_000_000, 10**9, 2000.0)
+    value = CourseScore().value({"params_m": 10.0, "gflops": 1.0}, 2000.0)
     assert value == pytest.approx(2000 + math.log(10))
-    assert CourseScore().attributes(10_000_000, 10**9, 2000.0) == {"score": None, "band": ">= 15 px"}
+    assert CourseScore().attributes({"params_m": 10.0, "gflops": 1.0}, 2000.0) == {"score": None, "band": ">= 15 px"}
 
 
 @pytest.mark.parametrize(

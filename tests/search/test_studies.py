@@ -27,10 +27,10 @@ def test_a_study_is_read_aloud_in_a_minute() -> None:
 
 def test_every_named_trial_is_a_configuration_of_the_space(study: Study) -> None:
     for name, params in {**study.starts, **study.published}.items():
-        config, known = replay(study.space, params)
+        config, known = replay(study, params)
         assert set(known) == set(params), name
         assert config.training.loss in ("", *study.task.losses)
-        assert hash(config.arch) == hash(replay(study.space, params)[0].arch)
+        assert hash(config.arch) == hash(replay(study, params)[0].arch)
 
 
 def test_a_published_recipe_is_tried_when_it_is_asked_for(study: Study) -> None:

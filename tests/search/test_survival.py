@@ -56,7 +56,7 @@ class Noise(FreiHand):
 
 task = Noise()
 
-def space(trial):
+def space(trial, task):
     width = trial.suggest_float("width", 0.1, 4.0)
     arch = Arch(task.points, width, 32, trial.suggest_int("size", 32, 512), "direct", neck=0)
     return Config(arch, Training(lr=1e-3, batch=trial.suggest_int("batch", 2, 4096)))

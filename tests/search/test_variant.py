@@ -51,10 +51,10 @@ def test_a_variant_is_a_parameter_like_any_other() -> None:
     wide = varied(study, variants)
     params = {"width": 0.2, "size": 32, "lr": 1e-3}
     for name, size in (("as it is", 32), ("large", 64)):
-        config, known = replay(wide.space, params | {"variant": name})
+        config, known = replay(wide, params | {"variant": name})
         assert config.arch.size == size
         assert "variant" in known
         assert change_of(params | {"variant": name}, variants) == variants[name]
     with pytest.raises(ValueError, match="'small' not in"):
-        replay(wide.space, params | {"variant": "small"})
+        replay(wide, params | {"variant": "small"})
     assert varied(study, {}) is study

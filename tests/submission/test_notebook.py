@@ -33,7 +33,7 @@ from search.study import Config, Study, Training
 
 task = FreiHand(root={root!r}, folds=3, blocks=6, gap=0)
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: Any) -> Config:
     head = trial.suggest_categorical("head", ["direct", "heatmap", "simcc"])
     width = trial.suggest_float("width", 0.1, 1.0)
     size = trial.suggest_int("size", 32, 96)
@@ -52,7 +52,7 @@ def trained(folder: Path, hands: Painted, head: str, size: int = 48) -> models.M
     file.write_text(STUDY.format(root=str(hands.root)))
     study = load_study(str(file))
     params = {"head": head, "width": 0.15, "size": size}
-    config, _ = replay(study.space, params)
+    config, _ = replay(study, params)
     torch.manual_seed(1)
     net = config.arch.build()
     for module in net.modules():

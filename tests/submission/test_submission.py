@@ -47,7 +47,7 @@ from search.study import Config, Study, Training
 
 task = FreiHand(root={root!r}, folds=3, blocks=6, gap=0)
 
-def space(trial: BaseTrial) -> Config:
+def space(trial: BaseTrial, task: Any) -> Config:
     width = trial.suggest_float("width", 0.1, 1.0)
     lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
     return Config(Arch(21, width, 32, 48, "direct", neck=0), Training(lr=lr, batch=8, ema=0.9))
@@ -80,7 +80,7 @@ def trained(folder: Path, hands: Painted) -> models.Model:
     file = folder / "painted_study.py"
     file.write_text(STUDY.format(root=str(hands.root)))
     study = load_study(str(file))
-    config, _ = replay(study.space, PARAMS)
+    config, _ = replay(study, PARAMS)
     *earlier, last = fit(study.task, config, epochs=3, seed=1, device=torch.device("cpu"))
     epochs, error, price = [reached.epoch for reached in (*earlier, last)], last.epoch.error, cost(config.arch)
     part = study.task.split(config.arch.size)

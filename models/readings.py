@@ -1,0 +1,57 @@
+"""Readings: what is known of a network before it is trained, each with a name and a unit.
+
+To add one, write a file with a `Reading` in it and name it in a study's `readings`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.cost import Buildable
+
+Readings = Mapping[str, float]
+"""A network's readings by their names."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A number that follows from the architecture alone.
+
+    Attributes:
+        name: under which each trial keeps it, e.g. 'params_m'.
+        title: as tables and axes call it, e.g. 'Params'.
+        unit: e.g. 'M'; empty for none.
+        measure: of an architecture; above 0.
+        timed: measured by a clock, so that no trial may hold the cores meanwhile.
+    """
+
+    name: str
+    title: str
+    unit: str
+    measure: Callable[["Buildable"], float]
+    timed: bool = False
+
+
+def _params(arch: "Buildable") -> float:
+    from models.cost import cost
+
+    return cost(arch).params / 1e6
+
+
+def _flops(arch: "Buildable") -> float:
+    from models.cost import cost
+
+    return cost(arch).flops / 1e9
+
+
+PARAMS = Reading("params_m", "Params", "M", _params)
+"""Trainable numbers of the deployed network, millions."""
+
+FLOPS = Reading("gflops", "FLOPs", "G", _flops)
+"""Its multiply-adds for one image, thousands of millions, as fvcore counts them."""
+
+
+def read(readings: Iterable[Reading], arch: "Buildable") -> Readings:
+    """An architecture's readings by their names."""
+    return {reading.name: reading.measure(arch) for reading in readings}
