@@ -13,6 +13,7 @@ from optuna.trial import BaseTrial
 from data.drawn.hands import DrawnHands
 from data.tasks.freihand import FreiHand
 from models.net import Arch
+from search.schedulers import Asha
 from search.study import Config, Study, Training
 
 TROUBLES = ("none", "nan", "crash", "memory", "kill", "deadly")
@@ -70,7 +71,7 @@ study = Study(
     space,
     trials=6,
     epochs=4,
-    reduction=2,
+    scheduler=Asha(reduction=2),
     keep=2,
     starts={name: start(name) for name in os.environ.get("TINY_TROUBLE", "").split()},
     bounds={"params_m": float(os.environ["TINY_BOUND"])} if "TINY_BOUND" in os.environ else {},

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from data.errors import UserError
-from search.cli.main import app
+from search.cli.app import app
 from search.load import load_study
 from search.results.leaderboard import entries, unbeaten
 from search.run.ledger import Ledger, open_storage

@@ -34,7 +34,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def config(study: Study, trouble: str = "none", **changes: Any) -> Config:
-    made = study.space(FixedTrial({"width": 0.2, "size": 32, "trouble": trouble, "lr": 3e-3}))
+    made = study.space(FixedTrial({"width": 0.2, "size": 32, "trouble": trouble, "lr": 3e-3}), study.task)
     return replace(made, training=replace(made.training, **changes))
 
 

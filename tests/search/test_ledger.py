@@ -117,10 +117,10 @@ def test_nothing_but_failures_ends_the_search_with_the_last_reason() -> None:
 
 
 def test_a_space_that_breaks_is_written_down_as_a_failure() -> None:
-    def broken(trial: BaseTrial) -> Config:
+    def broken(trial: BaseTrial, task: Any) -> Config:
         if trial.suggest_int("n", 0, 3) >= 0 and trial.number == 0:
             raise ZeroDivisionError("oops")
-        return space(trial)
+        return space(trial, task)
 
     book = ledger(replace(STUDY, space=broken))
     asked = book.ask()
@@ -235,7 +235,7 @@ def test_a_trial_killed_while_it_was_sampled_gets_what_it_would_have_got(
 ) -> None:
     study = replace(STUDY, trials=20)
 
-    def dying(trial: BaseTrial) -> Config:
+    def dying(trial: BaseTrial, task: Any) -> Config:
         if trial.number == past:
             for name in ("size", "width")[:sampled]:
                 if name == "size":
@@ -243,7 +243,7 @@ def test_a_trial_killed_while_it_was_sampled_gets_what_it_would_have_got(
                 else:
                     trial.suggest_float("width", 0.1, 0.5, step=0.1)
             raise KeyboardInterrupt
-        return space(trial)
+        return space(trial, task)
 
     params = []
     for spaces, url in ((space,), f"sqlite:///{tmp_path}/a.db"), ((dying, space), f"sqlite:///{tmp_path}/b.db"):

@@ -18,6 +18,7 @@ from search.dashboard import curves, pareto, progress, style, why
 from search.objective import REFERENCE, CourseScore
 from search.results import importance
 from search.results.view import View
+from search.schedulers import recorded
 
 NASTY = "<img src=x onerror=alert(1)>"
 START = datetime(2026, 1, 1)
@@ -262,15 +263,15 @@ def test_rungs_are_rays(grace: int, reduction: int, epochs: int) -> None:
     search = {"scheduler": "asha", "grace": grace, "reduction": reduction, "epochs": epochs}
     rays = ASHAScheduler("epoch", "value", "min", epochs, min(grace, epochs), reduction)
     milestones = {rung for rung, _ in rays._brackets[0]._rungs if rung < epochs}
-    assert set(curves.rungs(search)) == milestones
+    assert set(recorded(search).rungs(epochs)) == milestones
     brackets: set[float] = set()
     for bracket in range(len(milestones) + 1):
         first = min(grace * reduction**bracket, epochs)
         inner = ASHAScheduler("epoch", "value", "min", epochs, first, reduction)._brackets[0]
         brackets |= {rung for rung, _ in inner._rungs if rung < epochs}
-    assert set(curves.rungs(search | {"scheduler": "hyperband"})) == brackets
-    assert curves.rungs(search | {"scheduler": "none"}) == curves.rungs({}) == []
-    assert curves.rungs(search | {"scheduler": "median"}) == ([grace] if grace < epochs else [])
+    assert set(recorded(search | {"scheduler": "hyperband"}).rungs(epochs)) == brackets
+    assert recorded(search | {"scheduler": "none"}).rungs(epochs) == recorded({}).rungs(epochs) == ()
+    assert recorded(search | {"scheduler": "median"}).rungs(epochs) == ((grace,) if grace < epochs else ())
 
 
 def test_learning_curves_are_whole_and_apart() -> None:

@@ -48,12 +48,12 @@ for part in (datasets.synth, datasets.check, datasets.stats):
 app.add_typer(data_app, name="data")
 
 
-def main(run: Callable[..., Any] = app) -> None:
+def run(command: Callable[..., Any] = app) -> None:
     """Run the command; a user's mistake ends in one sentence and exit code 2, Ctrl-C in exit code 130."""
     warnings.filterwarnings("ignore", module="(ray|optuna|fvcore|torch|timm)")
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     try:
-        run()
+        command()
     except UserError as mistake:
         complaints.print(f"[red]posefront:[/] {escape(str(mistake))}")
         sys.exit(2)
