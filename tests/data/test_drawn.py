@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.drawn import skeleton
-from data.drawn.hands import DrawnHands, draw, labels, picture, synth
+from data.drawn.hands import DrawnHands, draw, labels, picture, skeleton, synth
 from data.errors import UserError
 
 ROOT = Path(__file__).parent.parent.parent
 PIECE = """
 import hashlib, sys
-from data.drawn import DrawnHands, draw
+from data.drawn.hands import DrawnHands, draw
 for i in map(int, sys.argv[2:]):
     image, xyz, k = draw(DrawnHands(int(sys.argv[1]), seed=5, difficulty=0.7), i)
     print(hashlib.sha256(image.tobytes() + xyz.tobytes() + k.tobytes()).hexdigest())

@@ -90,8 +90,8 @@ from pathlib import Path
 opened = []
 events = ("open", "os.scandir", "os.listdir")
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event in events else None)
-from data.freihand import FreiHand
-from data.inspect import check, stats
+from data.tasks.freihand import FreiHand
+from data.layouts.detect import check, stats
 root = Path({str(painted.root)!r})
 split = FreiHand(root).split(96)
 print(split.train.rows.tolist(), split.valid.rows.tolist(), float(split.valid.targets.sum()), split.train.pixels.sum())

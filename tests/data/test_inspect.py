@@ -20,7 +20,7 @@ from data.layouts.detect import check, layout, stats
 from data.tasks.faces import Faces
 from data.tasks.freihand import FreiHand
 from data.tasks.robot_hand import RobotHand
-from search.cli.main import app
+from search.cli.app import app
 from tests.conftest import Painted, paint
 
 

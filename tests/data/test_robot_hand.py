@@ -338,7 +338,7 @@ opened = []
 events = ("open", "os.scandir", "os.listdir")
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event in events else None)
 import torch
-from data.robot_hand import RobotHand
+from data.tasks.robot_hand import RobotHand
 root = Path({str(root)!r})
 task = RobotHand(root, folds=3)
 task.prepare()

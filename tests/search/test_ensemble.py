@@ -28,12 +28,12 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from data.drawn_gestures import DrawnGestures
-from data.gesture_augment import GestureAugment
-from data.gestures import Gestures
+from data.drawn.gestures import DrawnGestures
+from data.transforms.gestures import GestureAugment
+from data.tasks.gestures import Gestures
 from models.net import Arch
 from models.bodies import Body
-from search.score import ErrorAlone
+from search.objective import ErrorAlone
 from search.study import Config, Study, Training
 
 task = Gestures(drawn=DrawnGestures(folders=30, frames=3, tests=4), folds=2, frames=3, motion=False)

@@ -36,10 +36,10 @@ CPU = torch.device("cpu")
 FILE = """
 from dataclasses import dataclass
 import numpy as np
-from data.freihand import FreiHand
-from data.pack import Part, Split
+from data.tasks.freihand import FreiHand
+from data.storage.pack import Part, Split
 from models.net import Arch
-from search.score import ErrorAlone
+from search.objective import ErrorAlone
 from search.study import Config, Study, Training
 
 @dataclass(frozen=True)

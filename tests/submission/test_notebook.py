@@ -27,7 +27,7 @@ from tests.conftest import Painted, paint
 
 STUDY = """
 from optuna.trial import BaseTrial
-from data.freihand import FreiHand
+from data.tasks.freihand import FreiHand
 from models.net import Arch
 from search.study import Config, Study, Training
 

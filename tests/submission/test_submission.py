@@ -41,7 +41,7 @@ from tests.search.test_leak import opens
 
 STUDY = """
 from optuna.trial import BaseTrial
-from data.freihand import FreiHand
+from data.tasks.freihand import FreiHand
 from models.net import Arch
 from search.study import Config, Study, Training
 
