@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV = $$(command -v uv || echo $(BIN)/uv)
 
-.PHONY: demo submission test lint bench pictures lock clean
+.PHONY: demo submission test quick lint bench pictures lock clean
 
 demo: .venv/ready ## draw hands, search quickstart, show the board and the Pareto page
 	$(BIN)/posefront search quickstart
@@ -15,6 +15,9 @@ submission: .venv/ready ## after the demo: its best trial in full, and all that 
 
 test: .venv/ready ## everything, one test process a core
 	$(BIN)/python -m pytest -n auto --maxschedchunk 1
+
+quick: .venv/ready ## what a contributor runs at every save: no search, no browser, no notebook
+	$(BIN)/python -m pytest -n auto -m "not slow" -q
 
 lint: .venv/ready ## format, rules, types
 	$(BIN)/ruff format --check .
