@@ -26,7 +26,8 @@ def test_what_a_study_is_needs_nothing_heavy(study: str) -> None:
 
 def run(*words: str) -> str:
     """Python that runs a command to its end, whatever it says."""
-    return f"import sys; sys.argv = {['posefront', *words]!r}\nfrom search.cli import main\ntry: main()\nexcept SystemExit: pass"
+    start = f"import sys; sys.argv = {['posefront', *words]!r}"
+    return f"{start}\nfrom search.cli import main\ntry: main()\nexcept SystemExit: pass"
 
 
 OUT = str(Path(__file__).parent / "fixtures" / "runs")
