@@ -119,7 +119,7 @@ def test_another_storage_is_read_through_optuna(tmp_path: Path) -> None:
 
 def test_a_made_study_is_one_of_this_projects(file: Path) -> None:
     from search.study import replay
-    from studies.freihand import space
+    from studies.freihand import study
 
     make(file, trials=300)
     view = Reader(url(file), "big").read()
@@ -127,7 +127,7 @@ def test_a_made_study_is_one_of_this_projects(file: Path) -> None:
     assert {entry.state for entry in view.entries} == {"finished", "stopped", "failed", "refused", "running"}
     asked: dict[str, Any] = {}
     for trial in view.trials:
-        _, distributions = replay(space, trial.params)
+        _, distributions = replay(study, trial.params)
         assert distributions == trial.distributions
         assert list(distributions) == list(trial.params)
         asked |= distributions
