@@ -41,8 +41,8 @@ def test_it_is_listed_and_priced(out: Path) -> None:
     board = json.loads(posefront(out, "best", "--all", "--json"))
     assert [(line["number"], line["state"]) for line in board] == [
         (0, "finished"),
-        (2, "stopped"),
         (1, "stopped"),
+        (2, "stopped"),
         (3, "waiting"),
     ]
     best = board[0]
