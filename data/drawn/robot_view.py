@@ -185,11 +185,11 @@ class Table:
     grain: Array
 
 
-def view(seen_by: Camera, solids: list[Solid], light: Light, table: Table, hidden: Array) -> tuple[Array, Array]:
+def view(lens: Camera, solids: list[Solid], light: Light, table: Table, hidden: Array) -> tuple[Array, Array]:
     """What a camera sees.
 
     Args:
-        seen_by: the camera, above the table with all of its rays going down.
+        lens: the camera, above the table with all of its rays going down.
         solids: what stands on the table or above it.
         light: the light.
         table: what they stand on.
@@ -198,21 +198,21 @@ def view(seen_by: Camera, solids: list[Solid], light: Light, table: Table, hidde
     Returns:
         Colours (SIDE, SIDE, 3), 0..1, and depths along the camera's axis (SIDE, SIDE), metres.
     """
-    rays = seen_by.rays
-    depth, cell = seen_by.floor[0].copy(), seen_by.floor[1] + len(hidden) // 2
+    rays = lens.rays
+    depth, cell = lens.floor[0].copy(), lens.floor[1] + len(hidden) // 2
     at = cell[..., 1] % len(hidden), cell[..., 0] % len(hidden)
-    lit = light.glow + light.lamp * light.towards[2] * (1 - 0.8 * hidden[at])
-    colour = (table.grain[at] * lit)[..., None] * table.tint
+    brightness = light.glow + light.lamp * light.towards[2] * (1 - 0.8 * hidden[at])
+    colour = (table.grain[at] * brightness)[..., None] * table.tint
     for solid in solids:
         points, radius = solid.reach()
-        pixels, far = seen_by.see(points)
-        margin = 1.2 * seen_by.focal * radius / max(float(far.min()) - radius, 0.05) + 1
+        pixels, far = lens.see(points)
+        margin = 1.2 * lens.focal * radius / max(float(far.min()) - radius, 0.05) + 1
         low = np.floor(pixels.min(0) - margin).astype(int).clip(0, SIDE)
         high = np.ceil(pixels.max(0) + margin).astype(int).clip(-1, SIDE) + 1
         window = np.s_[low[1] : high[1], low[0] : high[0]]
         if depth[window].size == 0:
             continue
-        met, normal = solid.meet(seen_by.place, rays[window])
+        met, normal = solid.meet(lens.place, rays[window])
         nearer = met < depth[window]
         depth[window][nearer] = met[nearer]
         colour[window][nearer] = _shaded(solid, normal[nearer], rays[window][nearer], light)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.drawn.hands import DrawnHands, draw, labels, picture, skeleton, synth
+from data.drawn.hands import DrawnHands, draw, labels, picture, skeleton
+from data.drawn.sets import synth
 from data.errors import UserError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -195,7 +196,7 @@ def test_layout_and_workers(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_run_leaves_nothing_that_looks_complete(tmp_path, workers):
-    code = "import sys; from pathlib import Path; from data.drawn.hands import *\n"
+    code = "import sys; from pathlib import Path; from data.drawn.hands import *; from data.drawn.sets import synth\n"
     code += f"if __name__ == '__main__': synth(DrawnHands(4000), Path({str(tmp_path / 'set')!r}), workers={workers})"
     script = tmp_path / "run.py"
     script.write_text(code)
@@ -222,7 +223,8 @@ def test_a_script_without_guard_runs_once(tmp_path):
     """Workers that ran it again would wait for the lock it holds, and it for them."""
     script = tmp_path / "run.py"
     script.write_text(
-        "import fcntl; from pathlib import Path; from data.drawn.hands import DrawnHands, synth\n"
+        "import fcntl; from pathlib import Path\n"
+        "from data.drawn.hands import DrawnHands; from data.drawn.sets import synth\n"
         "lock = open('lock', 'w'); print('once', flush=True); fcntl.flock(lock, fcntl.LOCK_EX)\n"
         "synth(DrawnHands(30), Path('set'), workers=2); print(__name__)\n"
     )

@@ -1,4 +1,4 @@
-"""What is behind a drawn hand and before it: rooms, tables, cloth, gardens, shelves, lights, passing things.
+"""What is behind drawn things and before them: rooms, gardens, shelves, lights, landscapes, passing things, posts.
 
 Colours and smooth noise come from the generator's draws; all mixing is Pillow's integer arithmetic, exact on every
 machine.
@@ -7,10 +7,11 @@ machine.
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
+from data.drawn.geometry import Array, Plane, Reflectance, between, cos_sin
 from data.drawn.raster import RES
-from data.drawn.skeleton import Array, between, cos_sin
 
 Colour = tuple[int, int, int]
+Size = tuple[int, int]
 _BACK = 96
 """Side of the scenery before it is enlarged to RES, pixels; it is out of focus anyway."""
 
@@ -26,7 +27,12 @@ def muted(rng: np.random.Generator, low: float = 0.12, high: float = 0.85) -> Co
     return r, g, b
 
 
-def noise(rng: np.random.Generator, size: tuple[int, int], *cells: tuple[int, int] | int) -> Image.Image:
+def muted_reflectance(rng: np.random.Generator) -> Reflectance:
+    """The same as fractions."""
+    return tuple(c / 255 for c in muted(rng))
+
+
+def noise(rng: np.random.Generator, size: Size, *cells: Size | int) -> Image.Image:
     """Smooth grey noise: octaves of (across, down) cells, the finer the weaker."""
     total = Image.new("L", size, 128)
     for n, cell in enumerate(cells):
@@ -37,16 +43,25 @@ def noise(rng: np.random.Generator, size: tuple[int, int], *cells: tuple[int, in
     return total
 
 
-def _texture(rng: np.random.Generator, a: Colour, b: Colour, *cells: tuple[int, int] | int) -> Image.Image:
+def noise_plane(rng: np.random.Generator, size: Size, *cells: Size | int) -> Plane:
+    """Smooth noise in [-1, 1]."""
+    return np.asarray(noise(rng, size, *cells), dtype=np.float32) * np.float32(1 / 128) - 1
+
+
+def _mixed(rng: np.random.Generator, size: Size, a: Colour, b: Colour, *cells: Size | int) -> Image.Image:
     """Two colours mixed by smooth noise."""
-    size = (_BACK, _BACK)
     return Image.composite(Image.new("RGB", size, a), Image.new("RGB", size, b), noise(rng, size, *cells))
 
 
-def _near(rng: np.random.Generator, colour: Colour, by: float) -> Colour:
+def _texture(rng: np.random.Generator, colour: Colour, change: float, *cells: Size | int) -> Image.Image:
+    """A colour mixed with a lighter or darker one of its kind, as large as the scenery."""
+    return _mixed(rng, (_BACK, _BACK), colour, _similar(rng, colour, change), *cells)
+
+
+def _similar(rng: np.random.Generator, colour: Colour, change: float) -> Colour:
     """A lighter or darker colour of the same kind."""
-    change = between(rng, 1 - by, 1 + by)
-    r, g, b = (min(int(c * change), 255) for c in colour)
+    factor = between(rng, 1 - change, 1 + change)
+    r, g, b = (min(int(c * factor), 255) for c in colour)
     return r, g, b
 
 
@@ -67,14 +82,13 @@ def scenery(rng: np.random.Generator) -> Image.Image:
         image = _lights(rng)
         blur += 1
     else:  # a plain wall or a screen
-        colour = muted(rng, 0.2, 0.9)
-        image = _texture(rng, colour, _near(rng, colour, 0.2), 2, 4)
+        image = _texture(rng, muted(rng, 0.2, 0.9), 0.2, 2, 4)
     if rng.random() < 0.25:  # somebody's clothes
         colour = muted(rng)
         x, y, r = between(rng, -10, 120), between(rng, 85, 150), between(rng, 34, 75)
         mask = Image.new("L", size)
         ImageDraw.Draw(mask).ellipse((x - r, y - r, x + r, y + 2 * r), fill=255)
-        image.paste(_texture(rng, colour, _near(rng, colour, 0.3), 5, 12), (0, 0), mask)
+        image.paste(_texture(rng, colour, 0.3, 5, 12), (0, 0), mask)
     image = image.filter(ImageFilter.BoxBlur(blur)).filter(ImageFilter.BoxBlur(blur * 0.6))
     light = noise(rng, size, 2, 3).point([int(120 + v * 0.53) for v in range(256)])
     image = ImageChops.multiply(image, Image.merge("RGB", (light, light, light)))
@@ -83,24 +97,19 @@ def scenery(rng: np.random.Generator) -> Image.Image:
 
 def _room(rng: np.random.Generator) -> Image.Image:
     """A wall with things on it, and perhaps a table."""
-    wall = muted(rng, 0.25, 0.9)
-    image = _texture(rng, wall, _near(rng, wall, 0.15), 3, 8)
+    image = _texture(rng, muted(rng, 0.25, 0.9), 0.15, 3, 8)
     pen = ImageDraw.Draw(image)
     for _ in range(int(between(rng, 1, 8))):
         x, y = between(rng, -20, 110), between(rng, -20, 100)
         w, h = between(rng, 8, 60), between(rng, 8, 70)
         slant, colour = between(rng, -6, 6), muted(rng)
-        pen.polygon([(x, y), (x + w, y + slant), (x + w, y + h + slant), (x, y + h)], fill=colour)
+        pen.polygon(_slanted(x, y, x + w, y + h, slant), fill=colour)
         if rng.random() < 0.6:  # a frame, a door's panel, a window
             inner = muted(rng, 0.1, 0.95)
             e = 0.14 * min(w, h)
-            pen.polygon(
-                [(x + e, y + e), (x + w - e, y + e + slant), (x + w - e, y + h - e + slant), (x + e, y + h - e)],
-                fill=inner,
-            )
+            pen.polygon(_slanted(x + e, y + e, x + w - e, y + h - e, slant), fill=inner)
     if rng.random() < 0.6:
-        board = muted(rng, 0.15, 0.75)
-        table = _texture(rng, board, _near(rng, board, 0.3), (3, 24), (8, 70))
+        table = _texture(rng, muted(rng, 0.15, 0.75), 0.3, (3, 24), (8, 70))
         mask = Image.new("L", (_BACK, _BACK))
         left, right = between(rng, 50, 105), between(rng, 50, 105)
         ImageDraw.Draw(mask).polygon([(0, left), (_BACK, right), (_BACK, _BACK), (0, _BACK)], fill=255)
@@ -108,11 +117,16 @@ def _room(rng: np.random.Generator) -> Image.Image:
     return image
 
 
+def _slanted(x0: float, y0: float, x1: float, y1: float, slant: float) -> list[tuple[float, float]]:
+    """The corners of a rectangle whose right side is moved down."""
+    return [(x0, y0), (x1, y0 + slant), (x1, y1 + slant), (x0, y1)]
+
+
 def _surface(rng: np.random.Generator) -> Image.Image:
     """Wood or cloth, seen from above."""
     colour = muted(rng, 0.2, 0.8)
     streaks = ((3, 40), (7, 110)) if rng.random() < 0.6 else ((5, 5), (56, 112))
-    image = _texture(rng, colour, _near(rng, colour, 0.35), *streaks)
+    image = _texture(rng, colour, 0.35, *streaks)
     if rng.random() < 0.6:
         turn = int(between(rng, 0, 4))
         image = image.transpose(Image.Transpose.ROTATE_90) if turn % 2 else image
@@ -121,22 +135,23 @@ def _surface(rng: np.random.Generator) -> Image.Image:
 
 def _garden(rng: np.random.Generator) -> Image.Image:
     """Sky, leaves, and perhaps ground."""
+    size = (_BACK, _BACK)
     r, g, b = (int(255 * between(rng, *c)) for c in ((0.08, 0.35), (0.25, 0.5), (0.05, 0.22)))
-    leaves = _texture(rng, (r, g, b), muted(rng, 0.05, 0.5), 7, 22, 60)
+    leaves = _mixed(rng, size, (r, g, b), muted(rng, 0.05, 0.5), 7, 22, 60)
     horizon = int(between(rng, -30, 60))
-    image = Image.new("RGB", (_BACK, _BACK), muted(rng, 0.6, 0.95))
+    image = Image.new("RGB", size, muted(rng, 0.6, 0.95))
     edge = noise(rng, (_BACK, 24), (9, 2), (28, 3)).point([min(v * 2, 255) for v in range(256)])
     image.paste(leaves, (0, horizon))
     image.paste(leaves.crop((0, 0, _BACK, 24)), (0, horizon - 23), edge)
     if rng.random() < 0.6:
         low = int(between(rng, 60, 100))
-        image.paste(_texture(rng, muted(rng, 0.25, 0.7), muted(rng, 0.2, 0.6), (4, 30), (12, 60)), (0, low))
+        image.paste(_mixed(rng, size, muted(rng, 0.25, 0.7), muted(rng, 0.2, 0.6), (4, 30), (12, 60)), (0, low))
     return image
 
 
 def _lights(rng: np.random.Generator) -> Image.Image:
     """Lights far away, in the dark."""
-    image = _texture(rng, muted(rng, 0.04, 0.3), muted(rng, 0.02, 0.4), 4, 9)
+    image = _mixed(rng, (_BACK, _BACK), muted(rng, 0.04, 0.3), muted(rng, 0.02, 0.4), 4, 9)
     pen = ImageDraw.Draw(image)
     for _ in range(int(between(rng, 8, 26))):
         x, y, r = between(rng, 0, _BACK), between(rng, 0, _BACK), between(rng, 2, 10)
@@ -146,8 +161,7 @@ def _lights(rng: np.random.Generator) -> Image.Image:
 
 def _shelves(rng: np.random.Generator) -> Image.Image:
     """Shelves with rows of like things: tins, books, bottles."""
-    back = muted(rng, 0.05, 0.6)
-    image = _texture(rng, back, _near(rng, back, 0.3), 3)
+    image = _texture(rng, muted(rng, 0.05, 0.6), 0.3, 3)
     pen = ImageDraw.Draw(image)
     board, y = muted(rng, 0.2, 0.9), between(rng, -20, 10)
     while y < _BACK:
@@ -157,7 +171,7 @@ def _shelves(rng: np.random.Generator) -> Image.Image:
         while x < _BACK:
             if rng.random() < 0.15:
                 colour, tall = muted(rng), between(rng, 0.4, 0.9) * gap
-            pen.rectangle((x, y + gap - tall, x + step - 1.5, y + gap), fill=_near(rng, colour, 0.25))
+            pen.rectangle((x, y + gap - tall, x + step - 1.5, y + gap), fill=_similar(rng, colour, 0.25))
             x += step
         pen.rectangle((0, y + gap, _BACK, y + gap + 3), fill=board)
         y += gap + 3
@@ -165,8 +179,7 @@ def _shelves(rng: np.random.Generator) -> Image.Image:
 
 
 def foreground(rng: np.random.Generator, image: Image.Image, uv: Array) -> Image.Image:
-    """Pastes something blurred before one side of the hand, over less than a quarter of it, and returns its mask."""
-    size = image.size
+    """Pastes something blurred before one side of the points, over less than a quarter of them; returns its mask."""
     low, high = uv.min(0), uv.max(0)
     c, s = cos_sin(between(rng, -180, 180))
     reach = abs(c) * float(high[0] - low[0]) / 2 + abs(s) * float(high[1] - low[1]) / 2
@@ -174,7 +187,7 @@ def foreground(rng: np.random.Generator, image: Image.Image, uv: Array) -> Image
     r = between(rng, 18, 80)
     off = reach * between(rng, 0.62, 0.95) + r
     x, y = x + c * off, y + s * off
-    mask = Image.new("L", size)
+    mask = Image.new("L", image.size)
     pen = ImageDraw.Draw(mask)
     if rng.random() < 0.6:
         pen.ellipse((x - r, y - r, x + r, y + r), fill=255)
@@ -183,8 +196,75 @@ def foreground(rng: np.random.Generator, image: Image.Image, uv: Array) -> Image
         w = 2 * r * between(rng, 0.15, 1.0)
         pen.polygon([p, q, (q[0] + c * w, q[1] + s * w), (p[0] + c * w, p[1] + s * w)], fill=255)
     mask = mask.filter(ImageFilter.BoxBlur(between(rng, 0.5, 2)))
-    colour = muted(rng)
-    image.paste(
-        _texture(rng, colour, _near(rng, colour, 0.35), 3, 9).resize(size, Image.Resampling.BILINEAR), (0, 0), mask
-    )
+    texture = _texture(rng, muted(rng), 0.35, 3, 9)
+    image.paste(texture.resize(image.size, Image.Resampling.BILINEAR), (0, 0), mask)
     return mask
+
+
+def landscape(rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, int]:
+    """Grass, sand or snow under a sky, before trees or a room; also the row of the horizon."""
+    whole, size = (width, height), (width * 5 // 8, height * 5 // 8)  # a little out of focus, and quicker
+    width, height = size
+    horizon = int(between(rng, 0.1, 0.5) * height)
+    if rng.random() < 0.3:  # indoors, or out of focus
+        image = scenery(rng).resize(size, Image.Resampling.BICUBIC)
+    else:
+        image = _mixed(rng, size, muted(rng, 0.6, 0.95), muted(rng, 0.5, 0.95), (2, 5), (5, 9))
+        trees = _green(rng, 0.5) if rng.random() < 0.7 else muted(rng)
+        top = horizon - int(between(rng, 0, 0.4) * height)
+        edge = noise(rng, size, (12, 3), (40, 8)).point([min(v * 2, 255) for v in range(256)])
+        fade = _below(size, max(top, 0)).filter(ImageFilter.BoxBlur(max(4, height // 24)))
+        mask = ImageChops.multiply(edge, fade).point([min(max((v - 90) * 4, 0), 255) for v in range(256)])
+        image.paste(_mixed(rng, size, trees, _green(rng, 0.8), (14, 10), (45, 34)), (0, 0), mask)
+        image = image.filter(ImageFilter.BoxBlur(between(rng, 0.5, 3)))
+    grassy = rng.random() < 0.6
+    a, b = (_green(rng, 1.0) if grassy else _earth(rng) for _ in range(2))
+    cells = ((6, 8), (60, 36), (140, 60)) if grassy else ((4, 9), (40, 60), (120, 90))
+    ground = _mixed(rng, size, a, b, *cells)
+    image.paste(ground, (0, 0), _below(size, horizon).filter(ImageFilter.BoxBlur(between(rng, 0.5, 4))))
+    return image.resize(whole, Image.Resampling.BICUBIC), horizon * 8 // 5
+
+
+def _below(size: Size, row: int) -> Image.Image:
+    """A mask of everything from a row downwards."""
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).rectangle((0, row, *size), fill=255)
+    return mask
+
+
+def obstacle(rng: np.random.Generator, image: Image.Image, horizon: int) -> Image.Image:
+    """Paints a post, a rail or a bush before everything; returns its mask."""
+    width, height = image.size
+    mask = Image.new("L", image.size)
+    pen = ImageDraw.Draw(mask)
+    kind, x = rng.random(), between(rng, 0, width)
+    leafy = kind >= 0.6
+    if kind < 0.4:
+        half = between(rng, 3, 11)
+        pen.rectangle((x - half, between(rng, 0.5, 1) * horizon, x + half, height), fill=255)
+    elif not leafy:
+        y, half, slant = between(rng, 0.45, 0.8) * height, between(rng, 2, 6), between(rng, -10, 10)
+        pen.polygon(_slanted(0, y - half, width, y + half, slant), fill=255)
+    else:
+        for _ in range(9):
+            r, y = between(rng, 0.04, 0.1) * height, height - between(rng, 0, 0.16) * height
+            at = x + between(rng, -0.12, 0.12) * width
+            pen.ellipse((at - r, y - r, at + r, y + r), fill=255)
+    a, b = (_green(rng, bright) if leafy else muted(rng, 0.15, 0.8) for bright in (0.9, 0.6))
+    if leafy:  # leaves at the edge
+        ragged = noise(rng, image.size, (60, 50), (140, 120)).point([255 * (v > 70) for v in range(256)])
+        mask = ImageChops.multiply(mask, ragged)
+    image.paste(_mixed(rng, image.size, a, b, (30, 30), (90, 70)), (0, 0), mask)
+    return mask
+
+
+def _green(rng: np.random.Generator, bright: float) -> Colour:
+    r, g, b = (int(255 * bright * between(rng, *span)) for span in ((0.18, 0.55), (0.32, 0.58), (0.08, 0.26)))
+    return r, g, b
+
+
+def _earth(rng: np.random.Generator) -> Colour:
+    """Sand, soil, stone or snow."""
+    level, warm = between(rng, 0.25, 0.85), between(rng, 0.0, 0.3)
+    r, g, b = (int(255 * level * (1 - warm * less)) for less in (0.0, 0.45, 1.0))
+    return r, g, b
