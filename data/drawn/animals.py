@@ -15,8 +15,7 @@ from data.drawn.raster import RES
 from data.drawn.sets import QUALITY, DrawnSet, coco_category, write_coco
 from data.drawn.shading import Light, lighting, sensor_noise
 
-JUDGED = 5
-"""Every so-many-th image is in the validation annotations."""
+JUDGED = 5  # every so-many-th image is in the validation annotations
 
 _SIDES = (260, 440)  # of the images, pixels
 _LEAST = 6  # visible keypoints of an animal that is annotated
@@ -24,21 +23,13 @@ _LEAST = 6  # visible keypoints of an animal that is annotated
 
 @dataclass(frozen=True)
 class DrawnAnimals(DrawnSet):
-    """A set of drawn animals: data/000000000001.jpg, annotations/ap10k-{train,val}-split1.json.
-
-    Attributes:
-        count: Images, 10 or more; there are about 1.7 animals in one.
-        seed: 0 or more.
-
-    Raises:
-        UserError: A value is out of its range.
-    """
+    """A set of drawn animals: data/000000000001.jpg, annotations/ap10k-{train,val}-split1.json."""
 
     layout, noun = "ap10k", "image"
     least = {"count": 10, "seed": 0}  # noqa: RUF012 (not a field)
     subfolders = ("data", "annotations")
-    count: int
-    seed: int = 0
+    count: int  # images, 10 or more; there are about 1.7 animals in one
+    seed: int = 0  # 0 or more
 
     def fingerprint(self) -> Iterable[Any]:
         """The first image and its animals."""

@@ -12,8 +12,7 @@ from data.drawn.raster import RES
 
 Colour = tuple[int, int, int]
 Size = tuple[int, int]
-_BACK = 96
-"""Side of the scenery before it is enlarged to RES, pixels; it is out of focus anyway."""
+_BACK = 96  # side of the scenery before it is enlarged to RES, pixels; it is out of focus anyway
 
 
 def muted(rng: np.random.Generator, low: float = 0.12, high: float = 0.85) -> Colour:

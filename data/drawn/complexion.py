@@ -177,23 +177,19 @@ def shaded(
 ) -> Any:
     """Colours under a light, uint8 (3, vertices).
 
-    Args:
-        positions: of the vertices, three (rows, columns).
-        colours: reflectances, likewise.
-        light: its colours; its direction is not used.
-        towards: unit vector to the lamp in the vertices' frame.
-        viewer: unit vector to the camera in that frame.
+    Positions and reflectances are three planes (rows, columns) each; unit vectors to the lamp and to the camera are in
+    the vertices' frame, and the light's own direction is not used.
     """
     normal = _normals(positions, viewer)
     facing = normal[0] * towards[0] + normal[1] * towards[1] + normal[2] * towards[2]
     shine = highlight(normal, towards, viewer, floor=1e-6)
     lamp = np.maximum(facing * 0.85 + 0.15, 0)  # the light of a room reaches a little round the corner
     sky = 1 - 0.35 * normal[1]
-    levels = (
-        colours[c] * (lamp * light.lamp[c] + sky * (1.25 * light.ambient[c])) + shine * (0.07 * light.lamp[c])
-        for c in range(3)
-    )
-    return np.stack([exposed(level).ravel() for level in levels])
+    levels = []
+    for c in range(3):
+        ambient = lamp * light.lamp[c] + sky * (1.25 * light.ambient[c])
+        levels.append(exposed(colours[c] * ambient + shine * (0.07 * light.lamp[c])).ravel())
+    return np.stack(levels)
 
 
 def _normals(positions: Planes, viewer: tuple[float, ...]) -> list[Plane]:

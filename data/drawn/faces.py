@@ -22,31 +22,20 @@ from data.drawn.head import FACE_EDGES, LANDMARKS, Face, expression, landmarks, 
 from data.drawn.sets import QUALITY, DrawnSet, coco_category, write_coco
 from data.drawn.shading import Light, lighting, mask_image, sensor_noise
 
-FRAMES = 10
-"""Pictures of one person."""
-_FINE = 2
-"""Pixels of the drawing a pixel of the picture."""
-_AWAY = 7.0
-"""From the camera to the head, in half head heights."""
+FRAMES = 10  # pictures of one person
+_FINE = 2  # pixels of the drawing a pixel of the picture
+_AWAY = 7.0  # from the camera to the head, in half head heights
 
 
 @dataclass(frozen=True)
 class DrawnFaces(DrawnSet):
-    """A set of drawn faces.
-
-    Attributes:
-        count: how many pictures, 1 or more.
-        seed: 0 or more.
-
-    Raises:
-        UserError: a value is out of its range.
-    """
+    """A set of drawn faces."""
 
     layout, noun = "faces", "face"
     subfolders = ("annotations", "images")
     chunk = 2 * FRAMES
-    count: int
-    seed: int = 0
+    count: int  # how many pictures, 1 or more
+    seed: int = 0  # 0 or more
 
     def fingerprint(self) -> Iterable[Any]:
         """The first picture and its landmarks."""
@@ -83,10 +72,7 @@ class _Scene:
 
 
 def draw(drawn: DrawnFaces, index: int) -> tuple[NDArray[np.uint8], Array]:
-    """Draw picture `index`.
-
-    Returns:
-        Image uint8 (H, W, 3), and landmarks float64 (68, 2) in pixels, where the image's corner is (0, 0).
+    """Draws picture `index`: uint8 (H, W, 3), and landmarks (68, 2) in pixels, (0, 0) being the image's corner.
 
     Raises:
         IndexError: the index is not below the count.
@@ -129,12 +115,9 @@ def _window(rng: np.random.Generator, whole: tuple[int, int], size: tuple[int, i
 
 
 class _Camera:
-    """Turns points of the head's frame and projects them.
+    """Turns the head's frame by degrees to the picture's right, down and clockwise, and projects its points.
 
-    Args:
-        turns: to the picture's right, down, and clockwise, degrees.
-        unit: pixels of half a head's height.
-        middle: where the head's middle is seen, pixels.
+    Half a head's height is `unit` pixels, and the head's middle is seen at the pixel `middle`.
     """
 
     def __init__(self, turns: tuple[float, ...], unit: float, middle: tuple[float, float]) -> None:

@@ -24,26 +24,17 @@ from data.drawn.shading import lighting, sensor_noise, skin_tone
 from data.drawn.skeleton import SIDE, Build, Hand, Posture, build, posed
 from data.layouts.gestures import CSV, Gesture
 
-_NAMES = {
-    (0, 1): "index finger held still",
-    (2, 3): "index finger waved",
-    (5, 6): "fist held still",
-    (7, 8): "fist pushed forward",
-}
+_SIDED = ((0, "index finger held still"), (2, "index finger waved"), (5, "fist held still"), (7, "fist pushed forward"))
+_KIND = ("my hand",)
 GESTURES = (
-    *(
-        Gesture(number, name, hand, ("my hand",))
-        for numbers, name in _NAMES.items()
-        for number, hand in zip(numbers, ("right", "left"), strict=True)
-    ),
-    Gesture(11, "open hand", "any", ("my hand",)),
-    Gesture(12, "victory", "any", ("my hand",)),
+    *(Gesture(n + k, name, hand, _KIND) for n, name in _SIDED for k, hand in enumerate(("right", "left"))),
+    Gesture(11, "open hand", "any", _KIND),
+    Gesture(12, "victory", "any", _KIND),
 )
 """The classes; as in the competition their numbers have gaps."""
 WIDTH, HEIGHT = 192, 144
 """Of a frame in pixels."""
-SHARP = 160
-"""Packed images of these frames gain nothing from more pixels than this."""
+SHARP = 160  # packed images of these frames gain nothing from more pixels than this
 _MIRROR = Image.Transpose.FLIP_LEFT_RIGHT
 _UNIT = WIDTH / SIDE  # the camera's pixels are those of a square of which a frame is the upper part
 _POSTURES = {
@@ -59,27 +50,16 @@ which from behind shows neither thumb nor fingers."""
 
 @dataclass(frozen=True)
 class DrawnGestures(DrawnSet):
-    """A set of drawn gestures; a sample is a folder, those of the test come last.
-
-    Attributes:
-        folders: for training, at least 1; classes and actors take turns.
-        frames: a folder, at least 2.
-        tests: folders for the test, at least 1.
-        actors: at least 1; they differ in skin, build, sleeve and nails.
-        seed: 0 or more.
-
-    Raises:
-        UserError: a value is out of its range.
-    """
+    """A set of drawn gestures; a sample is a folder, those of the test come last."""
 
     layout, noun = "gestures", "folder"
     least = {"folders": 1, "frames": 2, "tests": 1, "actors": 1, "seed": 0}  # noqa: RUF012 (not a field)
     chunk = 5
-    folders: int = 200
-    frames: int = 6
-    tests: int = 20
-    actors: int = 8
-    seed: int = 0
+    folders: int = 200  # for training, at least 1; classes and actors take turns
+    frames: int = 6  # a folder, at least 2
+    tests: int = 20  # folders for the test, at least 1
+    actors: int = 8  # at least 1; they differ in skin, build, sleeve and nails
+    seed: int = 0  # 0 or more
 
     @property
     def total(self) -> int:
@@ -112,24 +92,19 @@ class DrawnGestures(DrawnSet):
 
     def finish(self, folder: Path, entries: list[Any]) -> None:  # noqa: ARG002
         """Writes the table of the classes and the sample submission."""
-        _write_csv(
-            folder / CSV,
-            ["pose_id", "gesture_type", "pose_name", "hand_type"],
-            ([g.pose_id, *g.kind, g.name, g.hand] for g in GESTURES),
-        )
-        tests = range(self.folders, self.total)
-        header = ["Image_Path", *(f"Label_{g.pose_id}" for g in GESTURES)]
-        zeros = [0] * len(GESTURES)
-        _write_csv(folder / "sample_submission.csv", header, ([f"./test/{number}", *zeros] for number in tests))
-
-
-def _write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+        classes = [[g.pose_id, *g.kind, g.name, g.hand] for g in GESTURES]
+        tests = [[f"./test/{number}", *[0] * len(GESTURES)] for number in range(self.folders, self.total)]
+        labels = [f"Label_{g.pose_id}" for g in GESTURES]
+        for name, header, rows in (
+            (CSV, ["pose_id", "gesture_type", "pose_name", "hand_type"], classes),
+            ("sample_submission.csv", ["Image_Path", *labels], tests),
+        ):
+            with (folder / name).open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows([header, *rows])
 
 
 class Actor(NamedTuple):
-    """Who is seen."""
+    """Whose hand is seen: its bones, skin, sleeve (metres above the wrist), girth and shine of the nails."""
 
     build: Build
     skin: Reflectance

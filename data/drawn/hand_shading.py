@@ -10,60 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from data.drawn.geometry import Array, Mask, Plane, Reflectance, norm, ramp
+from data.drawn.geometry import Array, Mask, Plane, Reflectance, norm, ramp, table
 from data.drawn.raster import ARM, FAR, GRID, PALM, RES, SLEEVE, THING, Canvas, Lens
 from data.drawn.shading import Light, coverage, exposed, highlight, mask_image, normals, slopes, soft
 from data.drawn.skeleton import Hand
 
 _GREY = (0.5, 0.5, 0.5)
+_PALM_LINES = table("34 34 33 -20 12 36 66, -18 118 60 -30 40 24 74, 8 110 44 -36 60 10 86")
+"""Life, head and heart: centre and radius of an arc, and the box (left, low, right, high) where it is seen, mm."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Colours of a hand.
+    """Colours of a hand."""
 
-    Attributes:
-        skin: reflectance.
-        sleeve: the sleeve's.
-        mottle: (RES, RES) smooth noise in [-1, 1] for skin, folds of cloth.
-        nails: how much nails shine, [0, 1].
-        held: the held thing's two colours.
-    """
-
-    skin: Reflectance
-    sleeve: Reflectance
-    mottle: Plane
-    nails: float
-    held: tuple[Reflectance, Reflectance] = (_GREY, _GREY)
-
-
-@dataclass(frozen=True)
-class _Window:
-    """The part of a canvas that is drawn on, and where its first pixel lies."""
-
-    depth: Plane
-    part: NDArray[np.uint8]
-    along: Plane
-    x0: int
-    y0: int
-
-
-@dataclass(frozen=True)
-class _Skin:
-    """Planes that colour skin: factor of its lightness, redness, paleness, nails."""
-
-    light: Plane
-    red: Plane
-    pale: Plane
-    nail: Plane
+    skin: Reflectance  # reflectance
+    sleeve: Reflectance  # the sleeve's
+    mottle: Plane  # (RES, RES) smooth noise in [-1, 1] for skin, folds of cloth
+    nails: float  # how much nails shine, [0, 1]
+    held: tuple[Reflectance, Reflectance] = (_GREY, _GREY)  # the held thing's two colours
 
 
 def shade(canvas: Canvas, lens: Lens, hand: Hand, light: Light, look: Look) -> tuple[Image.Image, Image.Image]:
-    """Colours what is drawn on the canvas.
-
-    Returns:
-        RGB (RES, RES, 3) and coverage (RES, RES), both uint8.
-    """
+    """Colours what is drawn on the canvas: RGB (RES, RES, 3) and coverage (RES, RES), both uint8."""
     covered = canvas.covered
     rows, columns = np.flatnonzero(covered.any(1)), np.flatnonzero(covered.any(0))
     y0, y1 = max(int(rows[0]) - 2, 0), min(int(rows[-1]) + 3, RES)
@@ -71,7 +40,8 @@ def shade(canvas: Canvas, lens: Lens, hand: Hand, light: Light, look: Look) -> t
     box = np.s_[y0:y1, x0:x1]
     z, part, along, inside = canvas.depth[box], canvas.part[box], canvas.along[box], covered[box]
     mottle, normal = look.mottle[box], _normals(z, part, inside)
-    skin = _skin(_Window(z, part, along, x0, y0), lens, hand, normal, mottle, 1 - look.skin[0])
+    window = Canvas(z, part, along)
+    tone, red, pale, nail = _skin(window, (x0, y0), lens, hand, normal, mottle, 1 - look.skin[0])
     shadow = _shadow(z, light)
     lx, ly, lz = light.towards
     diffuse = normal[0] * lx + normal[1] * ly + normal[2] * lz
@@ -86,21 +56,26 @@ def shade(canvas: Canvas, lens: Lens, hand: Hand, light: Light, look: Look) -> t
         lamp *= 1 - shadow * (0.72, 0.82, 0.86)[c]
         lamp *= light.lamp[c]
         lamp += sky * light.ambient[c]
-        colour = np.float32(look.skin[c]) * (skin.light + skin.red * (0.05, -0.055, -0.045)[c])
-        colour += skin.nail * ((0.95, 0.78, 0.74)[c] - colour) * (0.18 + 0.3 * look.nails)
-        colour += skin.pale * ((0.95, 0.74, 0.66)[c] - colour) * 0.5
+        colour = np.float32(look.skin[c]) * (tone + red * (0.05, -0.055, -0.045)[c])
+        colour += nail * ((0.95, 0.78, 0.74)[c] - colour) * (0.18 + 0.3 * look.nails)
+        colour += pale * ((0.95, 0.74, 0.66)[c] - colour) * 0.5
         np.copyto(colour, look.sleeve[c] * (1 + 0.18 * mottle), where=part == SLEEVE)
         np.copyto(colour, look.held[0][c] * (1 - band) + look.held[1][c] * band, where=part == THING)
         lamp *= colour
-        lamp += shine * ((0.09 + 0.3 * look.nails * skin.nail) * light.lamp[c])
+        lamp += shine * ((0.09 + 0.3 * look.nails * nail) * light.lamp[c])
         planes.append(Image.fromarray(exposed(lamp)))
     full = Image.new("RGB", (RES, RES))
     full.paste(Image.merge("RGB", planes), (x0, y0))
     return full, coverage(covered, 1, 0.5)
 
 
-def _skin(window: _Window, lens: Lens, hand: Hand, normal: list[Plane], mottle: Plane, deep: float) -> _Skin:
-    """Darker in creases over joints and on palm lines, redder tips, paler palm, nails; `deep` is the tone's depth."""
+def _skin(
+    window: Canvas, corner: tuple[int, int], lens: Lens, hand: Hand, normal: list[Plane], mottle: Plane, deep: float
+) -> tuple[Plane, Plane, Plane, Plane]:
+    """Planes that colour skin: factor of its lightness, redness, paleness, nails; `deep` is the tone's depth.
+
+    It is darker in creases over joints and on palm lines, redder at tips, paler on the palm.
+    """
     part, along = window.part, window.along
     finger = (part > 0) & (part <= 20)
     tip = finger & (part % 4 == 0)
@@ -118,17 +93,17 @@ def _skin(window: _Window, lens: Lens, hand: Hand, normal: list[Plane], mottle: 
     light = 1 - crease * (0.03 + 0.15 * palmar) - 0.09 * wide
     on_palm = (part == PALM) & (back < -0.25)
     if on_palm.any():
-        light -= 0.20 * _lines(window, lens, hand, mm) * on_palm
+        light -= 0.20 * _lines(window.depth, corner, lens, hand, mm) * on_palm
     red = 0.5 * ramp(along, 0.2, 0.9) * tip
     red += 0.5 * wide + 0.25 * palmar + 0.35 * mottle
     light += 0.05 * mottle
     pale = palmar * soft(1.0 * (part <= PALM), 2, 2) * (0.10 + 0.75 * deep * deep)
     nail = ramp(back, 0.42, 0.62) * ramp(along, 0.34, 0.50) * tip
     light -= nail * (1 - nail) * 0.5
-    return _Skin(light, red, pale, nail)
+    return light, red, pale, nail
 
 
-def _edge(window: _Window, joints: Array, scales: list[float], tip: Mask) -> Plane:
+def _edge(window: Canvas, joints: Array, scales: list[float], tip: Mask) -> Plane:
     """Pixels along a bone to its nearer joint; on a finger's last bone to the joint it begins at."""
     length = np.ones(THING + 1, dtype=np.float32)
     for c in range(1, 21):
@@ -139,26 +114,21 @@ def _edge(window: _Window, joints: Array, scales: list[float], tip: Mask) -> Pla
     return np.where(tip, from_start, np.minimum(from_start, from_end))
 
 
-def _lines(window: _Window, lens: Lens, hand: Hand, mm: float) -> Plane:
+def _lines(z: Plane, corner: tuple[int, int], lens: Lens, hand: Hand, mm: float) -> Plane:
     """Three palm lines, 1 on a line and 0 two millimetres away from it."""
-    z, (h, w) = window.depth, window.depth.shape
+    (h, w), (x0, y0) = z.shape, corner
     wx, wy, wz, _ = lens.see(hand.joints[0])
-    x = (GRID[window.x0 : window.x0 + w] - np.float32(wx))[None, :]
-    y = (GRID[window.y0 : window.y0 + h] - np.float32(wy))[:, None]
+    x = (GRID[x0 : x0 + w] - np.float32(wx))[None, :]
+    y = (GRID[y0 : y0 + h] - np.float32(wy))[:, None]
     out = z - np.float32(wz)
     (sx, sy, sz), (ux, uy, uz) = hand.axes[0].tolist(), hand.axes[1].tolist()
     u = (x * sx + y * sy - out * sz) * (1 / mm)  # millimetres towards the thumb and the fingers
     v = (x * ux + y * uy - out * uz) * (1 / mm)
     line = np.zeros_like(z)
-    # centre, radius, and where along it the line lies: life, head, heart
-    for cu, cv, radius, low, high in (
-        (34.0, 34.0, 33.0, (-20.0, 12.0), (36.0, 66.0)),
-        (-18.0, 118.0, 60.0, (-30.0, 40.0), (24.0, 74.0)),
-        (8.0, 110.0, 44.0, (-36.0, 60.0), (10.0, 86.0)),
-    ):
+    for cu, cv, radius, u0, v0, u1, v1 in _PALM_LINES:
         du, dv = u - cu, v - cv
         off = np.abs(np.sqrt(du * du + dv * dv) - radius)
-        here = (u > low[0]) & (v > low[1]) & (u < high[0]) & (v < high[1])
+        here = (u > u0) & (v > v0) & (u < u1) & (v < v1)
         line = np.maximum(line, (1 - ramp(off, 0.4, 1.5)) * here)
     return line
 

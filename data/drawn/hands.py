@@ -23,22 +23,13 @@ from data.errors import UserError
 
 @dataclass(frozen=True)
 class DrawnHands(DrawnSet):
-    """A set of drawn right hands: training/rgb/%08d.jpg, training_K.json, training_xyz.json.
-
-    Attributes:
-        count: how many images, 1 or more.
-        seed: 0 or more.
-        difficulty: how far the view may leave palm or back and upright fingers: 0 hardly, 1 any rotation.
-
-    Raises:
-        UserError: a value is out of its range.
-    """
+    """A set of drawn right hands: training/rgb/%08d.jpg, training_K.json, training_xyz.json."""
 
     layout, noun = "freihand", "hand"
     subfolders = ("training/rgb",)
-    count: int
-    seed: int = 0
-    difficulty: float = 0.3
+    count: int  # how many images, 1 or more
+    seed: int = 0  # 0 or more
+    difficulty: float = 0.3  # how far the view may leave palm or back and upright fingers: 0 hardly, 1 any rotation
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,19 +54,12 @@ class DrawnHands(DrawnSet):
 
 @dataclass(frozen=True)
 class Picture:
-    """One drawn hand.
+    """One drawn hand."""
 
-    Attributes:
-        image: uint8 (224, 224, 3).
-        xyz: (21, 3) joints in metres, camera frame.
-        k: (3, 3) camera matrix; k @ xyz gives pixels with centres at integers.
-        skin: bool (224, 224), where the hand or its forearm is seen.
-    """
-
-    image: NDArray[np.uint8]
-    xyz: Array
-    k: Array
-    skin: Mask
+    image: NDArray[np.uint8]  # uint8 (224, 224, 3)
+    xyz: Array  # (21, 3) joints in metres, camera frame
+    k: Array  # (3, 3) camera matrix; k @ xyz gives pixels with centres at integers
+    skin: Mask  # bool (224, 224), where the hand or its forearm is seen
 
 
 def draw(drawn: DrawnHands, index: int) -> tuple[NDArray[np.uint8], Array, Array]:

@@ -22,32 +22,16 @@ Planes = tuple[Plane, Plane, Plane]
 AROUND, DOWN = 224, 176
 """Vertices along a circle of latitude and a meridian: less than 1.4 pixels of the picture apart on the largest head."""
 
-_RUNS = {
-    "jaw": 17,
-    "right brow": 5,
-    "left brow": 5,
-    "nose bridge": 4,
-    "nostrils": 5,
-    "right eye": 6,
-    "left eye": 6,
-    "outer lip": 12,
-    "inner lip": 8,
-}
-LANDMARKS = tuple(f"{name} {n}" for name, count in _RUNS.items() for n in range(1, count + 1))
+_LINES = {"jaw": 17, "right brow": 5, "left brow": 5, "nose bridge": 4, "nostrils": 5}
+_LOOPS = {"right eye": 6, "left eye": 6, "outer lip": 12, "inner lip": 8}
+LANDMARKS = tuple(f"{name} {n}" for name, count in {**_LINES, **_LOOPS}.items() for n in range(1, count + 1))
 """The 68 landmarks of iBUG 300-W (Sagonas et al. 2013); right and left are the person's own."""
-_CLOSED = ("right eye", "left eye", "outer lip", "inner lip")
-
-
-def _edges() -> tuple[tuple[int, int], ...]:
-    edges, first = list[tuple[int, int]](), 0
-    for name, count in _RUNS.items():
-        edges += [(n, n + 1) for n in range(first, first + count - 1)]
-        edges += [(first + count - 1, first)] * (name in _CLOSED)
-        first += count
-    return tuple(edges)
-
-
-FACE_EDGES = _edges()
+_STARTS = dict(zip({**_LINES, **_LOOPS}, (0, 17, 22, 27, 31, 36, 42, 48, 60), strict=True))
+FACE_EDGES = tuple(
+    (first + n, first + (n + 1) % count)
+    for (name, first), count in zip(_STARTS.items(), {**_LINES, **_LOOPS}.values(), strict=True)
+    for n in range(count if name in _LOOPS else count - 1)
+)
 """What a drawing joins: jaw, brows, bridge and base of the nose as lines; eyes and lips as loops."""
 MIRRORED = (
     *range(16, -1, -1),
@@ -61,6 +45,11 @@ MIRRORED = (
 )
 """Which landmark each one becomes in a mirror."""
 
+_SIZES = ["wide", "deep", "jaw", "nose", "nostril", "apart", "eye", "lids", "brow", "arch", "bushy", "mouth"]
+_RANGES = table(
+    "0.66 0.76, 0.80 0.92, -0.07 0.12, 0.15 0.27, 0.15 0.22, 0.38 0.45, 0.17 0.205, 0.055 0.085, 0.15 0.23, 0.02 0.07,"
+    "0.018 0.04, 0.29 0.37"
+)
 _HAIRS = table("0.06 0.05 0.045, 0.14 0.09 0.06, 0.26 0.16 0.09, 0.55 0.40 0.22, 0.55 0.54 0.53")
 _EYES = table("0.16 0.09 0.05, 0.28 0.17 0.08, 0.25 0.33 0.22, 0.28 0.42 0.55")
 
@@ -108,19 +97,8 @@ def person(rng: np.random.Generator) -> Face:
     long_ = long_ and not bald
     red = between(rng, 0.0, 0.5)
     return Face(
-        wide=between(rng, 0.66, 0.76),
-        deep=between(rng, 0.80, 0.92),
-        jaw=between(rng, -0.07, 0.12),
-        nose=between(rng, 0.15, 0.27),
-        nostril=between(rng, 0.15, 0.22),
-        apart=between(rng, 0.38, 0.45),
-        eye=between(rng, 0.17, 0.205),
-        lids=between(rng, 0.055, 0.085),
+        **{name: between(rng, low, high) for name, (low, high) in zip(_SIZES, _RANGES, strict=True)},
         gaze=0.0,
-        brow=between(rng, 0.15, 0.23),
-        arch=between(rng, 0.02, 0.07),
-        bushy=between(rng, 0.018, 0.04),
-        mouth=between(rng, 0.29, 0.37),
         lips=(between(rng, 0.05, 0.085), between(rng, 0.065, 0.11)),
         open=0.0,
         smile=0.0,

@@ -4,7 +4,7 @@ Lengths are in trunks. A place is (forward, up, right) of the animal until it is
 y down, z away). Built from the round cones of `data.drawn.raster`: exact arithmetic, the same on every machine.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -15,8 +15,7 @@ from data.drawn.raster import RES, Canvas, Lens, cone
 from data.drawn.shading import Light, coverage, exposed, normals, slopes, soft
 from data.drawn.skeleton import SIDE
 
-SPAN = 108
-"""The longer extent of a drawn animal on its map of RES x RES pixels."""
+SPAN = 108  # the longer extent of a drawn animal on its map of RES x RES pixels
 
 _FLESH, _LIMB, _TIP, _DARK, _EAR = 1, 2, 3, 4, 5  # parts: coat, coat of legs, feet, eyes and nose, ears
 _DEPTH = 9.0  # of the camera: far, so that little is widened
@@ -59,35 +58,20 @@ _COATS = table(
 )
 
 
-@dataclass(frozen=True)
-class Cone:
-    """Flesh from one end to the other, of two radii; `melt` is how far it melts into the rest."""
-
-    a: Array
-    b: Array
-    ra: float
-    rb: float
-    part: int
-    melt: float
+_Cone = tuple[Array, Array, float, float, int, float]  # two ends, their radii, part, how far it melts into the rest
 
 
 @dataclass
 class Pose:
-    """One animal's limbs: places (forward, up, right) of the keypoints and of what lies between them.
+    """One animal's limbs: places (forward, up, right) of the keypoints and of what lies between them."""
 
-    Attributes:
-        points: (17, 3), AP-10K's keypoints.
-        radii: (17,), of the flesh about each.
-        cones: the flesh.
-    """
-
-    points: Array
-    radii: Array
-    cones: list[Cone] = field(default_factory=list)
+    points: Array  # (17, 3), AP-10K's keypoints
+    radii: Array  # (17,), of the flesh about each
+    cones: list[_Cone]  # the flesh
 
     def limb(self, a: Array, b: Array, ra: float, rb: float, part: int = _FLESH, melt: float = 0.05) -> None:
         """Adds flesh."""
-        self.cones.append(Cone(a, b, ra, rb, part, melt))
+        self.cones.append((a, b, ra, rb, part, melt))
 
     def keypoint(self, number: int, point: Array, radius: float) -> None:
         """Sets a keypoint and the radius of the flesh about it."""
@@ -96,23 +80,14 @@ class Pose:
 
 @dataclass(frozen=True)
 class Portrait:
-    """A drawn animal on its own map.
+    """A drawn animal on its own map."""
 
-    Attributes:
-        colours: RGB (RES, RES).
-        cover: L (RES, RES), 255 where the animal is.
-        points: (17, 2), x and y on the map, pixel middles at whole numbers.
-        hidden: (17,), whether other parts of the animal are before a keypoint.
-        top: The highest y.
-        feet: The lowest y.
-    """
-
-    colours: Image.Image
-    cover: Image.Image
-    points: Array
-    hidden: Mask
-    top: float
-    feet: float
+    colours: Image.Image  # RGB (RES, RES)
+    cover: Image.Image  # L (RES, RES), 255 where the animal is
+    points: Array  # (17, 2), x and y on the map, pixel middles at whole numbers
+    hidden: Mask  # (17,), whether other parts of the animal are before a keypoint
+    top: float  # the highest y
+    feet: float  # the lowest y
 
 
 def varied(rng: np.random.Generator, kind: Build) -> Build:
@@ -128,7 +103,7 @@ def posed(rng: np.random.Generator, build: Build) -> Pose:
     """Stand, walk, run or graze."""
     stride = between(rng, 2, 12) if rng.random() < 0.45 else between(rng, 12, 38)
     b = build
-    pose = Pose(np.zeros((17, 3)), np.full(17, b.bone))
+    pose = Pose(np.zeros((17, 3)), np.full(17, b.bone), [])
     back = b.leg + 0.75 * b.chest  # height of the trunk's middle
     chest, rump = np.array([0.36, back, 0.0]), np.array([-0.36, back + between(rng, -0.03, 0.05), 0.0])
     pose.limb(rump, chest, b.belly, b.chest)
@@ -213,19 +188,14 @@ def _leg(
 
 
 def portrait(rng: np.random.Generator, pose: Pose, yaw: float, tilt: float, light: Light) -> Portrait:
-    """Draw an animal as large as its map allows.
+    """Draws an animal as large as its map allows.
 
-    Args:
-        rng: For its coat.
-        pose: Its limbs.
-        yaw: Where it faces, degrees: 0 to the picture's right, 90 away.
-        tilt: How far the camera looks down, degrees.
-        light: Where it comes from.
+    It faces `yaw` degrees, 0 to the picture's right, 90 away; the camera looks down by `tilt` degrees.
     """
     (cy, sy), (ct, st) = cos_sin(yaw), cos_sin(tilt)
     turned = np.array([[cy, 0.0, sy], [0.0, -1.0, 0.0], [sy, 0.0, -cy]])  # rows: forward, up and right in the camera
     turned = turned @ np.array([[1.0, 0.0, 0.0], [0.0, ct, st], [0.0, -st, ct]])
-    ends = [place for c in pose.cones for end, r in ((c.a, c.ra), (c.b, c.rb)) for place in (end - r, end + r)]
+    ends = [place for a, b, ra, rb, *_ in pose.cones for end, r in ((a, ra), (b, rb)) for place in (end - r, end + r)]
     extent = np.stack(ends) @ turned
     low, high = extent.min(0), extent.max(0)
     middle = (low + high) / 2
@@ -234,8 +204,8 @@ def portrait(rng: np.random.Generator, pose: Pose, yaw: float, tilt: float, ligh
     shift = np.array([-middle[0], -middle[1], _DEPTH - middle[2]])
     lens = Lens(np.array([[focal, 0, (SIDE - 1) / 2], [0, focal, (SIDE - 1) / 2], [0, 0, 1.0]]), _DEPTH)
     canvas = Canvas.empty()
-    for c in pose.cones:
-        cone(canvas, lens, c.a @ turned + shift, c.b @ turned + shift, c.ra, c.rb, c.part, c.melt * scale)
+    for a, b, ra, rb, part, melt in pose.cones:
+        cone(canvas, lens, a @ turned + shift, b @ turned + shift, ra, rb, part, melt * scale)
     places = np.array([lens.see(point) for point in pose.points @ turned + shift])
     columns, rows = (np.rint(places[:, n]).astype(int).clip(0, RES - 1) for n in (0, 1))
     hidden = canvas.depth[rows, columns] > places[:, 2] + 1.35 * pose.radii * places[:, 3] + 2

@@ -17,14 +17,11 @@ from numpy.typing import NDArray
 from data.drawn.geometry import Array, Mask, Plane, between, norm, table
 from data.drawn.skeleton import SIDE, Hand
 
-RES = 128
-"""Side of the map that hands are drawn on, pixels; the photograph's softness comes from enlarging it to SIDE."""
-FAR = -1e4
-"""Depth map where nothing was drawn (pixels towards the camera, relative to the hand)."""
+RES = 128  # side of the map that hands are drawn on, pixels; the photograph's softness comes from enlarging it to SIDE
+FAR = -1e4  # depth map where nothing was drawn (pixels towards the camera, relative to the hand)
 PALM, ARM, SLEEVE, THING = 21, 22, 23, 24
 """Numbers of parts: 1 to 20 are the bones ending in these joints, then palm, forearm, sleeve and held thing."""
-GRID = np.arange(RES, dtype=np.float32)
-"""Pixel coordinates along a side."""
+GRID = np.arange(RES, dtype=np.float32)  # pixel coordinates along a side
 
 Limb = Callable[..., None]  # `cone` with canvas and lens given
 _SHRINK = RES / SIDE

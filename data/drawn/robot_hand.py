@@ -16,8 +16,7 @@ from PIL import Image, ImageFilter
 from data.drawn.robot_view import UP, Array, Box, Camera, Capsule, Light, Solid, Table, camera, shadow, view
 from data.drawn.sets import DrawnSet
 
-TIP = 0.0125
-"""Radius of a fingertip, metres; the labels are the centres of the tips' spheres."""
+TIP = 0.0125  # radius of a fingertip, metres; the labels are the centres of the tips' spheres
 
 CAMERAS: tuple[Camera, ...] = tuple(
     camera(azimuth, elevation, distance, np.array([0.02, 0.0, 0.09]), 300.0)
@@ -33,24 +32,15 @@ _THINGS = np.array([[0.80, 0.25, 0.18], [0.20, 0.45, 0.75], [0.90, 0.70, 0.20], 
 
 @dataclass(frozen=True)
 class DrawnRobot(DrawnSet):
-    """A set of drawn samples: train/X/I/rgb/{0,1,2}.png, depth.npy and field_id.pkl, train/Y/I.npy; test/X likewise.
-
-    Attributes:
-        count: samples with labels, 1 or more.
-        tests: samples without, 0 or more; they are drawn after the others.
-        seed: 0 or more.
-
-    Raises:
-        UserError: a value is out of its range.
-    """
+    """A set of drawn samples: train/X/I/rgb/{0,1,2}.png, depth.npy and field_id.pkl, train/Y/I.npy; test/X likewise."""
 
     layout, noun = "robot_hand", "sample"
     least = {"count": 1, "tests": 0, "seed": 0}  # noqa: RUF012 (not a field)
     subfolders = ("train/Y",)
     chunk = 10
-    count: int
-    tests: int = 16
-    seed: int = 0
+    count: int  # samples with labels, 1 or more
+    tests: int = 16  # samples without, 0 or more; they are drawn after the others
+    seed: int = 0  # 0 or more
 
     @property
     def total(self) -> int:
@@ -78,17 +68,11 @@ class DrawnRobot(DrawnSet):
 
 @dataclass(frozen=True)
 class Sample:
-    """One drawn sample.
+    """One drawn sample."""
 
-    Attributes:
-        rgb: uint8 (3, 224, 224, 3), a picture a camera.
-        depth: uint16 (3, 224, 224), millimetres along each camera's axis; 0 where the sensor missed.
-        tips: float64 (4, 3), metres in the world's frame: three fingers, then the thumb.
-    """
-
-    rgb: Array
-    depth: Array
-    tips: Array
+    rgb: Array  # uint8 (3, 224, 224, 3), a picture a camera
+    depth: Array  # uint16 (3, 224, 224), millimetres along each camera's axis; 0 where the sensor missed
+    tips: Array  # float64 (4, 3), metres in the world's frame: three fingers, then the thumb
 
 
 def draw(drawn: DrawnRobot, index: int) -> Sample:

@@ -11,8 +11,7 @@ import numpy as np
 
 from data.drawn.geometry import Array, between, cos_sin, rotation, table, turn, unit
 
-SIDE = 224
-"""Side of the picture, pixels."""
+SIDE = 224  # side of the picture, pixels
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 HAND_EDGES = tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21))
 """The 20 bones as (parent, child) joints in FreiHAND's order; bone b ends in joint b + 1."""
@@ -22,10 +21,8 @@ BONES = table(
     "0.077 0.034 0.021 0.021"
 )
 """Mean bone lengths in metres, a finger a row, base to tip (within 6 mm of the mean of real FreiHAND labels)."""
-SCALE_RANGE = (0.88, 1.12)
-"""Size of the whole hand relative to BONES: a child of twelve to a large man."""
-BONE_RANGE = (0.94, 1.06)
-"""Variation of one bone relative to its hand."""
+SCALE_RANGE = (0.88, 1.12)  # size of the whole hand relative to BONES: a child of twelve to a large man
+BONE_RANGE = (0.94, 1.06)  # variation of one bone relative to its hand
 
 LIMITS = {
     "mcp": (-18.0, 88.0),
@@ -40,8 +37,7 @@ LIMITS = {
     "wrist_deviation": (-14.0, 22.0),
 }
 """Ranges of motion in degrees (active ranges of the AAOS tables, rounded inwards). Flexion is positive."""
-DIP_RATIO = (0.45, 0.75)
-"""The last joint follows the middle one: DIP = ratio x PIP, about 2/3 in a living hand."""
+DIP_RATIO = (0.45, 0.75)  # the last joint follows the middle one: DIP = ratio x PIP, about 2/3 in a living hand
 _MEAN_DIP = 0.6
 
 _SPLAY = (0.0, 13.5, 1.0, -11.0, -23.5)  # metacarpals in the plane of the palm, degrees towards the thumb
@@ -53,25 +49,15 @@ _ARCH = (0.0, 0.000, -0.003, -0.001, 0.005)  # the palm's transverse arch, metre
 
 @dataclass(frozen=True)
 class Hand:
-    """A posed right hand, in metres.
+    """A posed right hand, in metres."""
 
-    Attributes:
-        joints: (21, 3), FreiHAND's order.
-        dorsal: (21, 3) unit vectors, for each joint the back of the bone that ends in it; row 0 is the palm's.
-        axes: (3, 3) rows: towards the thumb, towards the fingers, out of the palm.
-        elbow: (3,), where the forearm comes from.
-        grip: (2, 3), a point on the inside of the hand and the direction of a rod held there.
-        scale: size relative to the mean hand.
-        curl: 0 flat to 1 fist.
-    """
-
-    joints: Array
-    dorsal: Array
-    axes: Array
-    elbow: Array
-    grip: Array
-    scale: float
-    curl: float
+    joints: Array  # (21, 3), FreiHAND's order
+    dorsal: Array  # (21, 3) unit vectors, for each joint the back of the bone that ends in it; row 0 is the palm's
+    axes: Array  # (3, 3) rows: towards the thumb, towards the fingers, out of the palm
+    elbow: Array  # (3,), where the forearm comes from
+    grip: Array  # (2, 3), a point on the inside of the hand and the direction of a rod held there
+    scale: float  # size relative to the mean hand
+    curl: float  # 0 flat to 1 fist
 
     def moved(self, rotation: Array, move: Array) -> "Hand":
         """The hand turned about its origin and then moved, metres."""
@@ -87,34 +73,21 @@ class Hand:
 
 @dataclass(frozen=True)
 class Build:
-    """One person's right hand.
+    """One person's right hand."""
 
-    Attributes:
-        lengths: (5, 4) of the bones in metres, a finger a row, base to tip.
-        scale: relative to the mean hand.
-    """
-
-    lengths: Array
-    scale: float
+    lengths: Array  # (5, 4) of the bones in metres, a finger a row, base to tip
+    scale: float  # relative to the mean hand
 
 
 @dataclass(frozen=True)
 class Posture:
-    """Angles in degrees.
+    """Angles in degrees."""
 
-    Attributes:
-        curls: of index to little finger, 0 straight to 1 closed.
-        thumb: towards the thumb's side, out of the palm, and the flexion of its last two joints.
-        spread: of the fingers, 0 to 1.
-        sway: of the index finger towards the thumb.
-        nod: of the index finger's first joint towards the palm.
-    """
-
-    curls: tuple[float, ...]
-    thumb: tuple[float, ...]
-    spread: float = 0.2
-    sway: float = 0.0
-    nod: float = 0.0
+    curls: tuple[float, ...]  # of index to little finger, 0 straight to 1 closed
+    thumb: tuple[float, ...]  # towards the thumb's side, out of the palm, and the flexion of its last two joints
+    spread: float = 0.2  # of the fingers, 0 to 1
+    sway: float = 0.0  # of the index finger towards the thumb
+    nod: float = 0.0  # of the index finger's first joint towards the palm
 
 
 def _limited(name: str, degrees: float) -> float:
@@ -141,12 +114,8 @@ def _curls(rng: np.random.Generator) -> list[float]:
 def _chain(base: Array, along: Array, inside: Array, bends: tuple[float, ...], lengths: Array) -> tuple[Array, Array]:
     """Joints (n + 1, 3) from a base on and the backs of the bones that end in them.
 
-    Args:
-        base: the first joint.
-        along: direction of the first bone, before its flexion.
-        inside: direction that bones are flexed to.
-        bends: flexion of each of the n bones from the one before, degrees.
-        lengths: of these bones, metres.
+    The first bone points `along` before its flexion; each of the n bones is flexed towards `inside` by its bend,
+    degrees, from the one before.
     """
     joints, backs, flexion = [base], [-inside], 0.0
     for bend, length in zip(bends, lengths, strict=True):
