@@ -51,9 +51,8 @@ class DrawnAnimals(DrawnSet):
 
         for number, annotation in enumerate((annotation for _, several in entries for annotation in several), 1):
             annotation["id"] = number
-        categories = [
-            coco_category(kind.id, kind.name, AP10K.names, AP10K.edges, supercategory=kind.family) for kind in KINDS
-        ]
+        names, edges = AP10K.names, AP10K.edges
+        categories = [coco_category(kind.id, kind.name, names, edges, supercategory=kind.family) for kind in KINDS]
         for side in ("train", "val"):
             chosen = [entry for n, entry in enumerate(entries, 1) if (n % JUDGED == 0) == (side == "val")]
             annotations = [annotation for _, several in chosen for annotation in several]
@@ -77,7 +76,7 @@ class Animal:
 
 
 def draw(drawn: DrawnAnimals, index: int) -> tuple[Image.Image, list[Animal]]:
-    """Draw image `index`: RGB of any size, and the animals in it.
+    """Draws image `index`: RGB of any size, and the animals in it.
 
     A keypoint is 2 where it is seen, 1 where flesh of its own hides it, or what is before the animal, as far as a
     person could tell; else 0.

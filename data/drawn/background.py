@@ -1,8 +1,4 @@
-"""What is behind drawn things and before them: rooms, gardens, shelves, lights, landscapes, passing things, posts.
-
-Colours and smooth noise come from the generator's draws; all mixing is Pillow's integer arithmetic, exact on every
-machine.
-"""
+"""What is behind drawn things and before them: rooms, gardens, shelves, landscapes, passing things, posts."""
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter

@@ -1,7 +1,4 @@
-"""The colours of a drawn head, its hair's shape, and its light.
-
-All of it is float32 +, -, *, / and sqrt, and Pillow's integer filters: the same on every machine.
-"""
+"""The colours of a drawn head, its hair's shape, and its light."""
 
 from typing import Any
 

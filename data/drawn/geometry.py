@@ -1,4 +1,8 @@
-"""Vectors, rotations, ramps and random draws: plain IEEE arithmetic in a fixed order, the same on every machine."""
+"""Vectors, rotations, ramps and random draws.
+
+Drawings are the same on every machine: they use IEEE +, -, *, / and sqrt in a fixed order (no BLAS, no reductions),
+trigonometry rounded to 2^-30, and Pillow's integer filters. Only the robot hand's set does not promise that.
+"""
 
 import math
 from typing import Any

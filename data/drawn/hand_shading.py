@@ -1,7 +1,4 @@
-"""Colours of a drawn hand: skin with its creases, palm lines and nails, cloth, held things, shadow and hollows.
-
-All of it is float32 +, -, *, / and sqrt, and Pillow's integer filters: exact on every machine.
-"""
+"""Colours of a drawn hand: skin with its creases, palm lines and nails, cloth, held things, shadow and hollows."""
 
 import math
 from dataclasses import dataclass

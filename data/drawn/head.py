@@ -2,8 +2,7 @@
 
 The surface is a sphere, (X, Y, Z) with X to the picture's right, Y down and Z to the viewer, pressed into the shape
 of a head by smooth bumps; eyes, brows and lips are drawn on it by curves in (X, Y), and the landmarks are points of
-these curves and of that surface. The unit of length is half a head's height. Only +, -, *, / and sqrt are used, and
-Pillow's integer filters: the same on every machine.
+these curves and of that surface. The unit of length is half a head's height.
 """
 
 from dataclasses import dataclass, replace

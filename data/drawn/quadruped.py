@@ -1,7 +1,7 @@
 """A four-legged animal: its build, its pose, and its picture with the keypoints of AP-10K.
 
 Lengths are in trunks. A place is (forward, up, right) of the animal until it is seen by the camera: (x to the right,
-y down, z away). Built from the round cones of `data.drawn.raster`: exact arithmetic, the same on every machine.
+y down, z away). Built from the round cones of `data.drawn.raster`.
 """
 
 from dataclasses import dataclass, replace

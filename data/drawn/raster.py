@@ -2,7 +2,7 @@
 
 A bone's flesh is the envelope of spheres from one joint to the next. Along a pixel's ray its nearest point has a closed
 form, so a part costs about fifteen operations on its bounding box. Parts of one body melt into each other by a
-smooth maximum. All of it is float32 +, -, *, / and sqrt: exact on every machine.
+smooth maximum.
 """
 
 import math

@@ -20,10 +20,7 @@ UP = np.array([0.0, 0.0, 1.0])
 
 
 def dot(a: Array, b: Array) -> Array:
-    """Scalar products (...) along the last axis, of three.
-
-    Written out: products of so few columns gain nothing from BLAS, whose last digit depends on the machine.
-    """
+    """Scalar products (...) along the last axis, of three; BLAS gains nothing here, and its last digit varies."""
     product: Array = a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
     return product
 

@@ -1,7 +1,4 @@
-"""Light on drawn surfaces: lamps, skin tones, normals of a depth map, highlights, the camera's response and noise.
-
-All of it is float32 +, -, *, / and sqrt, and Pillow's integer filters: exact on every machine.
-"""
+"""Light on drawn surfaces: lamps, skin tones, normals of a depth map, highlights, the camera's response and noise."""
 
 import math
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""Anatomy of a drawn hand: bones, joint limits, pose, view and camera.
-
-Everything is a function of uniform draws from one generator. Trigonometry is rounded to 2^-30 and the rest is
-plain IEEE arithmetic (no BLAS, no reductions), so a hand is the same on every machine.
-"""
+"""Anatomy of a drawn hand: bones, joint limits, pose, view and camera, from the draws of one generator."""
 
 import math
 from dataclasses import dataclass, replace
@@ -25,16 +21,9 @@ SCALE_RANGE = (0.88, 1.12)  # size of the whole hand relative to BONES: a child 
 BONE_RANGE = (0.94, 1.06)  # variation of one bone relative to its hand
 
 LIMITS = {
-    "mcp": (-18.0, 88.0),
-    "abduction": (-20.0, 20.0),
-    "pip": (0.0, 106.0),
-    "dip": (0.0, 75.0),
-    "thumb_radial": (4.0, 66.0),
-    "thumb_palmar": (4.0, 62.0),
-    "thumb_mcp": (0.0, 52.0),
-    "thumb_ip": (0.0, 72.0),
-    "wrist_flexion": (-38.0, 42.0),
-    "wrist_deviation": (-14.0, 22.0),
+    **dict(zip(("mcp", "abduction", "pip", "dip"), table("-18 88, -20 20, 0 106, 0 75"), strict=True)),
+    **dict(zip(("radial", "palmar", "thumb_mcp", "thumb_ip"), table("4 66, 4 62, 0 52, 0 72"), strict=True)),
+    **dict(zip(("wrist_flexion", "wrist_deviation"), table("-38 42, -14 22"), strict=True)),
 }
 """Ranges of motion in degrees (active ranges of the AAOS tables, rounded inwards). Flexion is positive."""
 DIP_RATIO = (0.45, 0.75)  # the last joint follows the middle one: DIP = ratio x PIP, about 2/3 in a living hand
@@ -126,10 +115,18 @@ def _chain(base: Array, along: Array, inside: Array, bends: tuple[float, ...], l
     return np.stack(joints), np.stack(backs)
 
 
-def _finger_chain(knuckle: Array, heading: float, bends: tuple[float, ...], lengths: Array) -> tuple[Array, Array]:
-    """A finger that points from its knuckle in the plane of the palm, degrees towards the thumb."""
-    c, s = cos_sin(heading)
-    return _chain(knuckle, np.array([s, c, 0.0]), _PALM, bends, lengths)
+_Finger = tuple[Array, float, tuple[float, ...]]  # knuckle, heading in the palm's plane (degrees to the thumb), bends
+
+
+def _with_fingers(lengths: Array, fingers: list[_Finger]) -> tuple[Array, Array]:
+    """Joints (21, 3) and backs (21, 3) of a hand whose thumb is still to come."""
+    joints, dorsal = np.zeros((21, 3)), np.zeros((21, 3))
+    dorsal[0] = -_PALM
+    for finger, (knuckle, heading, bends) in enumerate(fingers, 1):
+        (c, s), chain = cos_sin(heading), slice(4 * finger + 1, 4 * finger + 5)
+        along = np.array([s, c, 0.0])
+        joints[chain], dorsal[chain] = _chain(knuckle, along, _PALM, bends, lengths[finger, 1:])
+    return joints, dorsal
 
 
 def _thumb_chain(lengths: Array, radial: float, palmar: float, mcp: float, ip: float) -> tuple[Array, Array]:
@@ -156,7 +153,7 @@ def _thumb(rng: np.random.Generator, lengths: Array, curl: float) -> tuple[Array
     else:  # across the palm or the closed fingers
         radial, palmar = between(rng, 10, 36), between(rng, 34, 62)
         mcp, ip = between(rng, 15, 52), between(rng, 10, 72)
-    radial, palmar = _limited("thumb_radial", radial), _limited("thumb_palmar", palmar)
+    radial, palmar = _limited("radial", radial), _limited("palmar", palmar)
     return _thumb_chain(lengths, radial, palmar, _limited("thumb_mcp", mcp), _limited("thumb_ip", ip))
 
 
@@ -178,13 +175,10 @@ def pose(rng: np.random.Generator) -> Hand:
     """A right hand of random build and pose in its own frame: x to the thumb, y to the fingers, z out of the palm."""
     person = build(rng)
     lengths, scale = person.lengths, person.scale
-    joints, dorsal = np.zeros((21, 3)), np.zeros((21, 3))
-    dorsal[0] = -_PALM
     curls = [min(max(c, 0.0), 1.0) for c in _curls(rng)]
     curl = (curls[0] + curls[1] + curls[2] + curls[3]) / 4
-    spread = between(rng, -0.35, 1.0)
-    for finger in range(1, 5):
-        first, closed = 4 * finger + 1, curls[finger - 1]
+    spread, fingers = between(rng, -0.35, 1.0), list[_Finger]()
+    for finger, closed in enumerate(curls, 1):
         c, s = cos_sin(_SPLAY[finger])
         rise = _ARCH[finger] * scale
         flat = math.sqrt(float(lengths[finger, 0]) ** 2 - rise * rise)
@@ -192,12 +186,9 @@ def pose(rng: np.random.Generator) -> Hand:
         aside = _limited("abduction", aside * (1 - 0.85 * closed))  # a flexed knuckle hardly spreads
         mcp = _limited("mcp", -12 + 92 * closed + between(rng, -14, 14))
         pip = _limited("pip", 2 + 100 * closed + between(rng, -12, 14))
-        bends, knuckle = (
-            (mcp, pip, _limited("dip", pip * between(rng, *DIP_RATIO))),
-            np.array([s * flat, c * flat, rise]),
-        )
-        chain = _finger_chain(knuckle, _REST[finger] + aside, bends, lengths[finger, 1:])
-        joints[first : first + 4], dorsal[first : first + 4] = chain
+        dip = _limited("dip", pip * between(rng, *DIP_RATIO))
+        fingers.append((np.array([s * flat, c * flat, rise]), _REST[finger] + aside, (mcp, pip, dip)))
+    joints, dorsal = _with_fingers(lengths, fingers)
     bones = np.concatenate([joints[5:], *((1 - t) * joints[5:20] + t * joints[6:21] for t in (0.33, 0.67))])
     best = -1.0
     for _ in range(5):  # a thumb through a finger is drawn again
@@ -217,18 +208,14 @@ def pose(rng: np.random.Generator) -> Hand:
 
 def posed(person: Build, posture: Posture) -> Hand:
     """The hand in its own frame, as `pose` answers it, bent by the posture's angles; the wrist is the origin."""
-    lengths, scale = person.lengths, person.scale
-    joints, dorsal = np.zeros((21, 3)), np.zeros((21, 3))
-    dorsal[0] = -_PALM
-    for finger in range(1, 5):
-        first, closed, index = 4 * finger + 1, posture.curls[finger - 1], finger == 1
+    lengths, scale, fingers = person.lengths, person.scale, list[_Finger]()
+    for finger, closed in enumerate(posture.curls, 1):
         c, s = cos_sin(_SPLAY[finger])
         knuckle = np.array([s * lengths[finger, 0], c * lengths[finger, 0], _ARCH[finger] * scale])
-        heading = _REST[finger] + _SPREAD[finger] * posture.spread * (1 - 0.85 * closed) + posture.sway * index
+        heading = _REST[finger] + _SPREAD[finger] * posture.spread * (1 - 0.85 * closed) + posture.sway * (finger == 1)
         pip = 4 + 98 * closed
-        bends = (-6 + 84 * closed + posture.nod * index, pip, _MEAN_DIP * pip)
-        chain = _finger_chain(knuckle, heading, bends, lengths[finger, 1:])
-        joints[first : first + 4], dorsal[first : first + 4] = chain
+        fingers.append((knuckle, heading, (-6 + 84 * closed + posture.nod * (finger == 1), pip, _MEAN_DIP * pip)))
+    joints, dorsal = _with_fingers(lengths, fingers)
     joints[1:5], dorsal[1:5] = _thumb_chain(lengths[0], *posture.thumb)
     hold = (joints[6] + joints[10] + joints[14] + joints[18]) * 0.25
     grip = np.stack([hold, unit(joints[5] - joints[17])])
