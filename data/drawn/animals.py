@@ -79,10 +79,7 @@ def draw(drawn: DrawnAnimals, index: int) -> tuple[Image.Image, list[Animal]]:
     """Draws image `index`: RGB of any size, and the animals in it.
 
     A keypoint is 2 where it is seen, 1 where flesh of its own hides it, or what is before the animal, as far as a
-    person could tell; else 0.
-
-    Raises:
-        IndexError: The index is not below the count.
+    person could tell; else 0. Raises IndexError if there is no such image.
     """
     rng = drawn.generator(index)
     width, height = (int(between(rng, *_SIDES)) for _ in range(2))

@@ -27,30 +27,30 @@ def muted_reflectance(rng: np.random.Generator) -> Reflectance:
     return tuple(c / 255 for c in muted(rng))
 
 
-def noise(rng: np.random.Generator, size: Size, *cells: Size | int) -> Image.Image:
+def noise(rng: np.random.Generator, size: Size, *octaves: Size | int) -> Image.Image:
     """Smooth grey noise: octaves of (across, down) cells, the finer the weaker."""
     total = Image.new("L", size, 128)
-    for n, cell in enumerate(cells):
-        across, down = cell if isinstance(cell, tuple) else (cell, cell)
+    for n, counts in enumerate(octaves):
+        across, down = counts if isinstance(counts, tuple) else (counts, counts)
         grid = rng.integers(0, 256, size=(down, across), dtype=np.uint8)
         octave = Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)
         total = Image.blend(total, octave, 0.375 if n else 1.0)
     return total
 
 
-def noise_plane(rng: np.random.Generator, size: Size, *cells: Size | int) -> Plane:
+def noise_plane(rng: np.random.Generator, size: Size, *octaves: Size | int) -> Plane:
     """Smooth noise in [-1, 1]."""
-    return np.asarray(noise(rng, size, *cells), dtype=np.float32) * np.float32(1 / 128) - 1
+    return np.asarray(noise(rng, size, *octaves), dtype=np.float32) * np.float32(1 / 128) - 1
 
 
-def _mixed(rng: np.random.Generator, size: Size, a: Colour, b: Colour, *cells: Size | int) -> Image.Image:
+def _mixed(rng: np.random.Generator, size: Size, a: Colour, b: Colour, *octaves: Size | int) -> Image.Image:
     """Two colours mixed by smooth noise."""
-    return Image.composite(Image.new("RGB", size, a), Image.new("RGB", size, b), noise(rng, size, *cells))
+    return Image.composite(Image.new("RGB", size, a), Image.new("RGB", size, b), noise(rng, size, *octaves))
 
 
-def _texture(rng: np.random.Generator, colour: Colour, change: float, *cells: Size | int) -> Image.Image:
+def _texture(rng: np.random.Generator, colour: Colour, change: float, *octaves: Size | int) -> Image.Image:
     """A colour mixed with a lighter or darker one of its kind, as large as the scenery."""
-    return _mixed(rng, (_BACK, _BACK), colour, _similar(rng, colour, change), *cells)
+    return _mixed(rng, (_BACK, _BACK), colour, _similar(rng, colour, change), *octaves)
 
 
 def _similar(rng: np.random.Generator, colour: Colour, change: float) -> Colour:
@@ -214,8 +214,8 @@ def landscape(rng: np.random.Generator, width: int, height: int) -> tuple[Image.
         image = image.filter(ImageFilter.BoxBlur(between(rng, 0.5, 3)))
     grassy = rng.random() < 0.6
     a, b = (_green(rng, 1.0) if grassy else _earth(rng) for _ in range(2))
-    cells = ((6, 8), (60, 36), (140, 60)) if grassy else ((4, 9), (40, 60), (120, 90))
-    ground = _mixed(rng, size, a, b, *cells)
+    octaves = ((6, 8), (60, 36), (140, 60)) if grassy else ((4, 9), (40, 60), (120, 90))
+    ground = _mixed(rng, size, a, b, *octaves)
     image.paste(ground, (0, 0), _below(size, horizon).filter(ImageFilter.BoxBlur(between(rng, 0.5, 4))))
     return image.resize(whole, Image.Resampling.BICUBIC), horizon * 8 // 5
 

@@ -34,7 +34,7 @@ def head(face: Face, unit: Planes) -> tuple[Planes, Planes]:
 def _features(colours: list[Plane], face: Face, unit: Planes, front: Plane, strands: Plane, mottle: Plane) -> None:
     x, y, _ = unit
     ax = abs(x)
-    dark = _dark(face)
+    dark = tuple(0.35 * c for c in face.skin)
     # The sockets' and the nose's own shade, nostrils, the fold between nose and mouth.
     _mix(colours, dark, 0.22 * front * bump((ax - face.apart) / 0.24, (y + 0.06) / 0.08))
     _mix(colours, dark, 0.30 * front * bump(x / 0.22, (y - 0.51) / 0.03))
@@ -46,24 +46,19 @@ def _features(colours: list[Plane], face: Face, unit: Planes, front: Plane, stra
         low = ramp(y + 0.25 * ax * ax, 0.50, 0.68) + 0.6 * bump(x / 0.3, (y - 0.53) / 0.05)
         low = np.minimum(low, 1) * (1 - 0.8 * bump(x / 0.3, (y - 0.5 * (above + below)) / 0.05))
         _mix(colours, face.hair, front * face.beard * 0.8 * low * (1 + 0.2 * mottle))
-    _mouth(colours, face, x, y, front)
-    _eyes(colours, face, x, y, front)
+    _mouth(colours, face, x, y, front, dark)
+    _eyes(colours, face, x, y, front, dark)
     _brows(colours, face, x, y, front, strands)
     if face.glasses:
         _glasses(colours, face, x, y, front)
 
 
-def _dark(face: Face) -> Reflectance:
-    """The colour of shade on skin."""
-    return tuple(0.35 * c for c in face.skin)
-
-
-def _mouth(colours: list[Plane], face: Face, x: Plane, y: Plane, front: Plane) -> None:
+def _mouth(colours: list[Plane], face: Face, x: Plane, y: Plane, front: Plane, dark: Reflectance) -> None:
     """Lips, their shadow, and what is seen between them."""
     upper, inner, lower, bottom, within = mouth(face, x)
     lips = ramp(y - upper, -0.012, 0.012) * ramp(bottom - y, -0.014, 0.014) * within * front
     _mix(colours, face.lip, lips)
-    _mix(colours, _dark(face), 0.45 * front * within * bump((y - 0.5 * (inner + lower)) / 0.018, 0))
+    _mix(colours, dark, 0.45 * front * within * bump((y - 0.5 * (inner + lower)) / 0.018, 0))
     gap = ramp(y - inner, -0.008, 0.008) * ramp(lower - y, -0.008, 0.008) * within * front
     if face.open:
         _mix(colours, (0.12, 0.05, 0.05), gap)
@@ -71,9 +66,9 @@ def _mouth(colours: list[Plane], face: Face, x: Plane, y: Plane, front: Plane) -
         _mix(colours, (0.80, 0.77, 0.72), teeth)
 
 
-def _eyes(colours: list[Plane], face: Face, x: Plane, y: Plane, front: Plane) -> None:
+def _eyes(colours: list[Plane], face: Face, x: Plane, y: Plane, front: Plane, dark: Reflectance) -> None:
     """Both eyes, each from its own middle; s is -1 beside the nose and 1 outside."""
-    ax, dark = abs(x), _dark(face)
+    ax = abs(x)
     s = (ax - face.apart) / face.eye
     side = np.where(x < 0, -1, 1).astype(np.float32)
     inside = np.clip(s, -1, 1)

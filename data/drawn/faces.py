@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 
 from data.drawn.background import foreground, scenery
 from data.drawn.complexion import hanging, head, shaded, trunks
-from data.drawn.geometry import Array, between, cos_sin, generator
+from data.drawn.geometry import Array, between, generator, rotation, turn
 from data.drawn.head import FACE_EDGES, LANDMARKS, Face, expression, landmarks, person, sphere
 from data.drawn.sets import QUALITY, DrawnSet, coco_category, write_coco
 from data.drawn.shading import Light, lighting, mask_image, sensor_noise
@@ -72,10 +72,9 @@ class _Scene:
 
 
 def draw(drawn: DrawnFaces, index: int) -> tuple[NDArray[np.uint8], Array]:
-    """Draws picture `index`: uint8 (H, W, 3), and landmarks (68, 2) in pixels, (0, 0) being the image's corner.
+    """Draws picture `index`, uint8 (H, W, 3), and landmarks (68, 2) in pixels from the image's corner.
 
-    Raises:
-        IndexError: the index is not below the count.
+    Raises IndexError if there is no such picture.
     """
     drawn.check(index)
     scene = _scene(drawn.seed, index // FRAMES)
@@ -121,11 +120,9 @@ class _Camera:
     """
 
     def __init__(self, turns: tuple[float, ...], unit: float, middle: tuple[float, float]) -> None:
-        (cy, sy), (cp, sp), (cr, sr) = (cos_sin(turn) for turn in turns)
-        yaw = ((cy, 0.0, sy), (0.0, 1.0, 0.0), (-sy, 0.0, cy))
-        pitch = ((1.0, 0.0, 0.0), (0.0, cp, sp), (0.0, -sp, cp))
-        roll = ((cr, -sr, 0.0), (sr, cr, 0.0), (0.0, 0.0, 1.0))
-        self.rows = _product(roll, _product(pitch, yaw))
+        yaw, pitch, roll = turns
+        nodded = turn(rotation(0, -pitch), rotation(1, yaw).T)
+        self.rows = turn(rotation(2, roll), nodded.T).tolist()  # Python's floats leave float32 what it is
         self.unit, self.middle = unit, middle
 
     def project(self, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
@@ -137,14 +134,6 @@ class _Camera:
     def back(self, way: tuple[float, ...]) -> tuple[float, ...]:
         """A direction of the picture, in the head's frame."""
         return tuple(sum(self.rows[r][c] * way[r] for r in range(3)) for c in range(3))
-
-
-_Rows = tuple[tuple[float, ...], ...]
-
-
-def _product(a: _Rows, b: _Rows) -> _Rows:
-    """The product of two matrices, summed in a fixed order."""
-    return tuple(tuple(sum(a[r][k] * b[k][c] for k in range(3)) for c in range(3)) for r in range(3))
 
 
 def _render(face: Face, camera: _Camera, trunk: _Camera, light: Light, size: tuple[int, int]) -> list[Image.Image]:
@@ -160,7 +149,7 @@ def _render(face: Face, camera: _Camera, trunk: _Camera, light: Light, size: tup
 
 
 def _splat(x: Any, y: Any, near: Any, colours: NDArray[np.uint8], size: tuple[int, int]) -> list[Image.Image]:
-    """Draw vertices as squares of three by three pixels, the nearest on top: colours, and where they are."""
+    """Draws vertices as squares of three by three pixels, the nearest on top: colours, and where they are."""
     wide, high = size
     inside = np.flatnonzero((x >= 0) & (x < wide - 1) & (y >= 0) & (y < high - 1)).astype(np.int32)
     level = (near[inside] * 8000).astype(np.int16)  # two bytes are sorted ten times as fast as four

@@ -1,7 +1,7 @@
 """Vectors, rotations, ramps and random draws.
 
-Drawings are the same on every machine: they use IEEE +, -, *, / and sqrt in a fixed order (no BLAS, no reductions),
-trigonometry rounded to 2^-30, and Pillow's integer filters. Only the robot hand's set does not promise that.
+A drawing is to be the same on every machine. So it uses IEEE +, -, *, / and sqrt in a fixed order (no BLAS, no
+reductions), trigonometry rounded to 2^-30, and Pillow's integer filters.
 """
 
 import math

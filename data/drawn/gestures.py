@@ -123,11 +123,7 @@ class Sequence(NamedTuple):
 
 
 def sequence(drawn: DrawnGestures, index: int) -> Sequence:
-    """Draws folder `index`; those from `drawn.folders` on are the test's.
-
-    Raises:
-        IndexError: there is no such folder.
-    """
+    """Draws folder `index`, of the test from `drawn.folders` on; raises IndexError if there is no such folder."""
     drawn.check(index)
     rng = generator(drawn.seed, 1, index)
     gesture = GESTURES[index % len(GESTURES)]

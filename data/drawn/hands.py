@@ -81,11 +81,7 @@ def _posed(drawn: DrawnHands, index: int) -> tuple[np.random.Generator, Hand, Ar
 
 
 def picture(drawn: DrawnHands, index: int) -> Picture:
-    """Draws hand `index` and where its skin is.
-
-    Raises:
-        IndexError: the index is not below the count.
-    """
+    """Draws hand `index` and where its skin is; raises IndexError if there is no such hand."""
     rng, hand, k = _posed(drawn, index)
     light, canvas, lens = lighting(rng), Canvas.empty(), Lens(k, float(hand.joints[9, 2]))
     sleeve = between(rng, 0.02, 0.14) if rng.random() < 0.5 else 1.0
@@ -93,10 +89,9 @@ def picture(drawn: DrawnHands, index: int) -> Picture:
     if rng.random() < (0.35 if hand.curl > 0.3 else 0.10):
         held(rng, canvas, lens, hand)
     mottle = noise_plane(rng, (RES, RES), 6, 17)
-    fabric, *thing = (muted_reflectance(rng) for _ in range(3))
+    fabric, thing, stripe = (muted_reflectance(rng) for _ in range(3))
     nails = max(between(rng, -0.2, 1.0), 0.0)
-    look = Look(skin_tone(rng), fabric, mottle, nails, (thing[0], thing[1]))
-    colours, cover = shade(canvas, lens, hand, light, look)
+    colours, cover = shade(canvas, lens, hand, light, Look(skin_tone(rng), fabric, mottle, nails, (thing, stripe)))
     image = scenery(rng)
     if rng.random() < 0.4:  # a wall or a table behind takes the shadow
         away = between(rng, 8, 20)

@@ -76,11 +76,7 @@ class Sample:
 
 
 def draw(drawn: DrawnRobot, index: int) -> Sample:
-    """Draws one sample.
-
-    Raises:
-        IndexError: the index is not below count + tests.
-    """
+    """Draws a sample; raises IndexError if there is no such sample."""
     rng = drawn.generator(index)
     solids, tips = _hand(rng)
     solids += _things(rng)

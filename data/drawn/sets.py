@@ -37,22 +37,15 @@ QUALITY = 90
 class DrawnSet(ABC):
     """Settings of a drawn set; subclasses are frozen dataclasses with `count` (or their own `total`) and `seed`.
 
-    Attributes:
-        layout: name of the layout, and of the set's folder in the cache.
-        noun: what one sample is called, in English.
-        least: the smallest allowed value of each setting.
-        subfolders: those that `write` needs.
-        chunk: samples that a process draws at a time.
-
     Raises:
         UserError: a value is out of its range.
     """
 
-    layout: ClassVar[str]
-    noun: ClassVar[str]
-    least: ClassVar[dict[str, int]] = {"count": 1, "seed": 0}
-    subfolders: ClassVar[tuple[str, ...]] = ()
-    chunk: ClassVar[int] = 25
+    layout: ClassVar[str]  # name of the layout, and of the set's folder in the cache
+    noun: ClassVar[str]  # what a sample is called, in English
+    least: ClassVar[dict[str, int]] = {"count": 1, "seed": 0}  # the smallest allowed value of each setting
+    subfolders: ClassVar[tuple[str, ...]] = ()  # those that `write` needs
+    chunk: ClassVar[int] = 25  # samples that a process draws at a time
     count: int
     seed: int
 
@@ -72,11 +65,7 @@ class DrawnSet(ABC):
             raise IndexError(f"{self.noun} {index} of {self.total}")
 
     def generator(self, index: int) -> np.random.Generator:
-        """The random generator of a sample.
-
-        Raises:
-            IndexError: there is no such sample.
-        """
+        """The random generator of a sample; raises IndexError if there is no such sample."""
         self.check(index)
         return generator(self.seed, index)
 
