@@ -276,3 +276,18 @@ def test_a_failing_run_cleans_up(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         synth(DrawnHands(2), tmp_path / "set", stop, workers=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sets_are_drawn_without_torch():
+    """Each of several workers would import it, 4 s and 500 MB."""
+    code = "import sys; from data.drawn import animals, faces, hands, robot_hand; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+def test_a_set_has_its_own_place_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path))
+    folder = DrawnHands(2).folder()
+    assert (folder / "training_xyz.json").exists()
+    assert DrawnHands(2).folder() == folder
+    assert DrawnHands(2, seed=1).folder() != folder
+    assert folder.name == "freihand"
