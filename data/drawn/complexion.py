@@ -1,24 +1,22 @@
-"""The colours of a drawn head, its hair's shape, and its light.
-
-All of it is float32 +, -, *, / and sqrt, and Pillow's integer filters: the same on every machine.
-"""
+"""The colours of a drawn head, its hair's shape, and its light."""
 
 from typing import Any
 
 import numpy as np
 
-from data.drawn.head import AROUND, DOWN, Face, Plane, Planes, brow, bump, lids, mouth, ramp, surface
-from data.drawn.scenery import noise
-from data.drawn.shade import Light
-from data.drawn.skeleton import between
+from data.drawn.background import noise_plane
+from data.drawn.geometry import Plane, Reflectance, between, bump
+from data.drawn.geometry import smooth_ramp as ramp
+from data.drawn.head import AROUND, DOWN, Face, Planes, brow, lids, mouth, surface
+from data.drawn.shading import Light, exposed, highlight
 
 
 def head(face: Face, unit: Planes) -> tuple[Planes, Planes]:
     """The head with its hair: positions and colours, three (DOWN, AROUND) each."""
     rng = np.random.Generator(np.random.PCG64(face.seed))
     x, y, z = unit
-    strands = _grain(rng, (90, 5), (AROUND, 24))
-    mottle = _grain(rng, 14, 40)
+    strands = noise_plane(rng, (AROUND, DOWN), (90, 5), (AROUND, 24))
+    mottle = noise_plane(rng, (AROUND, DOWN), 14, 40)
     hair = _hair(face, x, y + 0.05 * strands + between(rng, -0.25, 0.25) * x * (y < -0.2), z)
     shape = surface(face, x, y, z)
     thick = 1 + hair * face.volume * (1 + 0.15 * strands)
@@ -48,7 +46,15 @@ def _features(colours: list[Plane], face: Face, unit: Planes, front: Plane, stra
         low = ramp(y + 0.25 * ax * ax, 0.50, 0.68) + 0.6 * bump(x / 0.3, (y - 0.53) / 0.05)
         low = np.minimum(low, 1) * (1 - 0.8 * bump(x / 0.3, (y - 0.5 * (above + below)) / 0.05))
         _mix(colours, face.hair, front * face.beard * 0.8 * low * (1 + 0.2 * mottle))
-    # The mouth: lips, their shadow, and what is seen between them.
+    _mouth(colours, face, x, y, front, dark)
+    _eyes(colours, face, x, y, front, dark)
+    _brows(colours, face, x, y, front, strands)
+    if face.glasses:
+        _glasses(colours, face, x, y, front)
+
+
+def _mouth(colours: list[Plane], face: Face, x: Plane, y: Plane, front: Plane, dark: Reflectance) -> None:
+    """Lips, their shadow, and what is seen between them."""
     upper, inner, lower, bottom, within = mouth(face, x)
     lips = ramp(y - upper, -0.012, 0.012) * ramp(bottom - y, -0.014, 0.014) * within * front
     _mix(colours, face.lip, lips)
@@ -56,9 +62,13 @@ def _features(colours: list[Plane], face: Face, unit: Planes, front: Plane, stra
     gap = ramp(y - inner, -0.008, 0.008) * ramp(lower - y, -0.008, 0.008) * within * front
     if face.open:
         _mix(colours, (0.12, 0.05, 0.05), gap)
-        teeth = gap * ramp(inner + 0.055 - y, -0.01, 0.01) * (1 - ramp(ax / face.mouth, 0.6, 0.8))
+        teeth = gap * ramp(inner + 0.055 - y, -0.01, 0.01) * (1 - ramp(abs(x) / face.mouth, 0.6, 0.8))
         _mix(colours, (0.80, 0.77, 0.72), teeth)
-    # Eyes and brows, each seen from its own middle; s is -1 beside the nose and 1 outside.
+
+
+def _eyes(colours: list[Plane], face: Face, x: Plane, y: Plane, front: Plane, dark: Reflectance) -> None:
+    """Both eyes, each from its own middle; s is -1 beside the nose and 1 outside."""
+    ax = abs(x)
     s = (ax - face.apart) / face.eye
     side = np.where(x < 0, -1, 1).astype(np.float32)
     inside = np.clip(s, -1, 1)
@@ -77,17 +87,23 @@ def _features(colours: list[Plane], face: Face, unit: Planes, front: Plane, stra
     _mix(colours, (0.08, 0.06, 0.05), 0.85 * lash * bump((y - top + 0.006) / 0.020, 0))
     _mix(colours, dark, 0.40 * lash * bump((y - low) / 0.016, 0))
     _mix(colours, dark, 0.35 * lash * bump((y - top + 0.05) / 0.018, 0))
-    t = (ax - face.apart - 0.02) / 0.26
+
+
+def _brows(colours: list[Plane], face: Face, x: Plane, y: Plane, front: Plane, strands: Plane) -> None:
+    t = (abs(x) - face.apart - 0.02) / 0.26
     over = brow(face, np.clip(t, -1.1, 1.1))
     thin = face.bushy * (1.15 - 0.35 * np.clip(t, -1, 1))
     hairy = (1 - ramp(abs(t), 0.92, 1.12)) * bump((y - over) / (1.5 * thin), 0) * front
     _mix(colours, tuple(0.75 * c for c in face.hair), np.minimum(0.95, 1.15 * hairy) * (1 + 0.1 * strands))
-    if face.glasses:
-        u, v = ((ax - face.apart) / 0.27) ** 2, ((y - 0.02) / 0.19) ** 2
-        off = abs(u * u + v * v - 1)  # a rounded rectangle
-        frame = np.maximum(bump(off / 0.35, 0), (ax < 0.16) * bump((y + 0.06) / 0.02, 0))
-        frame = np.maximum(frame, (ax > face.apart + 0.26) * bump((y + 0.08) / 0.025, 0))
-        _mix(colours, (0.06, 0.06, 0.07), 0.9 * frame * front)
+
+
+def _glasses(colours: list[Plane], face: Face, x: Plane, y: Plane, front: Plane) -> None:
+    ax = abs(x)
+    u, v = ((ax - face.apart) / 0.27) ** 2, ((y - 0.02) / 0.19) ** 2
+    off = abs(u * u + v * v - 1)  # a rounded rectangle
+    frame = np.maximum(bump(off / 0.35, 0), (ax < 0.16) * bump((y + 0.06) / 0.02, 0))
+    frame = np.maximum(frame, (ax > face.apart + 0.26) * bump((y + 0.08) / 0.025, 0))
+    _mix(colours, (0.06, 0.06, 0.07), 0.9 * frame * front)
 
 
 def _hair(face: Face, x: Plane, y: Plane, z: Plane) -> Plane:
@@ -106,7 +122,7 @@ def trunks(face: Face) -> list[tuple[Planes, Planes]]:
     neck = (0.40 * u * (1 + 0.35 * v * v), 0.45 + 1.3 * v, 0.40 * _round(u) - 0.05), _plain(face.skin, under)
     u, v = _patch(320, 100)
     rng = np.random.Generator(np.random.PCG64(face.seed + 1))
-    cloth = _plain(face.cloth, 1 + 0.2 * _grain(rng, (7, 2), (16, 4), size=(320, 100)))
+    cloth = _plain(face.cloth, 1 + 0.2 * noise_plane(rng, (320, 100), (7, 2), (16, 4)))
     collar = 1 - ramp(abs(u) * 1.9 - 0.10 - 0.55 * (0.8 - v), 0.0, 0.05)
     collar *= v < 0.8
     for plane, c in zip(cloth, face.skin, strict=True):
@@ -129,7 +145,7 @@ def hanging(face: Face) -> list[tuple[Planes, Planes]]:
         wide = face.wide * (1.05 + 0.8 * face.volume)
         u, v = _patch(160, 120)
         rng = np.random.Generator(np.random.PCG64(face.seed + 2))
-        strands = _grain(rng, (40, 3), (70, 7), size=(160, 120))
+        strands = noise_plane(rng, (160, 120), (40, 3), (70, 7))
         wide = wide * (0.7 + 0.3 * ramp(v, 0.0, 0.3)) * (1 - 0.35 * ramp(v, 0.75, 1.0))
         fall = (wide * u, -0.4 + (face.length + 0.55) * v, -0.35 + 0.3 * _round(u))
         parts.append((fall, _plain(face.hair, 0.85 + 0.3 * strands)))
@@ -148,31 +164,24 @@ def _round(u: Plane) -> Plane:
     return height
 
 
-def lit(positions: Planes, colours: Planes, light: Light, towards: tuple[float, ...], viewer: tuple[float, ...]) -> Any:
+def shaded(
+    positions: Planes, colours: Planes, light: Light, towards: tuple[float, ...], viewer: tuple[float, ...]
+) -> Any:
     """Colours under a light, uint8 (3, vertices).
 
-    Args:
-        positions: of the vertices, three (rows, columns).
-        colours: reflectances, likewise.
-        light: its colours; its direction is not used.
-        towards: unit vector to the lamp in the vertices' frame.
-        viewer: unit vector to the camera in that frame.
+    Positions and reflectances are three planes (rows, columns) each; unit vectors to the lamp and to the camera are in
+    the vertices' frame, and the light's own direction is not used.
     """
     normal = _normals(positions, viewer)
     facing = normal[0] * towards[0] + normal[1] * towards[1] + normal[2] * towards[2]
-    half = [a + b for a, b in zip(towards, viewer, strict=True)]
-    long_ = float(np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])) + 1e-6
-    shine = np.maximum((normal[0] * half[0] + normal[1] * half[1] + normal[2] * half[2]) * (1 / long_), 0)
-    for _ in range(4):
-        shine = shine * shine
+    shine = highlight(normal, towards, viewer, floor=1e-6)
     lamp = np.maximum(facing * 0.85 + 0.15, 0)  # the light of a room reaches a little round the corner
     sky = 1 - 0.35 * normal[1]
-    done = []
+    levels = []
     for c in range(3):
-        value = colours[c] * (lamp * light.lamp[c] + sky * (1.25 * light.ambient[c])) + shine * (0.07 * light.lamp[c])
-        value = value * (value * 0.25 + 1) / (value + 0.6)  # a film's shoulder, as for hands
-        done.append(np.minimum(value * 255, 255).astype(np.uint8).ravel())
-    return np.stack(done)
+        ambient = lamp * light.lamp[c] + sky * (1.25 * light.ambient[c])
+        levels.append(exposed(colours[c] * ambient + shine * (0.07 * light.lamp[c])).ravel())
+    return np.stack(levels)
 
 
 def _normals(positions: Planes, viewer: tuple[float, ...]) -> list[Plane]:
@@ -182,8 +191,8 @@ def _normals(positions: Planes, viewer: tuple[float, ...]) -> list[Plane]:
     nx = along[1] * down[2] - along[2] * down[1]
     ny = along[2] * down[0] - along[0] * down[2]
     nz = along[0] * down[1] - along[1] * down[0]
-    seen = nx * viewer[0] + ny * viewer[1] + nz * viewer[2]
-    scale = np.where(seen < 0, -1, 1).astype(np.float32) / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
+    facing = nx * viewer[0] + ny * viewer[1] + nz * viewer[2]
+    scale = np.where(facing < 0, -1, 1).astype(np.float32) / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
     return [nx * scale, ny * scale, nz * scale]
 
 
@@ -196,17 +205,12 @@ def _slope(plane: Plane, axis: int) -> Plane:
     return result
 
 
-def _grain(rng: np.random.Generator, *cells: tuple[int, int] | int, size: tuple[int, int] = (AROUND, DOWN)) -> Plane:
-    """Smooth noise in -1 to 1 on a patch."""
-    return np.asarray(noise(rng, size, *cells), dtype=np.float32) * np.float32(1 / 128) - 1
-
-
-def _plain(colour: tuple[float, ...], shade: Plane) -> Planes:
+def _plain(colour: Reflectance, shade: Plane) -> Planes:
     r, g, b = (np.asarray(shade * np.float32(c), dtype=np.float32) for c in colour)
     return r, g, b
 
 
-def _mix(colours: list[Plane], paint: tuple[float, ...], cover: Plane) -> None:
+def _mix(colours: list[Plane], paint: Reflectance, cover: Plane) -> None:
     """Lay paint over what is there, in place."""
     for plane, c in zip(colours, paint, strict=True):
         plane += cover * (np.float32(c) - plane)

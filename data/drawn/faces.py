@@ -5,7 +5,7 @@ is its whole picture. Ten pictures are of one person in one place, the frames of
 (seed, i) alone.
 """
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,46 +13,50 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageFilter
 
-from data.drawn.complexion import hanging, head, lit, trunks
+from data.drawn.background import foreground, scenery
+from data.drawn.complexion import hanging, head, shaded, trunks
+from data.drawn.geometry import Array, between, generator, rotation, turn
 from data.drawn.head import FACE_EDGES, LANDMARKS, Face, expression, landmarks, person, sphere
-from data.drawn.scenery import foreground, scenery
-from data.drawn.shade import Light, lighting
-from data.drawn.skeleton import Array, between, cos_sin
-from data.errors import UserError
-from data.storage.folders import whole
-from data.storage.pack import Progress, in_order
+from data.drawn.sets import QUALITY, DrawnSet, coco_category, write_coco
+from data.drawn.shading import Light, lighting, mask_image, sensor_noise
 
-FRAMES = 10
-"""Pictures of one person."""
-_FINE = 2
-"""Pixels of the drawing a pixel of the picture."""
-_QUALITY = 90  # of the JPEG files
-_AWAY = 7.0
-"""From the camera to the head, in half head heights."""
+FRAMES = 10  # pictures of one person
+_FINE = 2  # pixels of the drawing a pixel of the picture
+_AWAY = 7.0  # from the camera to the head, in half head heights
 
 
 @dataclass(frozen=True)
-class DrawnFaces:
-    """A set of drawn faces.
+class DrawnFaces(DrawnSet):
+    """A set of drawn faces."""
 
-    Attributes:
-        count: how many pictures, 1 or more.
-        seed: 0 or more.
+    layout, noun = "faces", "face"
+    subfolders = ("annotations", "images")
+    chunk = 2 * FRAMES
+    count: int  # how many pictures, 1 or more
+    seed: int = 0  # 0 or more
 
-    Raises:
-        UserError: a value is out of its range.
-    """
+    def fingerprint(self) -> Iterable[Any]:
+        """The first picture and its landmarks."""
+        return draw(self, 0)
 
-    count: int
-    seed: int = 0
+    def write(self, folder: Path, index: int) -> tuple[Any, Any]:
+        """Saves a picture; returns its entry and its face's."""
+        picture, points = draw(self, index)
+        (high, wide), group = picture.shape[:2], index // FRAMES
+        name = f"{group:04d}_{index % FRAMES}.jpg"
+        Image.fromarray(picture).save(folder / "images" / name, quality=QUALITY)
+        marks = np.column_stack([(points - 0.5).round(2), np.full(len(points), 2)])
+        image = {"id": index, "file_name": name, "width": wide, "height": high, "video": group}
+        face = {"id": index, "image_id": index, "category_id": 1, "iscrowd": 0, "num_keypoints": len(points)}
+        return image, {**face, "keypoints": marks.ravel().tolist(), "bbox": [0, 0, wide, high], "area": wide * high}
 
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise UserError(f"count is {self.count}, but at least 1 face must be drawn.")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}, but must be 0 or more.")
+    def finish(self, folder: Path, entries: list[Any]) -> None:
+        """Writes annotations/train.json."""
+        images, faces = zip(*entries, strict=True)
+        category = coco_category(1, "face", LANDMARKS, FACE_EDGES)
+        write_coco(folder / "annotations" / "train.json", images, faces, [category])
 
 
 @dataclass(frozen=True)
@@ -68,18 +72,13 @@ class _Scene:
 
 
 def draw(drawn: DrawnFaces, index: int) -> tuple[NDArray[np.uint8], Array]:
-    """Draw picture `index`.
+    """Draws picture `index`, uint8 (H, W, 3), and landmarks (68, 2) in pixels from the image's corner.
 
-    Returns:
-        Image uint8 (H, W, 3), and landmarks float64 (68, 2) in pixels, where the image's corner is (0, 0).
-
-    Raises:
-        IndexError: the index is not below the count.
+    Raises IndexError if there is no such picture.
     """
-    if not 0 <= index < drawn.count:
-        raise IndexError(f"face {index} of {drawn.count}")
+    drawn.check(index)
     scene = _scene(drawn.seed, index // FRAMES)
-    rng = _generator(drawn.seed, index // FRAMES, 1 + index % FRAMES)
+    rng = generator(drawn.seed, index // FRAMES, 1 + index % FRAMES)
     face = expression(rng, scene.face)
     (wide, high), unit = scene.size, scene.head * between(rng, 0.93, 1.07)
     turns = tuple(view + between(rng, -way, way) for view, way in zip(scene.view, (16, 9, 7), strict=True))
@@ -90,66 +89,20 @@ def draw(drawn: DrawnFaces, index: int) -> tuple[NDArray[np.uint8], Array]:
     over, cover = _render(face, camera, trunk, scene.light, scene.size)
     image.paste(over, (0, 0), cover)
     image = image.reduce(_FINE)
-    points = np.stack(camera.see(*landmarks(face).T)[:2], 1)
+    points = np.stack(camera.project(*landmarks(face).T)[:2], 1)
     if rng.random() < 0.08:
         foreground(rng, image, points)
     image = image.filter(ImageFilter.BoxBlur(between(rng, 0.0, 0.6)))
-    grain = int(between(rng, 1, 7))
-    speck = Image.fromarray(rng.integers(0, 256, size=(high, wide), dtype=np.uint8))
-    speck = speck.point([v * (2 * grain + 1) >> 8 for v in range(256)])
-    return np.asarray(ImageChops.add(image, Image.merge("RGB", (speck, speck, speck)), 1, -grain)), points
+    return np.asarray(sensor_noise(rng, image, int(between(rng, 1, 7)))), points
 
 
-def synth(drawn: DrawnFaces, folder: Path, progress: Progress | None = None) -> None:
-    """Write the set: annotations/train.json and images/*.jpg; complete or not at all, by one process at a time.
-
-    Args:
-        drawn: what to draw.
-        folder: where; it must not exist or be empty.
-        progress: told how many of how many pictures are drawn.
-
-    Raises:
-        UserError: the folder holds something or cannot be written.
-    """
-
-    def write(index: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        picture, points = draw(drawn, index)
-        (high, wide), group = picture.shape[:2], index // FRAMES
-        name = f"{group:04d}_{index % FRAMES}.jpg"
-        Image.fromarray(picture).save(place / "images" / name, quality=_QUALITY)
-        marks = np.column_stack([(points - 0.5).round(2), np.full(len(points), 2)])
-        image = {"id": index, "file_name": name, "width": wide, "height": high, "video": group}
-        face = {"id": index, "image_id": index, "category_id": 1, "iscrowd": 0, "num_keypoints": len(points)}
-        return image, {**face, "keypoints": marks.ravel().tolist(), "bbox": [0, 0, wide, high], "area": wide * high}
-
-    with whole(folder) as place:
-        for name in ("annotations", "images"):
-            (place / name).mkdir()
-        made = []
-        for entries in in_order(write, range(drawn.count)):
-            made.append(entries)
-            if progress is not None:
-                progress(len(made), drawn.count)
-        edges = [[a + 1, b + 1] for a, b in FACE_EDGES]  # COCO counts from 1
-        table = {
-            "images": [image for image, _ in made],
-            "annotations": [face for _, face in made],
-            "categories": [{"id": 1, "name": "face", "keypoints": list(LANDMARKS), "skeleton": edges}],
-        }
-        (place / "annotations" / "train.json").write_text(json.dumps(table))
-
-
-@lru_cache(maxsize=8)  # threads draw several people at a time
+@lru_cache(maxsize=8)
 def _scene(seed: int, group: int) -> _Scene:
-    rng = _generator(seed, group, 0)
+    rng = generator(seed, group, 0)
     face, light = person(rng), lighting(rng)
     size = int(between(rng, 116, 145)), int(between(rng, 124, 145))
     view = (between(rng, -38, 38) * between(rng, 0.2, 1), between(rng, -12, 14), between(rng, -9, 9))
     return _Scene(face, size, scenery(rng), light, between(rng, 34, 48), view)
-
-
-def _generator(seed: int, *key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def _window(rng: np.random.Generator, whole: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -161,23 +114,18 @@ def _window(rng: np.random.Generator, whole: tuple[int, int], size: tuple[int, i
 
 
 class _Camera:
-    """Turns points of the head's frame and projects them.
+    """Turns the head's frame by degrees to the picture's right, down and clockwise, and projects its points.
 
-    Args:
-        turns: to the picture's right, down, and clockwise, degrees.
-        unit: pixels of half a head's height.
-        middle: where the head's middle is seen, pixels.
+    Half a head's height is `unit` pixels, and the head's middle is seen at the pixel `middle`.
     """
 
     def __init__(self, turns: tuple[float, ...], unit: float, middle: tuple[float, float]) -> None:
-        (cy, sy), (cp, sp), (cr, sr) = (cos_sin(turn) for turn in turns)
-        yaw = ((cy, 0.0, sy), (0.0, 1.0, 0.0), (-sy, 0.0, cy))
-        pitch = ((1.0, 0.0, 0.0), (0.0, cp, sp), (0.0, -sp, cp))
-        roll = ((cr, -sr, 0.0), (sr, cr, 0.0), (0.0, 0.0, 1.0))
-        self.rows = _product(roll, _product(pitch, yaw))
+        yaw, pitch, roll = turns
+        nodded = turn(rotation(0, -pitch), rotation(1, yaw).T)
+        self.rows = turn(rotation(2, roll), nodded.T).tolist()  # Python's floats leave float32 what it is
         self.unit, self.middle = unit, middle
 
-    def see(self, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
+    def project(self, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
         """Where points are seen, x and y in pixels, and how near they are."""
         a, b, c = (row[0] * x + row[1] * y + row[2] * z for row in self.rows)
         share = self.unit * _AWAY / (_AWAY - c)
@@ -188,27 +136,20 @@ class _Camera:
         return tuple(sum(self.rows[r][c] * way[r] for r in range(3)) for c in range(3))
 
 
-_Rows = tuple[tuple[float, ...], ...]
-
-
-def _product(a: _Rows, b: _Rows) -> _Rows:
-    return tuple(tuple(sum(a[r][k] * b[k][c] for k in range(3)) for c in range(3)) for r in range(3))
-
-
 def _render(face: Face, camera: _Camera, trunk: _Camera, light: Light, size: tuple[int, int]) -> list[Image.Image]:
     """The person at _FINE times the size: colours, and where they are."""
     parts = [(*head(face, sphere()), camera), *((*part, trunk) for part in trunks(face))]
     parts += [(*part, camera) for part in hanging(face)]
-    seen, colours = [], []
+    vertices, colours = [], []
     for positions, paint, lens in parts:
-        seen.append([plane.ravel() for plane in lens.see(*positions)])
-        colours.append(lit(positions, paint, light, lens.back(light.towards), lens.back((0.0, 0.0, 1.0))))
-    x, y, near = (np.concatenate(planes) for planes in zip(*seen, strict=True))
+        vertices.append([plane.ravel() for plane in lens.project(*positions)])
+        colours.append(shaded(positions, paint, light, lens.back(light.towards), lens.back((0.0, 0.0, 1.0))))
+    x, y, near = (np.concatenate(planes) for planes in zip(*vertices, strict=True))
     return _splat(x * _FINE, y * _FINE, near, np.concatenate(colours, 1), (size[0] * _FINE, size[1] * _FINE))
 
 
 def _splat(x: Any, y: Any, near: Any, colours: NDArray[np.uint8], size: tuple[int, int]) -> list[Image.Image]:
-    """Draw vertices as squares of three by three pixels, the nearest on top: colours, and where they are."""
+    """Draws vertices as squares of three by three pixels, the nearest on top: colours, and where they are."""
     wide, high = size
     inside = np.flatnonzero((x >= 0) & (x < wide - 1) & (y >= 0) & (y < high - 1)).astype(np.int32)
     level = (near[inside] * 8000).astype(np.int16)  # two bytes are sorted ten times as fast as four
@@ -223,4 +164,4 @@ def _splat(x: Any, y: Any, near: Any, colours: NDArray[np.uint8], size: tuple[in
         owner = np.where(depth[moved] > depth[owner], moved, owner)
     image = np.moveaxis(colours[:, owner].reshape(3, high, wide), 0, -1)
     cover = (owner < len(near)).reshape(high, wide)
-    return [Image.fromarray(np.ascontiguousarray(image)), Image.fromarray(cover.astype(np.uint8) * np.uint8(255))]
+    return [Image.fromarray(np.ascontiguousarray(image)), mask_image(cover)]

@@ -5,45 +5,37 @@ pushed forward. A folder depends on (seed, its number) and its actor on (seed, t
 """
 
 import csv
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageChops
+from numpy.typing import NDArray
+from PIL import Image
 
-from data.drawn import raster
-from data.drawn.gesture_pose import Build, Posture, build, placed, posed
-from data.drawn.scenery import muted, noise, scenery
-from data.drawn.shade import lighting, shade, tone
-from data.drawn.skeleton import SIDE, Array, Hand, _rotation, between, cos_sin, turn
-from data.errors import UserError
+from data.drawn.background import muted_reflectance, noise_plane, scenery
+from data.drawn.geometry import Array, Reflectance, between, cos_sin, generator, rotation, turn
+from data.drawn.hand_shading import Look, shade
+from data.drawn.raster import RES, Canvas, Lens, flesh
+from data.drawn.sets import DrawnSet
+from data.drawn.shading import lighting, sensor_noise, skin_tone
+from data.drawn.skeleton import SIDE, Build, Hand, Posture, build, posed
 from data.layouts.gestures import CSV, Gesture
-from data.storage import folders
-from data.storage.folders import whole
-from data.storage.pack import Bytes
 
+_SIDED = ((0, "index finger held still"), (2, "index finger waved"), (5, "fist held still"), (7, "fist pushed forward"))
+_KIND = ("my hand",)
 GESTURES = (
-    Gesture(0, "index finger held still", "right", ("my hand",)),
-    Gesture(1, "index finger held still", "left", ("my hand",)),
-    Gesture(2, "index finger waved", "right", ("my hand",)),
-    Gesture(3, "index finger waved", "left", ("my hand",)),
-    Gesture(5, "fist held still", "right", ("my hand",)),
-    Gesture(6, "fist held still", "left", ("my hand",)),
-    Gesture(7, "fist pushed forward", "right", ("my hand",)),
-    Gesture(8, "fist pushed forward", "left", ("my hand",)),
-    Gesture(11, "open hand", "any", ("my hand",)),
-    Gesture(12, "victory", "any", ("my hand",)),
+    *(Gesture(n + k, name, hand, _KIND) for n, name in _SIDED for k, hand in enumerate(("right", "left"))),
+    Gesture(11, "open hand", "any", _KIND),
+    Gesture(12, "victory", "any", _KIND),
 )
 """The classes; as in the competition their numbers have gaps."""
 WIDTH, HEIGHT = 192, 144
 """Of a frame in pixels."""
-SHARP = 160
-"""Packed images of these frames gain nothing from more pixels than this."""
+SHARP = 160  # packed images of these frames gain nothing from more pixels than this
+_MIRROR = Image.Transpose.FLIP_LEFT_RIGHT
 _UNIT = WIDTH / SIDE  # the camera's pixels are those of a square of which a frame is the upper part
 _POSTURES = {
     "index": Posture((0.02, 0.95, 0.97, 1.0), (24.0, 50.0, 42.0, 52.0)),
@@ -57,37 +49,65 @@ which from behind shows neither thumb nor fingers."""
 
 
 @dataclass(frozen=True)
-class DrawnGestures:
-    """A set of drawn gestures.
+class DrawnGestures(DrawnSet):
+    """A set of drawn gestures; a sample is a folder, those of the test come last."""
 
-    Attributes:
-        folders: for training, at least 1; classes and actors take turns.
-        frames: a folder, at least 2.
-        tests: folders for the test, at least 1.
-        actors: at least 1; they differ in skin, build, sleeve and nails.
-        seed: 0 or more.
+    layout, noun = "gestures", "folder"
+    least = {"folders": 1, "frames": 2, "tests": 1, "actors": 1, "seed": 0}  # noqa: RUF012 (not a field)
+    chunk = 5
+    folders: int = 200  # for training, at least 1; classes and actors take turns
+    frames: int = 6  # a folder, at least 2
+    tests: int = 20  # folders for the test, at least 1
+    actors: int = 8  # at least 1; they differ in skin, build, sleeve and nails
+    seed: int = 0  # 0 or more
 
-    Raises:
-        UserError: a value is out of its range.
-    """
+    @property
+    def total(self) -> int:
+        """Folders for training and test."""
+        return self.folders + self.tests
 
-    folders: int = 200
-    frames: int = 6
-    tests: int = 20
-    actors: int = 8
-    seed: int = 0
+    def fingerprint(self) -> Iterable[Any]:
+        """Two frames of each class."""
+        short = replace(self, frames=2, folders=len(GESTURES))
+        for index in range(len(GESTURES)):
+            drawing = sequence(short, index)
+            yield from (drawing.frames, drawing.points)
 
-    def __post_init__(self) -> None:
-        for name, low in (("folders", 1), ("frames", 2), ("tests", 1), ("actors", 1), ("seed", 0)):
-            if getattr(self, name) < low:
-                raise UserError(f"{name} is {getattr(self, name)}, but must be at least {low}.")
+    def write(self, folder: Path, index: int) -> None:
+        """Saves the frames of a folder and its json."""
+        drawing, test = sequence(self, index), index >= self.folders
+        place = folder / ("test" if test else "train") / str(index)
+        place.mkdir(parents=True)
+        for number, frame in enumerate(drawing.frames):
+            Image.fromarray(frame).save(place / f"{number}.png", compress_level=3)
+        entry = {
+            "actor": {"id": drawing.actor},
+            "image": {"width": WIDTH, "height": HEIGHT, "frames": self.frames},
+            "action": [drawing.gesture.pose_id, drawing.gesture.name],
+            "annotations": [{"image_id": t, "data": frame.tolist()} for t, frame in enumerate(drawing.points)],
+        }
+        if test:
+            del entry["action"], entry["actor"]
+        (place / f"{index}.json").write_text(json.dumps(entry))
+
+    def finish(self, folder: Path, entries: list[Any]) -> None:  # noqa: ARG002
+        """Writes the table of the classes and the sample submission."""
+        classes = [[g.pose_id, *g.kind, g.name, g.hand] for g in GESTURES]
+        tests = [[f"./test/{number}", *[0] * len(GESTURES)] for number in range(self.folders, self.total)]
+        labels = [f"Label_{g.pose_id}" for g in GESTURES]
+        for name, header, rows in (
+            (CSV, ["pose_id", "gesture_type", "pose_name", "hand_type"], classes),
+            ("sample_submission.csv", ["Image_Path", *labels], tests),
+        ):
+            with (folder / name).open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows([header, *rows])
 
 
 class Actor(NamedTuple):
-    """Who is seen."""
+    """Whose hand is seen: its bones, skin, sleeve (metres above the wrist), girth and shine of the nails."""
 
     build: Build
-    skin: list[float]
+    skin: Reflectance
     sleeve: float
     girth: float
     nails: float
@@ -98,13 +118,14 @@ class Sequence(NamedTuple):
 
     gesture: Gesture
     actor: int
-    frames: Bytes
+    frames: NDArray[np.uint8]
     points: Array
 
 
 def sequence(drawn: DrawnGestures, index: int) -> Sequence:
-    """Draws folder `index`; those from `drawn.folders` on are the test's."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(drawn.seed, spawn_key=(1, index))))
+    """Draws folder `index`, of the test from `drawn.folders` on; raises IndexError if there is no such folder."""
+    drawn.check(index)
+    rng = generator(drawn.seed, 1, index)
     gesture = GESTURES[index % len(GESTURES)]
     number = (index // len(GESTURES) + index) % drawn.actors
     actor = _actor(drawn, number)
@@ -122,78 +143,24 @@ def sequence(drawn: DrawnGestures, index: int) -> Sequence:
         posture = Posture(rest.curls, rest.thumb, rest.spread, sway[t], 0.3 * sway[t] + 1.5 * tremor[t, 5])
         angles = [angle + 2.0 * shake for angle, shake in zip(turned, tremor[t, :3], strict=True)]
         here = at + np.array([0.003, 0.003, 0.004]) * tremor[t, 3:6] + np.array([-0.1, -0.12, 1.0]) * push[t]
-        hand = placed(posed(actor.build, posture), _view(angles), here)
+        hand, view = posed(actor.build, posture), _view(angles)
+        hand = hand.moved(view, here - turn(hand.joints[9:10], view)[0])
         k = np.array([[focal, 0.0, SIDE / 2], [0.0, focal, 0.375 * SIDE], [0.0, 0.0, 1.0]])
         frames.append(place.frame(rng, hand, k, actor, left, tremor[t]))
-        seen = hand.joints[:, :2] / hand.joints[:, 2:] * focal + k[:2, 2]
+        uv = hand.joints[:, :2] / hand.joints[:, 2:] * focal + k[:2, 2]
         if left:
-            seen[:, 0] = SIDE - 1 - seen[:, 0]
-        where = (seen + 0.5) * _UNIT - 0.5 + 0.4 * rng.standard_normal((21, 2))
+            uv[:, 0] = SIDE - 1 - uv[:, 0]
+        where = (uv + 0.5) * _UNIT - 0.5 + 0.4 * rng.standard_normal((21, 2))
         half = slice(0, 21) if left else slice(21, 42)
         points[t, half] = np.column_stack([where, 1000 * hand.joints[:, 2]])
     _spoil(rng, points, left)
     return Sequence(gesture, number, np.stack(frames), np.round(points, 3))
 
 
-def synth(drawn: DrawnGestures, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
-    """Writes the set; the folder appears complete or not at all.
-
-    Raises:
-        UserError: the folder holds something or cannot be written.
-    """
-    with whole(folder) as place:
-        _write(drawn, place, progress)
-
-
-def drawn_folder(drawn: DrawnGestures, progress: Callable[[int, int], None] | None = None) -> Path:
-    """The set's folder in the cache, drawn now if it is not there."""
-    return folders.drawn(_name(drawn), "gestures", lambda folder: synth(drawn, folder, progress))
-
-
-@lru_cache(maxsize=4)
-def _name(drawn: DrawnGestures) -> str:
-    """Two frames of each class are part of the set's name, so that older code's are not taken for these."""
-    digest = hashlib.blake2b(repr(drawn).encode(), digest_size=10)
-    for index in range(len(GESTURES)):
-        made = sequence(replace(drawn, frames=2), index)
-        digest.update(made.frames.tobytes() + made.points.tobytes())
-    return digest.hexdigest()
-
-
-def _write(drawn: DrawnGestures, folder: Path, progress: Callable[[int, int], None] | None) -> None:
-    with (folder / CSV).open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(["pose_id", "gesture_type", "pose_name", "hand_type"])
-        lines.writerows([g.pose_id, *g.kind, g.name, g.hand] for g in GESTURES)
-    with (folder / "sample_submission.csv").open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(["Image_Path", *(f"Label_{g.pose_id}" for g in GESTURES)])
-        numbers = range(drawn.folders, drawn.folders + drawn.tests)
-        lines.writerows([f"./test/{number}", *[0] * len(GESTURES)] for number in numbers)
-    for index in range(drawn.folders + drawn.tests):
-        made = sequence(drawn, index)
-        test = index >= drawn.folders
-        place = folder / ("test" if test else "train") / str(index)
-        place.mkdir(parents=True)
-        for number, frame in enumerate(made.frames):
-            Image.fromarray(frame).save(place / f"{number}.png", compress_level=3)
-        read = {
-            "actor": {"id": made.actor},
-            "image": {"width": WIDTH, "height": HEIGHT, "frames": drawn.frames},
-            "action": [made.gesture.pose_id, made.gesture.name],
-            "annotations": [{"image_id": t, "data": frame.tolist()} for t, frame in enumerate(made.points)],
-        }
-        if test:
-            del read["action"], read["actor"]
-        (place / f"{index}.json").write_text(json.dumps(read))
-        if progress is not None:
-            progress((index + 1) * drawn.frames, (drawn.folders + drawn.tests) * drawn.frames)
-
-
 def _actor(drawn: DrawnGestures, number: int) -> Actor:
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(drawn.seed, spawn_key=(0, number))))
+    rng = generator(drawn.seed, 0, number)
     sleeve = between(rng, 0.02, 0.08) if rng.random() < 0.6 else 1.0
-    return Actor(build(rng), tone(rng), sleeve, between(rng, 0.92, 1.08), max(between(rng, -0.2, 1.0), 0.0))
+    return Actor(build(rng), skin_tone(rng), sleeve, between(rng, 0.92, 1.08), max(between(rng, -0.2, 1.0), 0.0))
 
 
 def _rest(rng: np.random.Generator, gesture: Gesture) -> Posture:
@@ -201,7 +168,7 @@ def _rest(rng: np.random.Generator, gesture: Gesture) -> Posture:
     base = _POSTURES[next(kind for kind in _POSTURES if gesture.name.startswith(kind))]
     curls = tuple(min(max(c + between(rng, -0.06, 0.06), 0.0), 1.0) for c in base.curls)
     thumb = tuple(angle + between(rng, -5, 5) for angle in base.thumb)
-    return Posture((curls[0], curls[1], curls[2], curls[3]), (thumb[0], thumb[1], thumb[2], thumb[3]), base.spread)
+    return Posture(curls, thumb, base.spread)
 
 
 def _course(rng: np.random.Generator, gesture: Gesture, frames: int) -> tuple[list[float], list[float]]:
@@ -228,10 +195,10 @@ def _wander(rng: np.random.Generator, frames: int) -> Array:
 
 def _view(angles: list[float]) -> Array:
     """From the hand's frame to the camera's: the back of a right hand, fingers up, leant by three angles."""
-    rotation = np.diag([-1.0, -1.0, 1.0])
+    view: Array = np.diag([-1.0, -1.0, 1.0])
     for axis, angle in enumerate(angles):
-        rotation = turn(rotation.T, _rotation(axis, -angle if axis == 2 else angle)).T
-    return rotation
+        view = turn(view.T, rotation(axis, -angle if axis == 2 else angle)).T
+    return view
 
 
 def _spoil(rng: np.random.Generator, points: Array, left: bool) -> None:
@@ -251,31 +218,22 @@ class _Place:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._light = lighting(rng)
-        flat = (raster.RES, raster.RES)
-        self._mottle = np.asarray(noise(rng, flat, 6, 17), dtype=np.float32) * np.float32(1 / 128) - 1
-        self._cloth = [c / 255 for c in muted(rng)]
+        self._mottle = noise_plane(rng, (RES, RES), 6, 17)
+        self._cloth = muted_reflectance(rng)
         self._behind = scenery(rng).resize((WIDTH + 24, WIDTH + 24), Image.Resampling.BICUBIC)
-        self._grain = int(between(rng, 2, 6))
+        self._noise = int(between(rng, 2, 6))
 
-    def frame(self, rng: np.random.Generator, hand: Hand, k: Array, actor: Actor, left: bool, tremor: Array) -> Bytes:
+    def frame(
+        self, rng: np.random.Generator, hand: Hand, k: Array, actor: Actor, left: bool, tremor: Array
+    ) -> NDArray[np.uint8]:
         """One frame, uint8 (HEIGHT, WIDTH, 3)."""
-        flat = (raster.RES, raster.RES)
-        canvas = raster.Canvas(
-            np.full(flat, raster.FAR, np.float32), np.zeros(flat, np.uint8), np.zeros(flat, np.float32)
-        )
-        lens = raster.Lens(k, float(hand.joints[9, 2]))
-        raster.flesh(canvas, lens, hand, actor.girth, actor.sleeve)
-        colours, cover = shade(
-            canvas, lens, hand, self._light, actor.skin, self._cloth, [[0.5] * 3] * 2, self._mottle, actor.nails
-        )
+        canvas, lens = Canvas.empty(), Lens(k, float(hand.joints[9, 2]))
+        flesh(canvas, lens, hand, actor.girth, actor.sleeve)
+        layers = shade(canvas, lens, hand, self._light, Look(actor.skin, self._cloth, self._mottle, actor.nails))
         if left:
-            colours, cover = (layer.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for layer in (colours, cover))
+            layers = layers[0].transpose(_MIRROR), layers[1].transpose(_MIRROR)
+        colours, cover = (layer.resize((WIDTH, WIDTH), Image.Resampling.BICUBIC) for layer in layers)
         x, y = (12 + round(6 * float(shake)) for shake in tremor[:2])
         image = self._behind.crop((x, y, x + WIDTH, y + HEIGHT))
-        whole = (WIDTH, WIDTH)
-        image.paste(
-            colours.resize(whole, Image.Resampling.BICUBIC), (0, 0), cover.resize(whole, Image.Resampling.BICUBIC)
-        )
-        level = [v * (2 * self._grain + 1) >> 8 for v in range(256)]
-        speck = Image.fromarray(rng.integers(0, 256, size=(HEIGHT, WIDTH), dtype=np.uint8)).point(level)
-        return np.asarray(ImageChops.add(image, Image.merge("RGB", (speck, speck, speck)), 1, -self._grain))
+        image.paste(colours, (0, 0), cover)
+        return np.asarray(sensor_noise(rng, image, self._noise))

@@ -2,8 +2,7 @@
 
 The surface is a sphere, (X, Y, Z) with X to the picture's right, Y down and Z to the viewer, pressed into the shape
 of a head by smooth bumps; eyes, brows and lips are drawn on it by curves in (X, Y), and the landmarks are points of
-these curves and of that surface. The unit of length is half a head's height. Only +, -, *, / and sqrt are used, and
-Pillow's integer filters: the same on every machine.
+these curves and of that surface. The unit of length is half a head's height.
 """
 
 from dataclasses import dataclass, replace
@@ -11,36 +10,26 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from data.drawn.scenery import muted
-from data.drawn.shade import tone
-from data.drawn.skeleton import Array, between, cos_sin
+from data.drawn.background import muted_reflectance
+from data.drawn.geometry import Array, Plane, Reflectance, between, bump, choice, cos_sin, table
+from data.drawn.geometry import smooth_ramp as ramp
+from data.drawn.shading import skin_tone
 
-Plane = NDArray[np.float32]
 Planes = tuple[Plane, Plane, Plane]
 
 AROUND, DOWN = 224, 176
 """Vertices along a circle of latitude and a meridian: less than 1.4 pixels of the picture apart on the largest head."""
 
-LANDMARKS = (
-    *(f"jaw {n}" for n in range(1, 18)),
-    *(f"right brow {n}" for n in range(1, 6)),
-    *(f"left brow {n}" for n in range(1, 6)),
-    *(f"nose bridge {n}" for n in range(1, 5)),
-    *(f"nostrils {n}" for n in range(1, 6)),
-    *(f"right eye {n}" for n in range(1, 7)),
-    *(f"left eye {n}" for n in range(1, 7)),
-    *(f"outer lip {n}" for n in range(1, 13)),
-    *(f"inner lip {n}" for n in range(1, 9)),
-)
+_LINES = {"jaw": 17, "right brow": 5, "left brow": 5, "nose bridge": 4, "nostrils": 5}
+_LOOPS = {"right eye": 6, "left eye": 6, "outer lip": 12, "inner lip": 8}
+LANDMARKS = tuple(f"{name} {n}" for name, count in {**_LINES, **_LOOPS}.items() for n in range(1, count + 1))
 """The 68 landmarks of iBUG 300-W (Sagonas et al. 2013); right and left are the person's own."""
-_LINES = ((0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False))
-_LOOPS = ((36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True))
+_STARTS = dict(zip({**_LINES, **_LOOPS}, (0, 17, 22, 27, 31, 36, 42, 48, 60), strict=True))
 FACE_EDGES = tuple(
-    (n, n + 1 if n + 1 < last else first)
-    for first, last, closed in _LINES + _LOOPS
-    for n in range(first, last if closed else last - 1)
+    (first + n, first + (n + 1) % count)
+    for (name, first), count in zip(_STARTS.items(), {**_LINES, **_LOOPS}.values(), strict=True)
+    for n in range(count if name in _LOOPS else count - 1)
 )
 """What a drawing joins: jaw, brows, bridge and base of the nose as lines; eyes and lips as loops."""
 MIRRORED = (
@@ -55,76 +44,51 @@ MIRRORED = (
 )
 """Which landmark each one becomes in a mirror."""
 
-_HAIRS = ((0.06, 0.05, 0.045), (0.14, 0.09, 0.06), (0.26, 0.16, 0.09), (0.55, 0.40, 0.22), (0.55, 0.54, 0.53))
-_EYES = ((0.16, 0.09, 0.05), (0.28, 0.17, 0.08), (0.25, 0.33, 0.22), (0.28, 0.42, 0.55))
+_SIZES = ["wide", "deep", "jaw", "nose", "nostril", "apart", "eye", "lids", "brow", "arch", "bushy", "mouth"]
+_RANGES = table(
+    "0.66 0.76, 0.80 0.92, -0.07 0.12, 0.15 0.27, 0.15 0.22, 0.38 0.45, 0.17 0.205, 0.055 0.085, 0.15 0.23, 0.02 0.07,"
+    "0.018 0.04, 0.29 0.37"
+)
+_HAIRS = table("0.06 0.05 0.045, 0.14 0.09 0.06, 0.26 0.16 0.09, 0.55 0.40 0.22, 0.55 0.54 0.53")
+_EYES = table("0.16 0.09 0.05, 0.28 0.17 0.08, 0.25 0.33 0.22, 0.28 0.42 0.55")
 
 
 @dataclass(frozen=True)
 class Face:
-    """One person with one expression; lengths in half head heights, places in the sphere's X and Y.
+    """One person with one expression; lengths in half head heights, places in the sphere's X and Y."""
 
-    Attributes:
-        wide: half the head's width.
-        deep: half its depth.
-        jaw: how much wider the jaw is than an ellipsoid's, about 0.
-        nose: how far its tip stands out.
-        nostril: half the nose's width.
-        apart: from the middle to the middle of an eye.
-        eye: half an eye's width.
-        lids: height of the open upper lid.
-        gaze: where the irises are in the eyes, -1 to 1.
-        brow: height of the brows above the eyes.
-        arch: how bent they are.
-        bushy: half their thickness.
-        mouth: half the mouth's width.
-        lips: thickness of the upper and of the lower lip.
-        open: half the mouth's opening.
-        smile: how far its corners are raised.
-        hairline: Y of the hair over the forehead; the crown is at -1.
-        length: Y down to which hair hangs at the sides.
-        volume: thickness of the hair.
-        beard: 0 shaved to 1 full.
-        glasses: whether a frame is worn.
-        skin: its reflectance, RGB.
-        hair: that of hair and brows.
-        iris: the eyes'.
-        lip: the lips'.
-        cloth: the clothes'.
-        seed: of the small irregularities of skin and hair.
-    """
-
-    wide: float
-    deep: float
-    jaw: float
-    nose: float
-    nostril: float
-    apart: float
-    eye: float
-    lids: float
-    gaze: float
-    brow: float
-    arch: float
-    bushy: float
-    mouth: float
-    lips: tuple[float, float]
-    open: float
-    smile: float
-    hairline: float
-    length: float
-    volume: float
-    beard: float
-    glasses: bool
-    skin: tuple[float, ...]
-    hair: tuple[float, ...]
-    iris: tuple[float, ...]
-    lip: tuple[float, ...]
-    cloth: tuple[float, ...]
-    seed: int
+    wide: float  # half the head's width
+    deep: float  # half its depth
+    jaw: float  # how much wider the jaw is than an ellipsoid's, about 0
+    nose: float  # how far its tip stands out
+    nostril: float  # half the nose's width
+    apart: float  # from the middle to the middle of an eye
+    eye: float  # half an eye's width
+    lids: float  # height of the open upper lid
+    gaze: float  # where the irises are in the eyes, -1 to 1
+    brow: float  # height of the brows above the eyes
+    arch: float  # how bent they are
+    bushy: float  # half their thickness
+    mouth: float  # half the mouth's width
+    lips: tuple[float, float]  # thickness of the upper and of the lower lip
+    open: float  # half the mouth's opening
+    smile: float  # how far its corners are raised
+    hairline: float  # Y of the hair over the forehead; the crown is at -1
+    length: float  # Y down to which hair hangs at the sides
+    volume: float  # thickness of the hair
+    beard: float  # 0 shaved to 1 full
+    glasses: bool  # whether a frame is worn
+    skin: Reflectance
+    hair: Reflectance  # of hair and brows
+    iris: Reflectance
+    lip: Reflectance
+    cloth: Reflectance
+    seed: int  # of the small irregularities of skin and hair
 
 
 def person(rng: np.random.Generator) -> Face:
     """Draw somebody at rest."""
-    skin = tuple(tone(rng))
+    skin = skin_tone(rng)
     shade = int(rng.random() * 5)
     shade = shade - 2 if skin[0] < 0.7 and shade in (2, 3) else shade
     hair = np.asarray(_HAIRS[shade]) * between(rng, 0.8, 1.2)
@@ -132,19 +96,8 @@ def person(rng: np.random.Generator) -> Face:
     long_ = long_ and not bald
     red = between(rng, 0.0, 0.5)
     return Face(
-        wide=between(rng, 0.66, 0.76),
-        deep=between(rng, 0.80, 0.92),
-        jaw=between(rng, -0.07, 0.12),
-        nose=between(rng, 0.15, 0.27),
-        nostril=between(rng, 0.15, 0.22),
-        apart=between(rng, 0.38, 0.45),
-        eye=between(rng, 0.17, 0.205),
-        lids=between(rng, 0.055, 0.085),
+        **{name: between(rng, low, high) for name, (low, high) in zip(_SIZES, _RANGES, strict=True)},
         gaze=0.0,
-        brow=between(rng, 0.15, 0.23),
-        arch=between(rng, 0.02, 0.07),
-        bushy=between(rng, 0.018, 0.04),
-        mouth=between(rng, 0.29, 0.37),
         lips=(between(rng, 0.05, 0.085), between(rng, 0.065, 0.11)),
         open=0.0,
         smile=0.0,
@@ -155,9 +108,9 @@ def person(rng: np.random.Generator) -> Face:
         glasses=bool(rng.random() < 0.2),
         skin=skin,
         hair=tuple(hair.tolist()),
-        iris=_EYES[int(rng.random() * 4)],
+        iris=choice(rng, _EYES),
         lip=(skin[0] * (0.86 + 0.1 * red), skin[1] * (0.66 - 0.2 * red), skin[2] * (0.70 - 0.1 * red)),
-        cloth=tuple(c / 255 for c in muted(rng)),
+        cloth=muted_reflectance(rng),
         seed=int(rng.integers(0, 1 << 30)),
     )
 
@@ -244,18 +197,6 @@ def lids(face: Face, s: Any) -> tuple[Any, Any]:
 def brow(face: Face, s: Any) -> Any:
     """Y of a brow at s, from -1 beside the nose to 1 outside."""
     return -face.brow - face.arch * (1 - (s - 0.25) * (s - 0.25)) + 0.03 * s
-
-
-def bump(x: Any, y: Any) -> Any:
-    """1 at the middle, a quarter at distance 1, smooth."""
-    falling = 1 / (1 + x * x + y * y)
-    return falling * falling
-
-
-def ramp(value: Any, low: float, high: float) -> Any:
-    """0 below low, 1 above high, smooth between."""
-    t = np.minimum(np.maximum((value - low) * (1 / (high - low)), 0), 1)
-    return t * t * (3 - 2 * t)
 
 
 @lru_cache(maxsize=1)

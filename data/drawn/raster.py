@@ -2,35 +2,34 @@
 
 A bone's flesh is the envelope of spheres from one joint to the next. Along a pixel's ray its nearest point has a closed
 form, so a part costs about fifteen operations on its bounding box. Parts of one body melt into each other by a
-smooth maximum. All of it is float32 +, -, *, / and sqrt: exact on every machine.
+smooth maximum.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.drawn.skeleton import SIDE, Array, Hand, between, norm
+from data.drawn.geometry import Array, Mask, Plane, between, norm, table
+from data.drawn.skeleton import SIDE, Hand
 
-Plane = NDArray[np.float32]
-RES = 128
-"""Side of the map that hands are drawn on, pixels; the photograph's softness comes from enlarging it to SIDE."""
-FAR = -1e4
-"""Depth map where nothing was drawn (pixels towards the camera, relative to the hand)."""
+RES = 128  # side of the map that hands are drawn on, pixels; the photograph's softness comes from enlarging it to SIDE
+FAR = -1e4  # depth map where nothing was drawn (pixels towards the camera, relative to the hand)
 PALM, ARM, SLEEVE, THING = 21, 22, 23, 24
 """Numbers of parts: 1 to 20 are the bones ending in these joints, then palm, forearm, sleeve and held thing."""
-GRID = np.arange(RES, dtype=np.float32)
-"""Pixel coordinates along a side."""
+GRID = np.arange(RES, dtype=np.float32)  # pixel coordinates along a side
 
+Limb = Callable[..., None]  # `cone` with canvas and lens given
 _SHRINK = RES / SIDE
-_RADII = (  # metres at base, then at each joint to the tip
-    (0.0150, 0.0125, 0.0105, 0.0095, 0.0078),
-    (0.0130, 0.0112, 0.0088, 0.0078, 0.0064),
-    (0.0125, 0.0114, 0.0090, 0.0080, 0.0066),
-    (0.0125, 0.0108, 0.0084, 0.0074, 0.0062),
-    (0.0125, 0.0100, 0.0074, 0.0064, 0.0054),
+_RADII = table(
+    "0.0150 0.0125 0.0105 0.0095 0.0078, 0.0130 0.0112 0.0088 0.0078 0.0064, 0.0125 0.0114 0.0090 0.0080 0.0066,"
+    "0.0125 0.0108 0.0084 0.0074 0.0062, 0.0125 0.0100 0.0074 0.0064 0.0054"
 )
+"""Metres at a finger's base, then at each joint to its tip."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,17 @@ class Canvas:
     depth: Plane
     part: NDArray[np.uint8]
     along: Plane
+
+    @classmethod
+    def empty(cls) -> "Canvas":
+        """Nothing is drawn yet."""
+        flat = (RES, RES)
+        return cls(np.full(flat, FAR, np.float32), np.zeros(flat, np.uint8), np.zeros(flat, np.float32))
+
+    @property
+    def covered(self) -> Mask:
+        """Where something is drawn."""
+        return self.depth > FAR / 2
 
 
 @dataclass(frozen=True)
@@ -77,106 +87,104 @@ def cone(canvas: Canvas, lens: Lens, a: Array, b: Array, ra: float, rb: float, p
     top = m * m
     top += (ra * ra - px * px)[None, :]
     top -= (py * py)[:, None]
-    np.maximum(top, 0, out=top)
-    t = np.sqrt(top)
+    t = np.sqrt(np.maximum(top, 0, out=top))
     t *= dz / math.sqrt(alpha + dz * dz)
     t += m
-    np.maximum(t, 0, out=t)
-    np.minimum(t, root, out=t)
+    np.minimum(np.maximum(t, 0, out=t), root, out=t)
     m -= t
     m *= m
     top -= m
     hit = top > 0
-    np.maximum(top, 0, out=top)
-    height = np.sqrt(top, out=top)
-    np.multiply(t, dz / root, out=m)
-    height += m
+    height = np.sqrt(np.maximum(top, 0, out=top), out=top)
+    height += np.multiply(t, dz / root, out=m)
     height += az
-    box = (slice(y0, y1), slice(x0, x1))
+    t *= 1 / root
+    _put(canvas, np.s_[y0:y1, x0:x1], height, hit, part, t, melt)
+
+
+def _put(
+    canvas: Canvas, box: tuple[slice, slice], height: Array | Plane, hit: Mask, part: int, along: Any, melt: float = 0.0
+) -> None:
+    """Draws what lies before the rest; near it the two surfaces become one by a smooth maximum."""
     old = canvas.depth[box]
     front = height > old
     front &= hit
-    np.copyto(canvas.part[box], part, where=front)
-    np.copyto(canvas.along[box], np.multiply(t, 1 / root, out=t), where=front)
+    np.copyto(canvas.part[box], np.uint8(part), where=front)
+    np.copyto(canvas.along[box], along, where=front)
     if melt > 0:
-        np.subtract(height, old, out=m)
-        np.abs(m, out=m)
-        np.subtract(melt, m, out=m)
-        np.maximum(m, 0, out=m)
-        m *= m
-        m *= 0.25 / melt
-        m *= hit
-        np.copyto(old, height, where=front)
-        old += m
-    else:
-        np.copyto(old, height, where=front)
+        blend = np.maximum(melt - np.abs(height - old), 0)
+        blend *= blend
+        blend *= 0.25 / melt
+        blend *= hit
+    np.copyto(old, height, where=front)
+    if melt > 0:
+        old += blend
 
 
 def flesh(canvas: Canvas, lens: Lens, hand: Hand, girth: float, sleeve: float) -> None:
     """Draws forearm, palm, thumb and fingers; from `sleeve` metres above the wrist on there is cloth."""
-    j, f = hand.joints, girth * hand.scale
-    side, _, palm = hand.axes
-    melt = 0.012 * f * lens.see(j[9])[3]
-    wrist, elbow = j[0] - palm * (0.002 * f), hand.elbow
+    size = girth * hand.scale
+    melt = 0.012 * size * lens.see(hand.joints[9])[3]
+    limb = partial(cone, canvas, lens)
+    wrist = hand.joints[0] - hand.axes[2] * (0.002 * size)
+    _forearm(limb, hand, wrist, size, sleeve, melt)
+    _palm(limb, hand, wrist, size, melt)
+    _fingers(limb, hand, size, melt)
+
+
+def _forearm(limb: Limb, hand: Hand, wrist: Array, f: float, sleeve: float, melt: float) -> None:
+    side = hand.axes[0]
     for way in (-1.0, 1.0, 0.0):
-        a, b = wrist + side * (0.0125 * f * way), elbow + side * (0.018 * f * way)
+        a, b = wrist + side * (0.0125 * f * way), hand.elbow + side * (0.018 * f * way)
         near, more = a + (b - a) * 0.25, 0.0012 * f * (way == 0)
-        cone(canvas, lens, a, near, 0.0158 * f + more, 0.0180 * f + more, ARM, 0.4 * melt)
+        limb(a, near, 0.0158 * f + more, 0.0180 * f + more, ARM, 0.4 * melt)
         if sleeve > 0.07 and way:
-            cone(canvas, lens, near, b, 0.0180 * f + more, 0.030 * f, ARM, melt)
+            limb(near, b, 0.0180 * f + more, 0.030 * f, ARM, melt)
         if sleeve < 0.3 and way:
-            start = a + (b - a) * (sleeve / 0.3)
-            cone(canvas, lens, start, b, 0.024 * f + more, 0.042 * f, SLEEVE, melt)
+            limb(a + (b - a) * (sleeve / 0.3), b, 0.024 * f + more, 0.042 * f, SLEEVE, melt)
+
+
+def _palm(limb: Limb, hand: Hand, wrist: Array, f: float, melt: float) -> None:
+    """A fan of metacarpals and what lies between them, the heel, the thumb's ball and the web to the index finger."""
+    j, (side, _, palm) = hand.joints, hand.axes
     heads = [j[5], j[9], j[13], j[17]]
     roots = [wrist + side * (x * f) for x in (0.013, 0.005, -0.005, -0.012)]
-    for n in range(3):  # the palm: a fan of metacarpals and what lies between them
+    for n in range(3):
         for s in (0.0, 0.5):
             root, head = roots[n] + (roots[n + 1] - roots[n]) * s, heads[n] + (heads[n + 1] - heads[n]) * s
-            cone(canvas, lens, root, head, 0.0160 * f, (0.0115 - 0.0006 * (s > 0)) * f, PALM, 0.3 * melt)
-    cone(canvas, lens, roots[3], heads[3], 0.0155 * f, 0.0108 * f, PALM, 0.3 * melt)
+            limb(root, head, 0.0160 * f, (0.0115 - 0.0006 * (s > 0)) * f, PALM, 0.3 * melt)
+    limb(roots[3], heads[3], 0.0155 * f, 0.0108 * f, PALM, 0.3 * melt)
     heel = wrist - side * (0.013 * f) + (heads[3] - wrist) * 0.15 + palm * (0.003 * f)
-    cone(
-        canvas,
-        lens,
-        heel,
-        heads[3] * 0.75 + wrist * 0.25 + palm * (0.002 * f),
-        0.0135 * f,
-        0.0118 * f,
-        PALM,
-        0.6 * melt,
-    )
-    # thumb base and the web to the index finger
+    edge = heads[3] * 0.75 + wrist * 0.25 + palm * (0.002 * f)
+    limb(heel, edge, 0.0135 * f, 0.0118 * f, PALM, 0.6 * melt)
     ball = j[1] * 0.45 + j[2] * 0.55 + palm * (0.002 * f) - side * (0.004 * f)
-    cone(canvas, lens, wrist + side * (0.010 * f) + (j[1] - wrist) * 0.35, ball, 0.0145 * f, 0.0150 * f, PALM, melt)
+    limb(wrist + side * (0.010 * f) + (j[1] - wrist) * 0.35, ball, 0.0145 * f, 0.0150 * f, PALM, melt)
     for s, t, r in ((0.25, 0.30, 0.0125), (0.55, 0.48, 0.0105), (0.85, 0.66, 0.0080)):
         a, b = j[1] + (j[2] - j[1]) * s, j[0] + (j[5] - j[0]) * t
-        cone(canvas, lens, a, b + (a - b) * 0.1, r * f, (r + 0.0015) * f, PALM, melt)
-    for n in range(5):
-        radii, first = _RADII[n], 4 * n + 1
+        limb(a, b + (a - b) * 0.1, r * f, (r + 0.0015) * f, PALM, melt)
+
+
+def _fingers(limb: Limb, hand: Hand, f: float, melt: float) -> None:
+    """Thumb and fingers, and the webs between these."""
+    j = hand.joints
+    for n, radii in enumerate(_RADII):
+        first = 4 * n + 1
         if n == 0:
-            cone(canvas, lens, j[1], j[2], radii[0] * f, radii[2] * f * 1.06, 2, melt)
+            limb(j[1], j[2], radii[0] * f, radii[2] * f * 1.06, 2, melt)
         for k in range(1 if n == 0 else 0, 3):
             a, b, rb = j[first + k], j[first + k + 1], radii[k + 2] * f
             if k == 2:  # the label is where the tip's skin nearly is
                 b = b + (a - b) * (0.5 * rb / norm(b - a))
-            cone(canvas, lens, a, b, radii[k + 1] * f, rb, first + k + 1, melt * (0.75 if k == 0 else 0.3))
+            limb(a, b, radii[k + 1] * f, rb, first + k + 1, melt * (0.75 if k == 0 else 0.3))
             if n and k == 0:  # the pad of the first bone, on the palm's side
                 pad = hand.dorsal[first + 1] * (-0.0022 * f)
-                cone(
-                    canvas,
-                    lens,
-                    a + (b - a) * 0.30 + pad,
-                    a + (b - a) * 0.72 + pad,
-                    rb * 1.0,
-                    rb * 0.96,
-                    first + 1,
-                    melt * 0.5,
-                )
-    for n in range(1, 4):  # webs between the fingers
-        p, q = 4 * n + 1, 4 * n + 5
+                low, high = a + (b - a) * 0.30 + pad, a + (b - a) * 0.72 + pad
+                limb(low, high, rb, rb * 0.96, first + 1, melt * 0.5)
+    for p in (5, 9, 13):
+        q = p + 4
         a, b = j[p] + (j[p + 1] - j[p]) * 0.26, j[q] + (j[q + 1] - j[q]) * 0.26
         if norm(a - b) < 0.032 * f:
-            cone(canvas, lens, a, b, 0.0064 * f, 0.0064 * f, PALM, 0.8 * melt)
+            limb(a, b, 0.0064 * f, 0.0064 * f, PALM, 0.8 * melt)
 
 
 def card(canvas: Canvas, lens: Lens, middle: Array, u: Array, v: Array, part: int) -> None:
@@ -188,16 +196,14 @@ def card(canvas: Canvas, lens: Lens, middle: Array, u: Array, v: Array, part: in
         return
     px, py = (GRID - np.float32(x))[None, :], (GRID - np.float32(y))[:, None]
     s, t = px * (vy / area) - py * (vx / area), py * (ux / area) - px * (uy / area)
-    front = np.maximum(np.abs(s), np.abs(t)) < 1
     height = s * uz + t * vz + np.float32(z)
-    front &= height > canvas.depth
-    np.copyto(canvas.depth, height, where=front)
-    np.copyto(canvas.part, np.uint8(part), where=front)
-    np.copyto(canvas.along, (s + 1) * 0.5, where=front)
+    inside = np.maximum(np.abs(s), np.abs(t)) < 1
+    _put(canvas, np.s_[:, :], height, inside, part, (s + 1) * 0.5)
 
 
 def held(rng: np.random.Generator, canvas: Canvas, lens: Lens, hand: Hand) -> None:
     """Puts a rod, bottle, ball or card where the hand would hold it; fingers close round it in depth."""
+    limb = partial(cone, canvas, lens)
     (at, way), palm, up = hand.grip, hand.axes[2], hand.axes[1]
     kind = float(rng.random())
     low, high = between(rng, 0.04, 0.11), between(rng, 0.06, 0.16)
@@ -205,18 +211,18 @@ def held(rng: np.random.Generator, canvas: Canvas, lens: Lens, hand: Hand) -> No
     if kind < 0.35:  # pen to broomstick
         r = between(rng, 0.004, 0.013)
         at = at + palm * r
-        cone(canvas, lens, at - way * low, at + way * high, r, r * between(rng, 0.6, 1.1), THING)
+        limb(at - way * low, at + way * high, r, r * between(rng, 0.6, 1.1), THING)
     elif kind < 0.62:  # bottle or tin
         r = between(rng, 0.021, 0.031) * small
         at = at + palm * r
         top = at + way * (high * small)
-        cone(canvas, lens, at - way * (low * small), top, r, r, THING)
+        limb(at - way * (low * small), top, r, r, THING)
         if rng.random() < 0.6:
-            cone(canvas, lens, top, top + way * 0.05, 0.6 * r, 0.4 * r, THING, 4.0)
+            limb(top, top + way * 0.05, 0.6 * r, 0.4 * r, THING, 4.0)
     elif kind < 0.82:  # ball or fruit
         r = between(rng, 0.022, 0.034) * small
         at = at + palm * r
-        cone(canvas, lens, at, at + way * 0.003, r, r * between(rng, 0.9, 1.0), THING)
+        limb(at, at + way * 0.003, r, r * between(rng, 0.9, 1.0), THING)
     else:  # a card or a telephone flat on the palm, under the fingers
         heads = (hand.joints[5] + hand.joints[9] + hand.joints[13] + hand.joints[17]) * 0.25
         middle = heads + palm * (0.0145 * hand.scale) - up * (0.030 * hand.scale)

@@ -5,20 +5,18 @@ light, the table and what lies on it change. Samples are independent of each oth
 """
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from data.drawn.robot_view import UP, Array, Box, Camera, Capsule, Light, Solid, Table, camera, shadow, view
-from data.errors import UserError
-from data.storage.folders import whole
-from data.storage.pack import in_order
+from data.drawn.sets import DrawnSet
 
-TIP = 0.0125
-"""Radius of a fingertip, metres; the labels are the centres of the tips' spheres."""
+TIP = 0.0125  # radius of a fingertip, metres; the labels are the centres of the tips' spheres
 
 CAMERAS: tuple[Camera, ...] = tuple(
     camera(azimuth, elevation, distance, np.array([0.02, 0.0, 0.09]), 300.0)
@@ -33,60 +31,61 @@ _THINGS = np.array([[0.80, 0.25, 0.18], [0.20, 0.45, 0.75], [0.90, 0.70, 0.20], 
 
 
 @dataclass(frozen=True)
-class DrawnRobot:
-    """A set of drawn samples.
+class DrawnRobot(DrawnSet):
+    """A set of drawn samples: train/X/I/rgb/{0,1,2}.png, depth.npy and field_id.pkl, train/Y/I.npy; test/X likewise."""
 
-    Attributes:
-        count: samples with labels, 1 or more.
-        tests: samples without, 0 or more; they are drawn after the others.
-        seed: 0 or more.
+    layout, noun = "robot_hand", "sample"
+    least = {"count": 1, "tests": 0, "seed": 0}  # noqa: RUF012 (not a field)
+    subfolders = ("train/Y",)
+    chunk = 10
+    count: int  # samples with labels, 1 or more
+    tests: int = 16  # samples without, 0 or more; they are drawn after the others
+    seed: int = 0  # 0 or more
 
-    Raises:
-        UserError: a value is out of its range.
-    """
+    @property
+    def total(self) -> int:
+        """Samples with labels and without."""
+        return self.count + self.tests
 
-    count: int
-    tests: int = 16
-    seed: int = 0
+    def fingerprint(self) -> Iterable[Any]:
+        """The first sample."""
+        sample = draw(self, 0)
+        return sample.rgb, sample.depth, sample.tips
 
-    def __post_init__(self) -> None:
-        for name, least in (("count", 1), ("tests", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name} is {getattr(self, name)}, but must be {least} or more.")
+    def write(self, folder: Path, index: int) -> None:
+        """Saves a sample."""
+        sample, labelled = draw(self, index), index < self.count
+        number, part = index if labelled else index - self.count, folder / ("train" if labelled else "test")
+        place = part / "X" / str(number)
+        (place / "rgb").mkdir(parents=True)
+        for view_number, image in enumerate(sample.rgb):
+            Image.fromarray(image).save(place / "rgb" / f"{view_number}.png", compress_level=1)
+        np.save(place / "depth.npy", sample.depth)
+        (place / "field_id.pkl").write_bytes(pickle.dumps(str(index)))
+        if labelled:
+            np.save(part / "Y" / f"{number}.npy", sample.tips.ravel())
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One drawn sample.
+    """One drawn sample."""
 
-    Attributes:
-        rgb: uint8 (3, 224, 224, 3), a picture a camera.
-        depth: uint16 (3, 224, 224), millimetres along each camera's axis; 0 where the sensor missed.
-        tips: float64 (4, 3), metres in the world's frame: three fingers, then the thumb.
-    """
-
-    rgb: Array
-    depth: Array
-    tips: Array
+    rgb: Array  # uint8 (3, 224, 224, 3), a picture a camera
+    depth: Array  # uint16 (3, 224, 224), millimetres along each camera's axis; 0 where the sensor missed
+    tips: Array  # float64 (4, 3), metres in the world's frame: three fingers, then the thumb
 
 
 def draw(drawn: DrawnRobot, index: int) -> Sample:
-    """Draws one sample.
-
-    Raises:
-        IndexError: the index is not below count + tests.
-    """
-    if not 0 <= index < drawn.count + drawn.tests:
-        raise IndexError(f"sample {index} of {drawn.count + drawn.tests}")
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(drawn.seed, spawn_key=(index,))))
+    """Draws a sample; raises IndexError if there is no such sample."""
+    rng = drawn.generator(index)
     solids, tips = _hand(rng)
     solids += _things(rng)
     light, table = _light(rng), _table(rng)
     hidden = shadow(solids, light, len(table.grain))
     exposure, grain = rng.uniform(0.9, 1.1, 3), int(rng.integers(2, 7))
     rgb, depth = [], []
-    for seen_by, gain in zip(CAMERAS, exposure, strict=True):
-        colours, metres = view(seen_by, solids, light, table, hidden)
+    for lens, gain in zip(CAMERAS, exposure, strict=True):
+        colours, metres = view(lens, solids, light, table, hidden)
         # Half a pixel of blur is a lens's, and hides that every pixel met a single ray.
         soft = np.asarray(_image(colours * gain).filter(ImageFilter.GaussianBlur(0.6)), np.int16)
         noise = rng.integers(0, 2 * grain + 1, (*metres.shape, 1), np.uint8).astype(np.int16) - grain
@@ -173,41 +172,10 @@ def _light(rng: np.random.Generator) -> Light:
 def _table(rng: np.random.Generator) -> Table:
     """A matt surface with long grain."""
     tint = np.array([0.62, 0.58, 0.53]) * rng.uniform(0.7, 1.2) + rng.uniform(-0.08, 0.08, 3)
-    cells = Image.fromarray(rng.normal(0, 1, (40, 400)).astype(np.float32))
-    grain = 1 + np.float32(rng.uniform(0.01, 0.06)) * np.asarray(cells.resize((1000, 1000), Image.Resampling.BICUBIC))
+    coarse = Image.fromarray(rng.normal(0, 1, (40, 400)).astype(np.float32))
+    grain = 1 + np.float32(rng.uniform(0.01, 0.06)) * np.asarray(coarse.resize((1000, 1000), Image.Resampling.BICUBIC))
     return Table(tint.clip(0, 1), grain.T if rng.random() < 0.5 else grain)
 
 
 def _image(colours: Array) -> Image.Image:
     return Image.fromarray((colours.clip(0, 1) * 255).round().astype(np.uint8))
-
-
-def synth(drawn: DrawnRobot, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
-    """Writes the set: train/X/<i>/rgb/{0,1,2}.png, depth.npy and field_id.pkl, train/Y/<i>.npy, and test/X likewise.
-
-    The folder appears complete or not at all; only one process may write it at a time.
-
-    Args:
-        drawn: what to draw.
-        folder: where; it must not exist.
-        progress: called with (samples done, samples in all).
-    """
-    total = drawn.count + drawn.tests
-
-    def write(index: int) -> None:
-        sample, number = draw(drawn, index), index if index < drawn.count else index - drawn.count
-        part = place / ("train" if index < drawn.count else "test")
-        sampled = part / "X" / str(number)
-        (sampled / "rgb").mkdir(parents=True)
-        for seen_by, picture in enumerate(sample.rgb):
-            Image.fromarray(picture).save(sampled / "rgb" / f"{seen_by}.png", compress_level=1)
-        np.save(sampled / "depth.npy", sample.depth)
-        (sampled / "field_id.pkl").write_bytes(pickle.dumps(str(index)))
-        if index < drawn.count:
-            np.save(part / "Y" / f"{number}.npy", sample.tips.ravel())
-
-    with whole(folder) as place:
-        (place / "train" / "Y").mkdir(parents=True)
-        for done, _ in enumerate(in_order(write, range(total)), 1):
-            if progress is not None:
-                progress(done, total)

@@ -12,37 +12,26 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-SIDE = 224
-"""Width and height of every picture, pixels."""
+SIDE = 224  # width and height of every picture, pixels
 
-CELL = 0.002
-"""Side of a cell of the table, metres."""
+CELL = 0.002  # side of a cell of the table, metres
 
 UP = np.array([0.0, 0.0, 1.0])
 
 
 def dot(a: Array, b: Array) -> Array:
-    """Scalar products (...) along the last axis, of three.
-
-    Written out: products of so few columns gain nothing from BLAS, whose last digit depends on the machine.
-    """
+    """Scalar products (...) along the last axis, of three; BLAS gains nothing here, and its last digit varies."""
     product: Array = a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
     return product
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera; pixel centres lie at integers, and the axis goes through ((SIDE - 1) / 2, (SIDE - 1) / 2).
+    """A pinhole camera; pixel centres lie at integers, and the axis goes through ((SIDE - 1) / 2, (SIDE - 1) / 2)."""
 
-    Attributes:
-        place: its centre, (3,), metres.
-        axes: rows are right, down and forward, (3, 3), orthonormal.
-        focal: in pixels.
-    """
-
-    place: Array
-    axes: Array
-    focal: float
+    place: Array  # its centre, (3,), metres
+    axes: Array  # rows are right, down and forward, (3, 3), orthonormal
+    focal: float  # in pixels
 
     def see(self, points: Array) -> tuple[Array, Array]:
         """Pixels (..., 2) as (x, y), and depths along the axis (...), metres, of world points (..., 3)."""
@@ -83,13 +72,11 @@ class Capsule:
     colour: Array
     gloss: float = 0.3
 
-    def reach(self) -> tuple[Array, float]:
-        """Points, and a radius about them, that hold the solid."""
-        return self.core()
-
     def core(self) -> tuple[Array, float]:
         """The two ends of a segment (2, 3), and a radius about it, for the solid's shadow."""
         return np.stack([self.a, self.b]), self.radius
+
+    reach = core
 
     def meet(self, place: Array, rays: Array) -> tuple[Array, Array]:
         """Depths (...), infinite where missed, and normals (..., 3) of the first points that rays meet.
@@ -159,60 +146,41 @@ Solid = Capsule | Box
 
 @dataclass(frozen=True)
 class Light:
-    """One distant lamp and an even glow.
+    """One distant lamp and an even glow."""
 
-    Attributes:
-        towards: unit vector to the lamp, (3,).
-        lamp: its strength.
-        glow: brightness of what the lamp does not reach.
-    """
-
-    towards: Array
-    lamp: float
-    glow: float
+    towards: Array  # unit vector to the lamp, (3,)
+    lamp: float  # its strength
+    glow: float  # brightness of what the lamp does not reach
 
 
 @dataclass(frozen=True)
 class Table:
-    """The plane z = 0, its pattern repeated every `len(grain) * CELL` metres with the origin in the middle.
+    """The plane z = 0, its pattern repeated every `len(grain) * CELL` metres with the origin in the middle."""
 
-    Attributes:
-        tint: its colour, (3,), 0..1.
-        grain: brightness of its cells, (T, T), about 1; rows are y, columns x.
+    tint: Array  # its colour, (3,), 0..1
+    grain: Array  # brightness of its cells, (T, T), about 1; rows are y, columns x
+
+
+def view(lens: Camera, solids: list[Solid], light: Light, table: Table, hidden: Array) -> tuple[Array, Array]:
+    """What a camera above the table sees: colours (SIDE, SIDE, 3), 0..1, and depths (SIDE, SIDE), metres.
+
+    Depths are along the camera's axis; all of its rays must go down. `hidden` is the shadow on the table, by `shadow`.
     """
-
-    tint: Array
-    grain: Array
-
-
-def view(seen_by: Camera, solids: list[Solid], light: Light, table: Table, hidden: Array) -> tuple[Array, Array]:
-    """What a camera sees.
-
-    Args:
-        seen_by: the camera, above the table with all of its rays going down.
-        solids: what stands on the table or above it.
-        light: the light.
-        table: what they stand on.
-        hidden: their shadow on it, by `shadow`.
-
-    Returns:
-        Colours (SIDE, SIDE, 3), 0..1, and depths along the camera's axis (SIDE, SIDE), metres.
-    """
-    rays = seen_by.rays
-    depth, cell = seen_by.floor[0].copy(), seen_by.floor[1] + len(hidden) // 2
+    rays = lens.rays
+    depth, cell = lens.floor[0].copy(), lens.floor[1] + len(hidden) // 2
     at = cell[..., 1] % len(hidden), cell[..., 0] % len(hidden)
-    lit = light.glow + light.lamp * light.towards[2] * (1 - 0.8 * hidden[at])
-    colour = (table.grain[at] * lit)[..., None] * table.tint
+    brightness = light.glow + light.lamp * light.towards[2] * (1 - 0.8 * hidden[at])
+    colour = (table.grain[at] * brightness)[..., None] * table.tint
     for solid in solids:
         points, radius = solid.reach()
-        pixels, far = seen_by.see(points)
-        margin = 1.2 * seen_by.focal * radius / max(float(far.min()) - radius, 0.05) + 1
+        pixels, far = lens.see(points)
+        margin = 1.2 * lens.focal * radius / max(float(far.min()) - radius, 0.05) + 1
         low = np.floor(pixels.min(0) - margin).astype(int).clip(0, SIDE)
         high = np.ceil(pixels.max(0) + margin).astype(int).clip(-1, SIDE) + 1
         window = np.s_[low[1] : high[1], low[0] : high[0]]
         if depth[window].size == 0:
             continue
-        met, normal = solid.meet(seen_by.place, rays[window])
+        met, normal = solid.meet(lens.place, rays[window])
         nearer = met < depth[window]
         depth[window][nearer] = met[nearer]
         colour[window][nearer] = _shaded(solid, normal[nearer], rays[window][nearer], light)

@@ -14,7 +14,7 @@ import torch
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
-from data.drawn.animals import DrawnAnimals, draw_once
+from data.drawn.animals import DrawnAnimals
 from data.errors import UserError
 from data.layouts.coco import Coco, Instance, find, find_valid, read
 from data.storage.crops import crops, cut, fractions, frames, pixels
@@ -211,7 +211,7 @@ class Animals:
             return self.root
         if self.drawn is None:
             raise UserError("no data: give a folder with annotations/ in COCO's keypoint format with --data DIR.")
-        return draw_once(self.drawn, progress)
+        return self.drawn.folder(progress)
 
     def _read(self, progress: Progress | None = None) -> "_Data":
         data = _read(self.folder(progress), cache_folder())

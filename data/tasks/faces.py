@@ -11,11 +11,10 @@ import torch
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
-from data.drawn.faces import DrawnFaces, draw, synth
+from data.drawn.faces import DrawnFaces
 from data.drawn.head import FACE_EDGES, LANDMARKS, MIRRORED
 from data.errors import UserError
 from data.layouts import coco
-from data.storage import folders
 from data.storage.crops import crops, fractions
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
 from data.tasks.points import LOSSES, How, Network, distances, loss
@@ -149,18 +148,10 @@ class Faces:
             return self.root
         if self.drawn is None:
             raise UserError("no data: give a folder of faces (annotations/train.json and images/) with --data DIR.")
-        drawn = self.drawn
-        return folders.drawn(_name(drawn), "faces", lambda folder: synth(drawn, folder, progress))
+        return self.drawn.folder(progress)
 
     def _packed(self, progress: Progress | None = None) -> tuple[Pack, Array, tuple[int | str, ...]]:
         return _packed(self.folder(progress), cache_folder())
-
-
-@lru_cache(maxsize=4)
-def _name(drawn: DrawnFaces) -> str:
-    """The name of a set of drawn faces. The first is part of it, so that older code's are not taken for these."""
-    first = b"".join(value.tobytes() for value in draw(drawn, 0))
-    return hashlib.blake2b(repr(drawn).encode() + first, digest_size=10).hexdigest()
 
 
 @lru_cache(maxsize=4)  # a worker process asks once a trial

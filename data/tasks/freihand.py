@@ -14,11 +14,10 @@ import torch
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
-from data.drawn.hands import DrawnHands, draw, synth
+from data.drawn.hands import DrawnHands
 from data.drawn.skeleton import FINGERS, HAND_EDGES
 from data.errors import UserError
 from data.layouts.freihand import JOINTS, SIDE, annotation_path, image_paths, read_points
-from data.storage import folders
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder, once
 from data.tasks.points import LOSSES, How, Network, distances, loss
 from data.transforms.augment import LEVELS, Augment, augment, inputs, level
@@ -162,18 +161,10 @@ class FreiHand:
             return self.root
         if self.drawn is None:
             raise UserError("no data: give FreiHAND's folder (the one that holds training_K.json) with --data DIR.")
-        drawn = self.drawn
-        return folders.drawn(_name(drawn), "freihand", lambda folder: synth(drawn, folder, progress))
+        return self.drawn.folder(progress)
 
     def _packed(self, progress: Progress | None = None) -> tuple[Pack, Array]:
         return _packed(self.folder(progress), cache_folder())
-
-
-@lru_cache(maxsize=4)
-def _name(drawn: DrawnHands) -> str:
-    """The name of a set of drawn hands. The first hand is part of it, so that older code's are not taken for these."""
-    first = b"".join(np.asarray(value).tobytes() for value in draw(drawn, 0))
-    return hashlib.blake2b(repr(drawn).encode() + first, digest_size=10).hexdigest()
 
 
 @lru_cache(maxsize=4)  # a worker process asks once a trial

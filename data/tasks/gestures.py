@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 from torch.nn import functional
 
-from data.drawn.gestures import GESTURES, SHARP, DrawnGestures, drawn_folder
+from data.drawn.gestures import GESTURES, SHARP, DrawnGestures
 from data.errors import UserError
 from data.layouts import gestures as layout
 from data.layouts.gestures import Gesture
@@ -257,7 +257,7 @@ class Gestures:
             return self.root
         if self.drawn is None:
             raise UserError(f"no data: give the folder that holds {layout.CSV} and train/ with --data DIR.")
-        return drawn_folder(self.drawn, progress)
+        return self.drawn.folder(progress)
 
     def test_part(self, folder: Path, size: int) -> TestPart:
         """The frames to predict, read now and at no other time.

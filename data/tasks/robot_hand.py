@@ -15,11 +15,10 @@ from sklearn.model_selection import KFold
 from torch import Tensor
 from torch.nn import functional
 
-from data.drawn.robot_hand import DrawnRobot, draw, synth
+from data.drawn.robot_hand import DrawnRobot
 from data.drawn.robot_view import SIDE
 from data.errors import UserError
 from data.layouts.robot_hand import NUMBERS, VIEWS, identifier
-from data.storage import folders
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder, in_order
 from data.tasks.points import chosen
 from data.tasks.robot_pack import labelled, levelled, measured, pack_of
@@ -201,8 +200,7 @@ class RobotHand:
             return self.root
         if self.drawn is None:
             raise UserError("no data: give the robot hand's folder (the one that holds train/X) with --data DIR.")
-        drawn = self.drawn
-        return folders.drawn(_name(drawn), "robot_hand", lambda folder: synth(drawn, folder, progress))
+        return self.drawn.folder(progress)
 
     def test_part(self, folder: Path, size: int) -> "TestPart":  # noqa: ARG002 - inputs are made of whole images
         """The test part, which nothing else opens.
@@ -280,14 +278,6 @@ def asked(sample: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
         which = f"{odd[0]!r} is in one of them alone" if odd else "an id stands there twice"
         raise UserError(f"{sample} lists {len(order)} samples, and test/X has {len(ids)} ({which}): fetch both again.")
     return header, order
-
-
-@lru_cache(maxsize=4)
-def _name(drawn: DrawnRobot) -> str:
-    """The name of a drawn set. The first sample is part of it, so that older code's are not taken for these."""
-    first = draw(drawn, 0)
-    content = b"".join(value.tobytes() for value in (first.rgb, first.depth, first.tips))
-    return hashlib.blake2b(repr(drawn).encode() + content, digest_size=10).hexdigest()
 
 
 @lru_cache(maxsize=4)  # a worker process asks once a trial

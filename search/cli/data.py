@@ -1,8 +1,10 @@
 """Data sets: data synth, data check, data stats."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -10,6 +12,9 @@ from rich.table import Table
 
 from data.errors import UserError
 from search.cli.options import console
+
+if TYPE_CHECKING:
+    from data.drawn.sets import DrawnSet
 
 DataSet = Annotated[
     Path,
@@ -32,43 +37,30 @@ def synth(
     ] = None,
 ) -> None:
     """Draw a data set with its annotations: hands, a robot's hand, gestures, animals or faces."""
+    from data.drawn.sets import synth as draw
     from search.run import live
 
     if difficulty is not None and layout != "freihand":
         raise UserError(f"--difficulty is for hands, and {layout} has none: leave it out.")
+    drawn = _drawn_set(layout, count, seed, difficulty)
     with live.progress(console, "drawing") as show:
-        called = _draw(folder, layout, count, seed, 0.3 if difficulty is None else difficulty, show)
-    console.print(escape(f"{count} {called} drawn into {folder}"), soft_wrap=True)
+        draw(drawn, folder, show)
+    console.print(escape(f"{count} {drawn.noun}s drawn into {folder}"), soft_wrap=True)
 
 
-def _draw(
-    folder: Path, layout: Layout, count: int, seed: int, difficulty: float, show: Callable[[int, int], None]
-) -> str:
-    """Draws a set; answers what it is counted in. Only what is asked for is imported."""
-    if layout == "robot_hand":
-        from data.drawn import robot_hand as drawn_robot
-
-        drawn_robot.synth(drawn_robot.DrawnRobot(count, seed=seed), folder, show)
-        return "samples"
-    if layout == "gestures":
-        from data.drawn import gestures as drawn_gestures
-
-        drawn_gestures.synth(drawn_gestures.DrawnGestures(count, seed=seed), folder, show)
-        return "folders"
-    if layout == "animals":
-        from data.drawn import animals as drawn_animals
-
-        drawn_animals.synth(drawn_animals.DrawnAnimals(count, seed), folder, show)
-        return "images"
-    if layout == "faces":
-        from data.drawn import faces as drawn_faces
-
-        drawn_faces.synth(drawn_faces.DrawnFaces(count, seed), folder, show)
-        return "faces"
-    from data.drawn import hands as drawn
-
-    drawn.synth(drawn.DrawnHands(count, seed, difficulty), folder, show)
-    return "hands"
+def _drawn_set(layout: Layout, count: int, seed: int, difficulty: float | None) -> DrawnSet:
+    """The settings of what is to be drawn; only its own module is imported."""
+    modules = {
+        "freihand": "hands.DrawnHands",
+        "robot_hand": "robot_hand.DrawnRobot",
+        "gestures": "gestures.DrawnGestures",
+        "animals": "animals.DrawnAnimals",
+        "faces": "faces.DrawnFaces",
+    }
+    module, name = modules[layout].split(".")
+    settings = {} if difficulty is None else {"difficulty": difficulty}
+    drawn: DrawnSet = getattr(import_module(f"data.drawn.{module}"), name)(count, seed=seed, **settings)
+    return drawn
 
 
 def check(folder: DataSet) -> None:

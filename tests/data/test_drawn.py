@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.drawn.hands import DrawnHands, draw, labels, picture, skeleton, synth
+from data.drawn.hands import DrawnHands, draw, labels, picture, skeleton
+from data.drawn.sets import synth
 from data.errors import UserError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -195,7 +196,7 @@ def test_layout_and_workers(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_run_leaves_nothing_that_looks_complete(tmp_path, workers):
-    code = "import sys; from pathlib import Path; from data.drawn.hands import *\n"
+    code = "import sys; from pathlib import Path; from data.drawn.hands import *; from data.drawn.sets import synth\n"
     code += f"if __name__ == '__main__': synth(DrawnHands(4000), Path({str(tmp_path / 'set')!r}), workers={workers})"
     script = tmp_path / "run.py"
     script.write_text(code)
@@ -222,7 +223,8 @@ def test_a_script_without_guard_runs_once(tmp_path):
     """Workers that ran it again would wait for the lock it holds, and it for them."""
     script = tmp_path / "run.py"
     script.write_text(
-        "import fcntl; from pathlib import Path; from data.drawn.hands import DrawnHands, synth\n"
+        "import fcntl; from pathlib import Path\n"
+        "from data.drawn.hands import DrawnHands; from data.drawn.sets import synth\n"
         "lock = open('lock', 'w'); print('once', flush=True); fcntl.flock(lock, fcntl.LOCK_EX)\n"
         "synth(DrawnHands(30), Path('set'), workers=2); print(__name__)\n"
     )
@@ -274,3 +276,18 @@ def test_a_failing_run_cleans_up(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         synth(DrawnHands(2), tmp_path / "set", stop, workers=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sets_are_drawn_without_torch():
+    """Each of several workers would import it, 4 s and 500 MB."""
+    code = "import sys; from data.drawn import animals, faces, hands, robot_hand; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+def test_a_set_has_its_own_place_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path))
+    folder = DrawnHands(2).folder()
+    assert (folder / "training_xyz.json").exists()
+    assert DrawnHands(2).folder() == folder
+    assert DrawnHands(2, seed=1).folder() != folder
+    assert folder.name == "freihand"

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from data.drawn.faces import FRAMES, DrawnFaces, draw, synth
+from data.drawn.faces import FRAMES, DrawnFaces, draw
 from data.drawn.head import FACE_EDGES, LANDMARKS, MIRRORED, landmarks, person
+from data.drawn.sets import synth
 from data.errors import UserError
 from data.layouts import coco
 from data.storage.pack import Part

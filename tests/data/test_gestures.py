@@ -13,7 +13,8 @@ from PIL import Image
 from sklearn.metrics import log_loss
 from torch import nn
 
-from data.drawn.gestures import GESTURES, HEIGHT, WIDTH, DrawnGestures, sequence, synth
+from data.drawn.gestures import GESTURES, HEIGHT, WIDTH, DrawnGestures, sequence
+from data.drawn.sets import synth
 from data.errors import UserError
 from data.layouts import gestures as layout
 from data.layouts.gestures import Clip, Gesture, labels, pairs, partners, read_clips, read_gestures

@@ -11,9 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from data.drawn.faces import DrawnFaces
-from data.drawn.faces import synth as synth_faces
 from data.drawn.robot_hand import DrawnRobot
-from data.drawn.robot_hand import synth as synth_robot
+from data.drawn.sets import synth
 from data.errors import UserError
 from data.layouts import inspect_coco, inspect_freihand, inspect_gestures, inspect_robot, measure_coco
 from data.layouts.detect import check, layout, stats
@@ -289,7 +288,7 @@ def test_stats_of_coco_keypoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_stats_of_faces_have_their_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
-    synth_faces(DrawnFaces(50), tmp_path / "faces")
+    synth(DrawnFaces(50), tmp_path / "faces")
     result = stats(tmp_path / "faces")
     assert isinstance(result, measure_coco.Stats)
     assert result.groups == 5
@@ -474,5 +473,5 @@ def test_what_is_drawn_is_sound(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_drawn_robot_hand_is_sound(tmp_path: Path) -> None:
-    synth_robot(DrawnRobot(2, tests=1), tmp_path / "drawn")
+    synth(DrawnRobot(2, tests=1), tmp_path / "drawn")
     assert str(check(tmp_path / "drawn")) == "9 images, 3 samples: nothing wrong"
