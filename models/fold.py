@@ -18,8 +18,11 @@ _NORMS = {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, Batc
 _NOTHING = {nn.Identity, nn.Dropout, nn.Dropout2d}  # in evaluation mode
 
 
-class _Tracer(torch.fx.Tracer):
+class Tracer(torch.fx.Tracer):
+    """torch.fx's, with every BatchNorm as one operation."""
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is one operation."""
         return type(m) in _NORMS or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -42,7 +45,7 @@ def fold_(module: nn.Module) -> nn.Module:
         torch.fx.proxy.TraceError: the network's control flow depends on its input.
     """
     module = module.eval()
-    graph = _Tracer().trace(module)
+    graph = Tracer().trace(module)
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     owners = Counter(id(m) for _, m in module.named_modules(remove_duplicate=False))
     owners.update(id(p) for m in module.modules() for p in m.parameters(recurse=False))
