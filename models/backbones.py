@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
 from models.bodies import Body
+from models.network import Net
 
 LINEAR_STD = 0.01
 """Of a linear head's weights, normal around 0 (Goyal et al. 2017, section 5.1); its bias is 0."""
@@ -19,19 +20,7 @@ CELL = 4
 """Pixels of the input that a heatmap's cell is wide and high."""
 
 
-class Headed(Protocol):
-    """An architecture that `BodyNet` can be built from."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-
-    @property
-    def outputs(self) -> int:
-        """Numbers or heatmaps that it answers."""
-
-
-def build(arch: Body) -> BodyNet:
+def build(arch: Body) -> Net:
     """The network of a `Body` with fresh weights, drawn from torch's global generator.
 
     Raises:
@@ -43,13 +32,13 @@ def build(arch: Body) -> BodyNet:
         raise ValueError(f"Body.name is {arch.name!r}, which timm {timm.__version__} does not know{known}")
     if arch.head == "linear" and not arch.upsample:
         body = _create(arch, num_classes=0)
-        return BodyNet(arch, body, Pooled(body.head_hidden_size, arch.outputs, pool=False))
+        return Net(arch, body, Pooled(body.head_hidden_size, arch.outputs, pool=False))
     body = _features(arch)
     width = body.feature_info.channels()[-1]
     steps = [transposed(arch.deconv if i else width, arch.deconv) for i in range(arch.upsample)]
     width = arch.deconv if steps else width
     head = Maps(width, arch.outputs) if arch.head == "heatmap" else Pooled(width, arch.outputs, pool=True)
-    return BodyNet(arch, body, head, nn.Sequential(*steps))
+    return Net(arch, body, head, nn.Sequential(*steps))
 
 
 def _features(arch: Body) -> Any:
@@ -146,36 +135,3 @@ def peaks(maps: Tensor) -> Tensor:
         slope = flat.gather(-1, at + step_in) - flat.gather(-1, at - step_in)
         places.append((cell + 0.5 + 0.25 * slope.sign()) / count)
     return torch.cat([*places, flat.amax(-1, keepdim=True)], dim=-1)
-
-
-class BodyNet(nn.Module):
-    """A network of timm's and a head.
-
-    Attributes:
-        arch: what it was built from.
-        body: timm's own module, for its weights.
-        steps: transposed convolutions, perhaps none.
-        head: `Pooled` or `Maps`.
-    """
-
-    def __init__(self, arch: Headed, body: nn.Module, head: Pooled | Maps, steps: nn.Module | None = None) -> None:
-        super().__init__()
-        self.arch = arch
-        self.body = body
-        self.steps = nn.Identity() if steps is None else steps
-        self.head = head
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W), normalised -> (B, outputs) numbers, or (B, outputs, 3): x, y and score."""
-        return self.decode(self.logits(images))
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) -> (B, outputs), or heatmaps (B, outputs, H / 4, W / 4)."""
-        features = self.body(images)
-        last = features[-1] if isinstance(features, list) else features
-        answer: Tensor = self.head(self.steps(last))
-        return answer
-
-    def decode(self, logits: Tensor) -> Tensor:
-        """Logits as they are, or heatmaps -> (B, outputs, 3): x, y as fractions of the input's sides, and the score."""
-        return self.head.decode(logits)

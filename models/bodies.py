@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.backbones import BodyNet
+    from models.network import Net
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Body:
         """(channels, height, width)."""
         return (self.channels, *sides(self.size))
 
-    def build(self) -> BodyNet:
+    def build(self) -> Net:
         """The network with fresh weights, drawn from torch's global generator.
 
         Raises:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from timm.layers import ConvNormAct, make_divisible
-from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
 
 from models.heads import Direct, Heatmap, SimCC
 from models.net import Arch
+from models.network import ConvNormAct, Net, SqueezeExcite
 
 
 class Row(NamedTuple):
@@ -21,25 +20,27 @@ class Row(NamedTuple):
     repeats: int
     stride: int
     squeeze: bool
-    act: str
+    act: type[nn.ReLU | nn.Hardswish]
 
 
 STEM = 16
 LATE = 16  # total stride from which a stage counts as late
 # MobileNetV3-small (Howard et al. 2019, table 2). The last stage's stride becomes 1 for a total stride of 16.
 TABLE = (
-    Row(3, 1.00, 16, 1, 2, True, "relu"),
-    Row(3, 4.50, 24, 1, 2, False, "relu"),
-    Row(3, 3.67, 24, 1, 1, False, "relu"),
-    Row(5, 4.00, 40, 1, 2, True, "hard_swish"),
-    Row(5, 6.00, 40, 2, 1, True, "hard_swish"),
-    Row(5, 3.00, 48, 2, 1, True, "hard_swish"),
-    Row(5, 6.00, 96, 3, 2, True, "hard_swish"),
+    Row(3, 1.00, 16, 1, 2, True, nn.ReLU),
+    Row(3, 4.50, 24, 1, 2, False, nn.ReLU),
+    Row(3, 3.67, 24, 1, 1, False, nn.ReLU),
+    Row(5, 4.00, 40, 1, 2, True, nn.Hardswish),
+    Row(5, 6.00, 40, 2, 1, True, nn.Hardswish),
+    Row(5, 3.00, 48, 2, 1, True, nn.Hardswish),
+    Row(5, 6.00, 96, 3, 2, True, nn.Hardswish),
 )
 
 
 def _even(channels: float) -> int:
-    return int(make_divisible(channels, 2))
+    """The nearest even number, 2 at least; the next one up where that is below nine tenths."""
+    even = max(2, int(channels + 1) // 2 * 2)
+    return even if even >= 0.9 * channels else even + 2
 
 
 class Block(nn.Module):
@@ -49,18 +50,21 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, channels: int, hidden: int, out: int, kernel: int, stride: int, squeeze: float, act: str
+        self,
+        channels: int,
+        hidden: int,
+        out: int,
+        kernel: int,
+        stride: int,
+        squeeze: float,
+        act: type[nn.ReLU | nn.Hardswish],
     ) -> None:
         super().__init__()
         self.skip = stride == 1 and channels == out
-        self.expand = ConvNormAct(channels, hidden, 1, act_layer=act) if hidden != channels else nn.Identity()
-        self.depthwise = ConvNormAct(hidden, hidden, kernel, stride, groups=hidden, act_layer=act)
-        self.squeeze = (
-            SqueezeExcite(hidden, rd_channels=_even(hidden * squeeze), act_layer="relu", gate_layer="hard_sigmoid")
-            if squeeze
-            else nn.Identity()
-        )
-        self.project = ConvNormAct(hidden, out, 1, apply_act=False)
+        self.expand = ConvNormAct(channels, hidden, 1, act=act) if hidden != channels else nn.Identity()
+        self.depthwise = ConvNormAct(hidden, hidden, kernel, stride, groups=hidden, act=act)
+        self.squeeze = SqueezeExcite(hidden, _even(hidden * squeeze)) if squeeze else nn.Identity()
+        self.project = ConvNormAct(hidden, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, out, ceil(h / stride), ceil(w / stride))."""
@@ -71,7 +75,7 @@ class Block(nn.Module):
 def _body(arch: Arch) -> tuple[nn.Sequential, int]:
     """The body and the number of its output channels."""
     channels = _even(STEM * arch.width)
-    layers: list[nn.Module] = [ConvNormAct(arch.channels, channels, 3, 2, act_layer="hard_swish")]
+    layers: list[nn.Module] = [ConvNormAct(arch.channels, channels, 3, 2, act=nn.Hardswish)]
     total = 2
     for row in TABLE:
         stride = row.stride if total * row.stride <= arch.stride else 1
@@ -86,7 +90,7 @@ def _body(arch: Arch) -> tuple[nn.Sequential, int]:
             channels = out
     if arch.neck:
         out = _even(arch.neck * arch.width)
-        layers.append(ConvNormAct(channels, out, 1, act_layer="hard_swish"))
+        layers.append(ConvNormAct(channels, out, 1, act=nn.Hardswish))
         channels = out
     return nn.Sequential(*layers), channels
 
@@ -101,38 +105,13 @@ def _head(arch: Arch, channels: int) -> Direct | Heatmap | SimCC:
     return SimCC(channels, arch.points, side, arch.size * arch.split)
 
 
-class Net(nn.Module):
-    """A body and a head: images in, points out."""
-
-    def __init__(self, arch: Arch) -> None:
-        super().__init__()
-        self.arch = arch
-        self.body, channels = _body(arch)
-        for module in self.body.modules():
-            if isinstance(module, nn.Conv2d):
-                # fan-out, as in MobileNet; a depthwise kernel's fan is its own area
-                nn.init.normal_(module.weight, std=(2 * module.groups / module.weight[:, 0].numel()) ** 0.5)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        self.head = _head(arch, channels)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, C, S, S), normalised -> points (B, P, 2), order (x, y); [0, 1] spans the image's edges."""
-        return self.decode(self.logits(images))
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Images (B, C, S, S) -> the head's raw answer; its shape is the head's business."""
-        logits: Tensor = self.head(self.body(images))
-        return logits
-
-    def decode(self, logits: Tensor) -> Tensor:
-        """Logits -> points (B, P, 2)."""
-        return self.head.decode(logits)
-
-    def divergence(self, logits: Tensor, points: Tensor) -> Tensor:
-        """How far the head's distribution is from a narrow one around `points` (B, P, 2): a scalar of at least 0.
-
-        Zero for the direct head, at most ln 2 for heatmaps, unbounded for bins (about 3 before training); see
-        `models.heads`.
-        """
-        return self.head.divergence(logits, points)
+def build(arch: Arch) -> Net:
+    """The network of an `Arch` with fresh weights, drawn from torch's global generator."""
+    body, channels = _body(arch)
+    for module in body.modules():
+        if isinstance(module, nn.Conv2d):
+            # fan-out, as in MobileNet; a depthwise kernel's fan is its own area
+            nn.init.normal_(module.weight, std=(2 * module.groups / module.weight[:, 0].numel()) ** 0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return Net(arch, body, _head(arch, channels))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.mobilenet import Net
+    from models.network import Net
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class Arch:
 
     def build(self) -> Net:
         """The network with fresh weights, drawn from torch's global generator."""
-        from models.mobilenet import Net
+        from models.mobilenet import build
 
-        return Net(self)
+        return build(self)
 
 
 _RANGES = (

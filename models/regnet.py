@@ -11,7 +11,7 @@ import numpy as np
 from models.bodies import check_head, check_whole, sides
 
 if TYPE_CHECKING:
-    from models.backbones import BodyNet
+    from models.network import Net
 
 STAGES = 4
 """Of every RegNet; the paper keeps to it (section 3.2), and so does timm."""
@@ -103,16 +103,17 @@ class RegNet:
         """(channels, height, width)."""
         return (self.channels, *sides(self.size))
 
-    def build(self) -> BodyNet:
+    def build(self) -> Net:
         """The network with fresh weights, drawn from torch's global generator."""
         from timm.models.regnet import RegNet as Backbone
         from timm.models.regnet import RegNetCfg
 
-        from models.backbones import BodyNet, Pooled
+        from models.backbones import Pooled
+        from models.network import Net
 
         config = RegNetCfg(self.depth, self.w0, self.wa, self.wm, self.group, self.bottle, self.se)
         body = Backbone(config, in_chans=self.channels, num_classes=0, drop_path_rate=self.drop_path)
-        return BodyNet(self, body, Pooled(body.head_hidden_size, self.outputs, pool=False))
+        return Net(self, body, Pooled(body.head_hidden_size, self.outputs, pool=False))
 
 
 def _block_widths(depth: int, w0: int, wa: float, wm: float) -> list[int]:
