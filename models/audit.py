@@ -25,45 +25,23 @@ from models.plan import CostError, Layer
 
 with warnings.catch_warnings():  # fvcore scripts a loss of its own when it is imported, which torch now deprecates
     warnings.simplefilter("ignore", FutureWarning)
-    from fvcore.nn import FlopCountAnalysis as FlopCountAnalysis
-    from fvcore.nn.jit_handles import (
-        addmm_flop_jit,
-        batchnorm_flop_jit,
-        bmm_flop_jit,
-        conv_flop_jit,
-        elementwise_flop_counter,
-        get_shape,
-        linear_flop_jit,
-        matmul_flop_jit,
-        norm_flop_counter,
-    )
+    from fvcore.nn.flop_count import _DEFAULT_SUPPORTED_OPS as FVCORE
+    from fvcore.nn.flop_count import FlopCountAnalysis as FlopCountAnalysis
+    from fvcore.nn.jit_handles import get_shape
 
 
-def _names_of(line: str) -> frozenset[str]:
+def _split(line: str) -> frozenset[str]:
     return frozenset(line.split())
 
 
 # Multiply-adds; torch's counter knows the same ones.
-PRODUCTS = {
-    "aten::_convolution": conv_flop_jit,
-    "aten::linear": linear_flop_jit,
-    "aten::addmm": addmm_flop_jit,
-    "aten::mm": matmul_flop_jit,
-    "aten::bmm": bmm_flop_jit,
-    "aten::matmul": matmul_flop_jit,
-}
+PRODUCTS = {f"aten::{name}": FVCORE[f"aten::{name}"] for name in _split("_convolution addmm bmm linear matmul mm")}
 # Operations on elements that fvcore counts nevertheless, one FLOP each (two an element of a BatchNorm).
-ELEMENTS = {
-    "aten::batch_norm": batchnorm_flop_jit,
-    "aten::group_norm": norm_flop_counter(2),
-    "aten::layer_norm": norm_flop_counter(2),
-    "aten::instance_norm": norm_flop_counter(1),
-    "aten::upsample_nearest2d": elementwise_flop_counter(0, 1),
-    "aten::upsample_bilinear2d": elementwise_flop_counter(0, 4),
-    "aten::adaptive_avg_pool2d": elementwise_flop_counter(1, 0),
-}
+NORMS = _split("batch_norm group_norm instance_norm layer_norm")
+RESIZES = _split("adaptive_avg_pool2d upsample_bilinear2d upsample_nearest2d")
+ELEMENTS = {f"aten::{name}": FVCORE[f"aten::{name}"] for name in NORMS | RESIZES}
 # What the field counts as nothing. Activations and other functions of single elements (PReLU's weight is allowed):
-ACTIVATIONS = _names_of(
+ACTIVATIONS = _split(
     "abs celu clamp clamp_max clamp_min elu erf exp gelu hardsigmoid hardswish hardtanh "
     "leaky_relu log log1p log_softmax mish neg pow prelu reciprocal relu relu6 rsqrt "
     "selu sigmoid silu softmax softplus sqrt square tanh"
@@ -75,11 +53,11 @@ SCALES = {"mul", "div"}
 # functions of single elements that make products of what is added before and after: exp(a + b), (a + b)^2;
 PRODUCTIVE = {"exp", "pow", "square"}
 # comparisons and picking, as in the largest value of a heatmap and where it stands;
-CHOICES = _names_of("__and__ argmax eq gather ge gt le lt ne remainder sign")
+CHOICES = _split("__and__ argmax eq gather ge gt le lt ne remainder sign")
 # pooling, which is additions or comparisons only (the audit counts products there);
-POOLS = _names_of("adaptive_max_pool2d amax avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d mean sum")
+POOLS = _split("adaptive_max_pool2d amax avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d mean sum")
 # and what computes nothing: shapes, copies, constants.
-SHAPES = _names_of(
+SHAPES = _split(
     "Int alias arange cat channel_shuffle chunk clone constant_pad_nd contiguous detach dropout expand "
     "expand_as feature_dropout flatten flip floor_divide full identity narrow ones pad permute pixel_shuffle "
     "pixel_unshuffle reflection_pad2d replication_pad2d reshape select size slice split split_with_sizes squeeze stack "

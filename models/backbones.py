@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.bodies import Body
+from models.heads import Pooled
 from models.network import Net
 
-LINEAR_STD = 0.01
-"""Of a linear head's weights, normal around 0 (Goyal et al. 2017, section 5.1); its bias is 0."""
 MAPS_STD = 0.001
 """Of the weights of transposed convolutions and heatmaps, normal around 0 (Xiao et al. 2018, their code)."""
 CELL = 4
@@ -71,26 +70,6 @@ def transposed(channels: int, out: int) -> nn.Sequential:
     conv = nn.ConvTranspose2d(channels, out, 4, 2, padding=1, bias=False)
     nn.init.normal_(conv.weight, std=MAPS_STD)
     return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU(inplace=True))
-
-
-class Pooled(nn.Module):
-    """Numbers by one linear layer: (B, C), or (B, C, h, w) that is averaged first, -> (B, outputs)."""
-
-    def __init__(self, channels: int, outputs: int, pool: bool) -> None:
-        super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(1) if pool else nn.Identity()
-        self.linear = nn.Linear(channels, outputs)
-        nn.init.normal_(self.linear.weight, std=LINEAR_STD)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features -> (B, outputs)."""
-        numbers: Tensor = self.linear(self.pool(features).flatten(1))
-        return numbers
-
-    def decode(self, logits: Tensor) -> Tensor:
-        """The same numbers."""
-        return logits
 
 
 class Maps(nn.Module):

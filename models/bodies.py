@@ -6,7 +6,9 @@ The networks are in `models.backbones`, so that a study's file needs no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from models.checks import check_choices, check_head, check_ranges, sides
 
 if TYPE_CHECKING:
     from models.network import Net
@@ -49,10 +51,8 @@ class Body:
     def __post_init__(self) -> None:
         """Refuses values out of range."""
         check_head(self)
-        check_whole(self, "deconv", 8, 2048)
-        for name, allowed in (("head", ("linear", "heatmap")), ("upsample", (0, 3))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"Body.{name} is {getattr(self, name)!r}, but must be one of {allowed}")
+        check_ranges(self, deconv=(8, 2048))
+        check_choices(self, head=("linear", "heatmap"), upsample=(0, 3))
         if self.parallel and self.upsample:
             raise ValueError(f"Body.upsample is {self.upsample}, but {self.name} has fine maps already: 0")
         if self.head == "heatmap" and not self.parallel and not self.upsample:
@@ -83,36 +83,3 @@ class Body:
         from models.backbones import build
 
         return build(self)
-
-
-def sides(size: int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of a size."""
-    return (size, size) if isinstance(size, int) else size
-
-
-def check_whole(arch: Any, name: str, low: int, high: int) -> None:
-    """Refuse a field that is no whole number of its range.
-
-    Raises:
-        ValueError: says the field, its value and the range.
-    """
-    value = getattr(arch, name)
-    if not isinstance(value, int) or not low <= value <= high:
-        field = f"{type(arch).__name__}.{name}"
-        raise ValueError(f"{field} is {value!r}, but must be a whole number from {low} to {high}")
-
-
-def check_head(arch: Any) -> None:
-    """Refuse an impossible input, answer or drop path of an architecture.
-
-    Raises:
-        ValueError: `outputs`, `channels`, `size` or `drop_path` is out of its range.
-    """
-    kind = type(arch).__name__
-    check_whole(arch, "outputs", 1, 100_000)
-    check_whole(arch, "channels", 1, 1024)
-    both = sides(arch.size)
-    if not isinstance(both, tuple) or len(both) != 2 or not all(isinstance(s, int) and 32 <= s <= 1024 for s in both):
-        raise ValueError(f"{kind}.size is {arch.size!r}, but must be a number from 32 to 1024 or (height, width)")
-    if not 0 <= arch.drop_path < 1:
-        raise ValueError(f"{kind}.drop_path is {arch.drop_path}, but must be from 0 up to but without 1")

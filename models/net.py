@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from models.checks import check_choices, check_ranges
+
 if TYPE_CHECKING:
     from models.network import Net
 
@@ -58,15 +60,10 @@ class Arch:
 
     def __post_init__(self) -> None:
         """Refuses values out of range."""
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            whole = isinstance(low, int)
-            if not low <= value <= high or (whole and value != int(value)):
-                kind = "a whole number " if whole else ""
-                raise ValueError(f"Arch.{name} is {value}, but must be {kind}from {low} to {high}")
-        for name, allowed in _CHOICES:
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"Arch.{name} is {getattr(self, name)!r}, but must be one of {allowed}")
+        check_ranges(self, points=(1, 10_000), size=(32, 512), channels=(1, 1024), neck=(0, 2048))
+        check_ranges(self, width=(0.1, 4.0), depth=(0.25, 4.0), expansion=(0.25, 2.0), squeeze=(0.0, 1.0))
+        check_ranges(self, upsample=(0, 3), deconv=(8, 1024), split=(0.125, 4.0))
+        check_choices(self, stride=(16, 32), head=("direct", "heatmap", "simcc"), kernel=(3, 5, 7))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -78,19 +75,3 @@ class Arch:
         from models.mobilenet import build
 
         return build(self)
-
-
-_RANGES = (
-    ("points", 1, 10_000),
-    ("width", 0.1, 4.0),
-    ("size", 32, 512),
-    ("channels", 1, 1024),
-    ("depth", 0.25, 4.0),
-    ("expansion", 0.25, 2.0),
-    ("squeeze", 0.0, 1.0),
-    ("neck", 0, 2048),
-    ("upsample", 0, 3),
-    ("deconv", 8, 1024),
-    ("split", 0.125, 4.0),
-)
-_CHOICES = (("stride", (16, 32)), ("head", ("direct", "heatmap", "simcc")), ("kernel", (3, 5, 7)))

@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
 from safetensors.torch import load_file
-from timm.models import get_pretrained_cfg
-from timm.models._manipulate import adapt_input_conv
 from torch import Tensor, nn
 
 TIMM = "timm"
@@ -75,31 +72,18 @@ def load_(net: nn.Module, source: str, name: str = "") -> Loaded:
         WeightsError: see there; the network is then as it was.
     """
     file = cached(name) if source == TIMM else Path(source).expanduser()
-    found = read(file)
-    body = net.body if isinstance(getattr(net, "body", None), nn.Module) else net
-    inside = "body." if body is not net else ""
-    wanted = net.state_dict()
+    tensors, wanted = read(file), net.state_dict()
+    inside = "body." if isinstance(getattr(net, "body", None), nn.Module) else ""
+    places = best_places(tensors, wanted, inside)
+    taken, adapted = _taken(net, wanted, {key: tensors[place] for key, place in places.items()})
     parameters = {key: value.numel() for key, value in net.named_parameters()}
-    places = best_places(found, wanted, inside)
-    first = next((f"{key}.weight" for key, module in net.named_modules() if isinstance(module, nn.Conv2d)), "")
-    taken: dict[str, Tensor] = {}
-    adapted = ""
-    for key, target in wanted.items():
-        if key not in places:
-            continue
-        value = found[places[key]]
-        if key == first and value.ndim == 4 and value.shape != target.shape and _but_inputs(value, target):
-            value = adapt_input_conv(target.shape[1], value, base_chans=value.shape[1])
-            adapted = key
-        if value.shape == target.shape:
-            taken[key] = value
-    size = sum(count for key, count in parameters.items() if key.startswith(inside))
-    given = sum(count for key, count in parameters.items() if key.startswith(inside) and key in taken)
-    if not size or given < LEAST * size:
-        lost = [key for key in parameters if key.startswith(inside) and key not in taken]
+    body = [key for key in parameters if key.startswith(inside)]
+    size, fits = (sum(parameters[key] for key in keys) for keys in (body, [key for key in body if key in taken]))
+    if not size or fits < LEAST * size:
         raise WeightsError(
-            f"{file} fits only {given:,} of the {size:,} parameters of {name or 'the network'}'s body (it has none for "
-            f"{_some(lost)}; it does have {_some([*found])}); give the weights of the same architecture."
+            f"{file} fits only {fits:,} of the {size:,} parameters of {name or 'the network'}'s body (it has none for "
+            f"{_some([key for key in body if key not in taken])}; it does have {_some([*tensors])}); give the weights "
+            "of the same architecture."
         )
     broken = [places[key] for key, value in taken.items() if not torch.isfinite(value).all()]
     if broken:
@@ -113,8 +97,27 @@ def load_(net: nn.Module, source: str, name: str = "") -> Loaded:
         body=size,
         adapted=adapted,
         left=tuple(key for key in wanted if key not in taken and not key.endswith("num_batches_tracked")),
-        unused=tuple(key for key in found if key not in used),
+        unused=tuple(key for key in tensors if key not in used),
     )
+
+
+def _taken(
+    net: nn.Module, wanted: Mapping[str, Tensor], offered: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], str]:
+    """The tensors that fit, and the name of the first convolution if it was made to."""
+    first = next((f"{key}.weight" for key, module in net.named_modules() if isinstance(module, nn.Conv2d)), "")
+    taken, adapted = {}, ""
+    for key, target in wanted.items():
+        value = offered.get(key)
+        if value is None:
+            continue
+        if key == first and value.shape != target.shape and _but_inputs(value, target):
+            from timm.models._manipulate import adapt_input_conv
+
+            value, adapted = adapt_input_conv(target.shape[1], value, base_chans=value.shape[1]), key
+        if value.shape == target.shape:
+            taken[key] = value
+    return taken, adapted
 
 
 def best_places(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], inside: str) -> dict[str, str]:
@@ -158,7 +161,7 @@ def spelt(name: str) -> str:
 
 def _but_inputs(value: Tensor, target: Tensor) -> bool:
     """Whether two kernels differ in nothing but their input channels."""
-    return value.shape[:1] + value.shape[2:] == target.shape[:1] + target.shape[2:]
+    return value.ndim == 4 and value.shape[:1] + value.shape[2:] == target.shape[:1] + target.shape[2:]
 
 
 def read(file: Path) -> dict[str, Tensor]:
@@ -203,6 +206,9 @@ def cached(name: str) -> Path:
     Raises:
         WeightsError: timm has none of that name, or this machine does not.
     """
+    from huggingface_hub import constants, try_to_load_from_cache
+    from timm.models import get_pretrained_cfg
+
     known = get_pretrained_cfg(name, allow_unregistered=True) if name else None
     if known is None or not known.has_weights:
         raise WeightsError(

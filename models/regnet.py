@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from models.bodies import check_head, check_whole, sides
+from models.checks import check_head, check_ranges, sides
 
 if TYPE_CHECKING:
     from models.network import Net
@@ -72,15 +72,12 @@ class RegNet:
     def __post_init__(self) -> None:
         """Refuses values out of range, and other than four stages."""
         check_head(self)
-        for name, low, high in (("depth", STAGES, 64), ("w0", 8, 1024), ("group", 1, 1024)):
-            check_whole(self, name, low, high)
+        check_ranges(self, depth=(STAGES, 64), w0=(8, 1024), group=(1, 1024))
+        check_ranges(self, wa=(0.0, 1024.0), se=(0.0, 1.0), bottle=(0.125, 4.0))
         if self.w0 % 8:
             raise ValueError(f"RegNet.w0 is {self.w0}, but must be a multiple of 8")
         if not 1 < self.wm <= 8:
             raise ValueError(f"RegNet.wm is {self.wm}, but must be above 1 and at most 8")
-        for name, least, most in (("wa", 0.0, 1024.0), ("se", 0.0, 1.0), ("bottle", 0.125, 4.0)):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"RegNet.{name} is {getattr(self, name)}, but must be from {least} to {most}")
         if (count := stage_count(self.depth, self.w0, self.wa, self.wm)) != STAGES:
             numbers = f"depth {self.depth}, w0 {self.w0}, wa {self.wa:g} and wm {self.wm:g}"
             raise ValueError(f"RegNet of {numbers} has {count} stages, but must have {STAGES}")
@@ -108,7 +105,7 @@ class RegNet:
         from timm.models.regnet import RegNet as Backbone
         from timm.models.regnet import RegNetCfg
 
-        from models.backbones import Pooled
+        from models.heads import Pooled
         from models.network import Net
 
         config = RegNetCfg(self.depth, self.w0, self.wa, self.wm, self.group, self.bottle, self.se)

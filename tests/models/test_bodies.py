@@ -11,10 +11,11 @@ from timm.models import is_model_in_modules
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.backbones import CELL, LINEAR_STD, MAPS_STD, peaks
+from models.backbones import CELL, MAPS_STD, peaks
 from models.bodies import Body
 from models.cost import cost, measure
 from models.fold import fold, fold_
+from models.heads import LINEAR_STD
 from models.stages import plan, plan_of
 
 # The six networks of the published comparison, as they are there: twelve channels of 224 x 224 in, twelve numbers out.
