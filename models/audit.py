@@ -105,8 +105,8 @@ class Audit:
     def start(self, node: Any) -> None:
         """Look at the whole graph first: fvcore itself passes over some operators without a word."""
         block = node.owningBlock()
-        known = self.handles().keys() | _PLUMBING
-        strange = [n for n in block.nodes() if n.kind() not in known]
+        counted = self.handles().keys() | _PLUMBING
+        strange = [n for n in block.nodes() if n.kind() not in counted]
         if strange:
             kinds = {n.pyname() if n.kind() == "prim::PythonOp" else n.kind() for n in strange}
             raise CostError(f"nobody counts {', '.join(sorted(kinds))}")

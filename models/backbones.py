@@ -27,8 +27,8 @@ def build(arch: Body) -> Net:
     """
     if not timm.is_model(arch.name):
         near = get_close_matches(arch.name, timm.list_models(), 5) or timm.list_models(f"*{arch.name[:4]}*")[:5]
-        known = f"; near it: {', '.join(near)}" if near else ""
-        raise ValueError(f"Body.name is {arch.name!r}, which timm {timm.__version__} does not know{known}")
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        raise ValueError(f"Body.name is {arch.name!r}, which timm {timm.__version__} does not know{hint}")
     if arch.head == "linear" and not arch.upsample:
         body = _create(arch, num_classes=0)
         return Net(arch, body, Pooled(body.head_hidden_size, arch.outputs, pool=False))

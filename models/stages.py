@@ -51,24 +51,24 @@ def _gathered(network: nn.Module, groups: Mapping[str, list[Layer]]) -> list[tup
 
     A norm or an activation goes with the block before it whose shape it has, pooling and upsampling with the next.
     """
-    found: list[tuple[str, list[Layer]]] = []
+    gathered: list[tuple[str, list[Layer]]] = []
     waiting: list[Layer] = []
     for name, rows in groups.items():
         if busy(network.get_submodule(name)):
-            found.append((name, waiting + rows))
+            gathered.append((name, waiting + rows))
             waiting = []
-        elif found and not waiting and rows[-1].output == found[-1][1][-1].output:
-            found[-1] = (found[-1][0], found[-1][1] + rows)
+        elif gathered and not waiting and rows[-1].output == gathered[-1][1][-1].output:
+            gathered[-1] = (gathered[-1][0], gathered[-1][1] + rows)
         else:
             waiting = waiting + rows
-    return [*found, (waiting[0].name, waiting)] if waiting else found
+    return [*gathered, (waiting[0].name, waiting)] if waiting else gathered
 
 
 def _stage(network: nn.Module, name: str, rows: list[Layer], head: bool) -> Stage:
     """One block as a stage."""
     block = network.get_submodule(name)
     inner = {path: [row for row in rows if row.name.startswith(f"{name}.{path}.")] for path, _ in block.named_modules()}
-    aside = {row.name for path, found in inner.items() if path and squeezes(network, found) for row in found}
+    aside = {row.name for path, part in inner.items() if path and squeezes(network, part) for row in part}
     main = [row for row in rows if row.name not in aside]
     output = (main or rows)[-1].output[1:]
     modules = [network.get_submodule(row.name) for row in main]
@@ -122,18 +122,18 @@ def _together(stage: Stage, other: Stage) -> Stage:
 
 def _shortened(network: nn.Module, stages: list[Stage], limit: int) -> list[Stage]:
     """At most `limit` stages if that can be; the cheapest neighbours of one resolution go together first."""
-    found = stages
-    while len(found) > limit:
+    shorter = stages
+    while len(shorter) > limit:
         pairs = [
             i
-            for i, (a, b) in enumerate(pairwise(found))
+            for i, (a, b) in enumerate(pairwise(shorter))
             if a.sides == b.sides and a.head == b.head and b.up == 1 and len(a.sides) > 1
         ]
-        if not pairs or any(_rises(a, b) for a, b in pairwise(found)):
+        if not pairs or any(_rises(a, b) for a, b in pairwise(shorter)):
             return _by_part(network, stages, limit)
-        i = min(pairs, key=lambda i: found[i].flops + found[i + 1].flops)
-        found = [*found[:i], _together(found[i], found[i + 1]), *found[i + 2 :]]
-    return found
+        i = min(pairs, key=lambda i: shorter[i].flops + shorter[i + 1].flops)
+        shorter = [*shorter[:i], _together(shorter[i], shorter[i + 1]), *shorter[i + 2 :]]
+    return shorter
 
 
 def _rises(stage: Stage, after: Stage) -> bool:
@@ -153,10 +153,10 @@ def _by_part(network: nn.Module, stages: list[Stage], limit: int) -> list[Stage]
     deepest = max(stage.name.count(".") for stage in stages) + 1
     for depth in range(deepest, 0, -1):
         parts = groupby(stages, key=partial(part, depth=depth))
-        found = _repeated(_part(network, path, list(same)) for path, same in parts)
-        if len(found) <= limit:
+        shorter = _repeated(_part(network, path, list(same)) for path, same in parts)
+        if len(shorter) <= limit:
             break
-    return found
+    return shorter
 
 
 def _part(network: nn.Module, path: str, stages: list[Stage]) -> Stage:

@@ -64,7 +64,7 @@ def load(folder: Path, number: int, arch_repr: str | None = None) -> NetworkReco
         arch_repr: repr() of the architecture that the trial must have; None to take any.
     """
     try:
-        found = NetworkRecord.model_validate_json(file_of(folder, number).read_bytes())
+        recorded = NetworkRecord.model_validate_json(file_of(folder, number).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-    return found if found.trial == number and arch_repr in (None, found.arch) else None
+    return recorded if recorded.trial == number and arch_repr in (None, recorded.arch) else None
