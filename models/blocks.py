@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
 from math import prod
 
 from torch import nn
 
-from models.audit import Layer
+from models.plan import Layer
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -23,20 +25,17 @@ _BLOCKS = {
 
 def blocks(network: nn.Module, layers: Sequence[Layer]) -> dict[str, list[Layer]]:
     """The layers of each block, by its path: of the modules on the way to a layer, the outermost that is one."""
-    known: dict[str, bool] = {}
-    found: dict[str, list[Layer]] = {}
+
+    @cache
+    def is_block(path: str) -> bool:
+        module, parent = network.get_submodule(path), network.get_submodule(path.rpartition(".")[0])
+        return _is_block(module, parent, [row for row in layers if row.name.startswith(f"{path}.")])
+
+    by_block: dict[str, list[Layer]] = {}
     for layer in layers:
-        parts, parent, home = layer.name.split("."), network, layer.name
-        for depth in range(1, len(parts)):
-            path, child = ".".join(parts[:depth]), parent.get_submodule(parts[depth - 1])
-            if path not in known:
-                known[path] = _is_block(child, parent, [row for row in layers if row.name.startswith(f"{path}.")])
-            if known[path]:
-                home = path
-                break
-            parent = child
-        found.setdefault(home, []).append(layer)
-    return found
+        ways = accumulate(layer.name.split(".")[:-1], "{}.{}".format)
+        by_block.setdefault(next(filter(is_block, ways), layer.name), []).append(layer)
+    return by_block
 
 
 def _is_block(module: nn.Module, parent: nn.Module, rows: list[Layer]) -> bool:

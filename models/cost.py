@@ -8,58 +8,22 @@ attention); see `models.audit`.
 from __future__ import annotations
 
 import copy
-import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
-from models.audit import Audit, CostError, Layer, names
+from models.audit import Audit, FlopCountAnalysis, names
 from models.fold import fold_
-
-with warnings.catch_warnings():  # fvcore scripts a loss of its own when it is imported, which torch now deprecates
-    warnings.simplefilter("ignore", FutureWarning)
-    from fvcore.nn import FlopCountAnalysis
-
-__all__ = ["Cost", "CostError", "Layer", "cost", "measure"]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one image. Every total is the sum of its column.
-
-    Attributes:
-        params: trainable numbers, of `cost` those of the deployed network.
-        trained: trainable numbers while it is trained, each BatchNorm's scale and shift among them: what papers print.
-        flops: the one that is ranked: fvcore's count, and the elements above.
-        layers: a row for every module that holds or computes something of its own, in the order of the network.
-    """
-
-    params: int
-    trained: int
-    flops: int
-    layers: tuple[Layer, ...]
-
-    @property
-    def buffers(self) -> int:
-        """Numbers kept beside the parameters."""
-        return sum(layer.buffers for layer in self.layers)
-
-    @property
-    def flops_m(self) -> int:
-        """Total of the column M."""
-        return sum(layer.flops_m for layer in self.layers)
-
-    @property
-    def flops_ma(self) -> int:
-        """Total of the column M+A."""
-        return sum(layer.flops_ma for layer in self.layers)
+from models.plan import Cost, CostError
 
 
 class Buildable(Protocol):
@@ -136,6 +100,27 @@ def _measure(module: nn.Module, input_shape: tuple[int, ...]) -> Cost:
     return Cost(params, params, total, layers)
 
 
+class _TorchCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Multiply-adds of each operator that really runs, by torch's own formulas.
+
+    FlopCounterMode counts the same, but imports torch._dynamo, which takes three seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.products: Counter[str] = Counter()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func.overloadpacket):
+            self.products[str(func.overloadpacket)] += formula(*args, **(kwargs or {}), out_val=result) // 2
+        return result
+
+
 def _check(module: nn.Module, image: Tensor, products: int, attempts: int = 24) -> None:
     """Refuse when a counter that sees what really runs disagrees, or when a parameter does not matter.
 
@@ -149,11 +134,10 @@ def _check(module: nn.Module, image: Tensor, products: int, attempts: int = 24) 
             for parameter in module.parameters():
                 noise = torch.randn_like(parameter)
                 parameter.mul_(noise.sign()).add_(noise, alpha=0.01)
-        with FlopCounterMode(display=False) if attempt == 0 else nullcontext() as counter:
+        with _TorchCounter() if attempt == 0 else nullcontext() as counter:
             answer = _sum(module(image))
-        if counter and counter.get_total_flops() != 2 * products:
-            found = {str(op): flops // 2 for op, flops in counter.get_flop_counts()["Global"].items()}
-            raise CostError(f"fvcore finds {products} multiply-adds, torch finds {found}")
+        if counter and counter.products.total() != products:
+            raise CostError(f"fvcore finds {products} multiply-adds, torch finds {dict(counter.products)}")
         if not answer.requires_grad:
             break
         gradients = torch.autograd.grad(answer, list(asleep.values()), allow_unused=True)

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.fx
-from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.utils import parametrize
 
 # Exactly these: a subclass may do more to its weight (weight standardisation would undo a folded scale).
 _CONVS = {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d}
-_NORMS = {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, BatchNormAct2d}
+_NORMS = {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm}
 _NOTHING = {nn.Identity, nn.Dropout, nn.Dropout2d}  # in evaluation mode
 
 
-class _Tracer(torch.fx.Tracer):
+def _is_norm(module: nn.Module | None) -> bool:
+    return type(module) in _NORMS or _has_act(module)
+
+
+def _has_act(module: nn.Module | None) -> bool:
+    """Whether it is timm's BatchNorm with an activation; told by its name, for importing timm takes four seconds."""
+    kind = type(module)
+    return f"{kind.__module__}.{kind.__qualname__}" == "timm.layers.norm_act.BatchNormAct2d"
+
+
+class Tracer(torch.fx.Tracer):
+    """torch.fx's, with every BatchNorm as one operation."""
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m) in _NORMS or super().is_leaf_module(m, module_qualified_name)
+        """Whether a module is one operation."""
+        return _is_norm(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def fold(module: nn.Module) -> nn.Module:
@@ -42,37 +55,38 @@ def fold_(module: nn.Module) -> nn.Module:
         torch.fx.proxy.TraceError: the network's control flow depends on its input.
     """
     module = module.eval()
-    graph = _Tracer().trace(module)
+    for name, conv, norm in _pairs(module):
+        _fuse(conv, norm)
+        module.set_submodule(name, norm.get_submodule("act") if _has_act(norm) else nn.Identity())
+    return module
+
+
+def _pairs(module: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+    """Each BatchNorm that can be folded: its name, the convolution before it, and itself."""
+    graph = Tracer().trace(module)
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     owners = Counter(id(m) for _, m in module.named_modules(remove_duplicate=False))
     owners.update(id(p) for m in module.modules() for p in m.parameters(recurse=False))
 
-    def called(node: Any) -> nn.Module | None:
+    def called(node: Any) -> Any:
         fx_call = isinstance(node, torch.fx.Node) and node.op == "call_module"
         return module.get_submodule(str(node.target)) if fx_call else None
 
     def private(node: torch.fx.Node, layer: nn.Module) -> bool:
         parts = (layer, *layer.parameters(recurse=False))
-        return (
-            calls[node.target] == 1
-            and all(owners[id(part)] == 1 for part in parts)
-            and not parametrize.is_parametrized(layer)
-        )
+        alone = calls[node.target] == 1 and all(owners[id(part)] == 1 for part in parts)
+        return alone and not parametrize.is_parametrized(layer)
 
     for node in graph.nodes:
         norm = called(node)
-        if norm is None or type(norm) not in _NORMS or norm.running_mean is None or not private(node, norm):
+        if not _is_norm(norm) or norm.running_mean is None or not private(node, norm):
             continue
         source = node.args[0]
         while type(called(source)) in _NOTHING and len(source.users) == 1:
             source = source.args[0]
         conv = called(source)
-        if conv is None or type(conv) not in _CONVS or len(source.users) != 1 or not private(source, conv):
-            continue
-        _fuse(conv, norm)
-        rest = norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity()
-        module.set_submodule(str(node.target), rest)
-    return module
+        if type(conv) in _CONVS and len(source.users) == 1 and private(source, conv):
+            yield str(node.target), conv, norm
 
 
 @torch.no_grad()

@@ -19,10 +19,13 @@ import math
 
 import torch
 import torch.fx
-from timm.layers import BatchNormAct2d, ConvNormAct
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from models.network import ConvNormAct
+
+LINEAR_STD = 0.01
+"""Of a linear head's weights, normal around 0 (Goyal et al. 2017, section 5.1); its bias is 0."""
 SIGMA = 1.0  # of a target heatmap, in cells (Nibali et al. 2018, section 4.2)
 BIN_SIGMA = 0.0125  # of target bins, in image sides: about 5.7 bins of 448 (Li et al. 2022, as tuned in RTMPose)
 
@@ -65,21 +68,33 @@ def log_normal(points: Tensor, span: float, sigma: float) -> Tensor:
     return (-0.5 * (distance / sigma) ** 2).log_softmax(-1)
 
 
-class Direct(nn.Module):
+class Pooled(nn.Module):
+    """Numbers by one linear layer: (B, C), or (B, C, h, w) that is averaged first, -> (B, outputs)."""
+
+    def __init__(self, channels: int, outputs: int, pool: bool) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1) if pool else nn.Identity()
+        self.linear = nn.Linear(channels, outputs)
+        nn.init.normal_(self.linear.weight, std=LINEAR_STD)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features -> (B, outputs)."""
+        numbers: Tensor = self.linear(self.pool(features).flatten(1))
+        return numbers
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """The same numbers."""
+        return logits
+
+
+class Direct(Pooled):
     """Coordinates by one linear layer after global average pooling; logits (B, 2P)."""
 
     def __init__(self, channels: int, points: int) -> None:
-        super().__init__()
+        super().__init__(channels, 2 * points, pool=True)
         self.points = points
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(channels, 2 * points)
-        nn.init.normal_(self.linear.weight, std=0.01)
-        nn.init.constant_(self.linear.bias, 0.5)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, h, w) -> coordinates (B, 2P)."""
-        coordinates: Tensor = self.linear(self.pool(features).flatten(1))
-        return coordinates
+        nn.init.constant_(self.linear.bias, 0.5)  # the image's middle
 
     def decode(self, logits: Tensor) -> Tensor:
         """Logits (B, 2P) -> points (B, P, 2)."""
@@ -97,14 +112,14 @@ def _step(channels: int, out: int, upsample: bool, ring: bool, separable: bool) 
     """
     layers: list[nn.Module] = []
     if separable:
-        layers.append(ConvNormAct(channels, out, 1, act_layer="relu"))
+        layers.append(ConvNormAct(channels, out, 1, act=nn.ReLU))
         channels = out
     groups = out if separable else 1
     if upsample:
         layers.append(nn.ConvTranspose2d(channels, out, 4, 2, padding=0 if ring else 1, groups=groups, bias=False))
     else:
         layers.append(nn.Conv2d(channels, out, 3, padding=2 if ring else 1, groups=groups, bias=False))
-    return nn.Sequential(*layers, BatchNormAct2d(out, act_layer="relu"))
+    return nn.Sequential(*layers, nn.BatchNorm2d(out), nn.ReLU(inplace=True))
 
 
 class Heatmap(nn.Module):

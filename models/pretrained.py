@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
 from safetensors.torch import load_file
-from timm.models import get_pretrained_cfg
-from timm.models._manipulate import adapt_input_conv
 from torch import Tensor, nn
 
 TIMM = "timm"
@@ -75,32 +72,13 @@ def load_(net: nn.Module, source: str, name: str = "") -> Loaded:
         WeightsError: see there; the network is then as it was.
     """
     file = cached(name) if source == TIMM else Path(source).expanduser()
-    found = read(file)
-    body = net.body if isinstance(getattr(net, "body", None), nn.Module) else net
-    inside = "body." if body is not net else ""
-    wanted = net.state_dict()
+    tensors, wanted = read(file), net.state_dict()
+    inside = "body." if isinstance(getattr(net, "body", None), nn.Module) else ""
+    places = best_places(tensors, wanted, inside)
+    taken, adapted = _taken(net, wanted, {key: tensors[place] for key, place in places.items()})
     parameters = {key: value.numel() for key, value in net.named_parameters()}
-    places = best_places(found, wanted, inside)
-    first = next((f"{key}.weight" for key, module in net.named_modules() if isinstance(module, nn.Conv2d)), "")
-    taken: dict[str, Tensor] = {}
-    adapted = ""
-    for key, target in wanted.items():
-        if key not in places:
-            continue
-        value = found[places[key]]
-        if key == first and value.ndim == 4 and value.shape != target.shape and _but_inputs(value, target):
-            value = adapt_input_conv(target.shape[1], value, base_chans=value.shape[1])
-            adapted = key
-        if value.shape == target.shape:
-            taken[key] = value
-    size = sum(count for key, count in parameters.items() if key.startswith(inside))
-    given = sum(count for key, count in parameters.items() if key.startswith(inside) and key in taken)
-    if not size or given < LEAST * size:
-        lost = [key for key in parameters if key.startswith(inside) and key not in taken]
-        raise WeightsError(
-            f"{file} fits only {given:,} of the {size:,} parameters of {name or 'the network'}'s body (it has none for "
-            f"{_some(lost)}; it does have {_some([*found])}); give the weights of the same architecture."
-        )
+    body = {key: count for key, count in parameters.items() if key.startswith(inside)}
+    _refuse_another(file, name or "the network", tensors, body, taken)
     broken = [places[key] for key, value in taken.items() if not torch.isfinite(value).all()]
     if broken:
         raise WeightsError(f"{file} holds numbers that are not finite in {_some(broken)}; give whole weights.")
@@ -110,32 +88,66 @@ def load_(net: nn.Module, source: str, name: str = "") -> Loaded:
         file=file,
         tensors=len(taken),
         parameters=sum(count for key, count in parameters.items() if key in taken),
-        body=size,
+        body=sum(body.values()),
         adapted=adapted,
         left=tuple(key for key in wanted if key not in taken and not key.endswith("num_batches_tracked")),
-        unused=tuple(key for key in found if key not in used),
+        unused=tuple(key for key in tensors if key not in used),
     )
 
 
-def best_places(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], inside: str) -> dict[str, str]:
+def _refuse_another(
+    file: Path, name: str, tensors: Mapping[str, Tensor], body: Mapping[str, int], taken: Mapping[str, Tensor]
+) -> None:
+    """Refuse a file that fits too little of a body, whose parameters' sizes are given by their names."""
+    size, fits = sum(body.values()), sum(count for key, count in body.items() if key in taken)
+    if not size or fits < LEAST * size:
+        raise WeightsError(
+            f"{file} fits only {fits:,} of the {size:,} parameters of {name}'s body (it has none for "
+            f"{_some([key for key in body if key not in taken])}; it does have {_some([*tensors])}); give the weights "
+            "of the same architecture."
+        )
+
+
+def _taken(
+    net: nn.Module, wanted: Mapping[str, Tensor], offered: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], str]:
+    """The tensors that fit, and the name of the first convolution if it was made to."""
+    first = next((f"{key}.weight" for key, module in net.named_modules() if isinstance(module, nn.Conv2d)), "")
+    taken, adapted = {}, ""
+    for key, target in wanted.items():
+        value = offered.get(key)
+        if value is None:
+            continue
+        if key == first and value.shape != target.shape and _but_inputs(value, target):
+            from timm.models._manipulate import adapt_input_conv
+
+            value, adapted = adapt_input_conv(target.shape[1], value, base_chans=value.shape[1]), key
+        if value.shape == target.shape:
+            taken[key] = value
+    return taken, adapted
+
+
+def best_places(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], inside: str) -> dict[str, str]:
     """Which name in the file each of the network's names is: by those prefixes that make the most numbers fit.
 
     Args:
-        found: the file's tensors.
+        tensors: the file's tensors.
         wanted: the network's.
         inside: the prefix of the body's names, beside none.
     """
     best: dict[str, str] = {}
     most = -1
     for here in dict.fromkeys(("", inside)):
-        for there in prefixes(found):
-            names = {spelt(key.removeprefix(there)): key for key in found if key.startswith(there)}
+        for there in prefixes(tensors):
+            names = {spelt(key.removeprefix(there)): key for key in tensors if key.startswith(there)}
             places = {
                 key: names[short]
                 for key in wanted
                 if key.startswith(here) and (short := spelt(key.removeprefix(here))) in names
             }
-            fits = sum(wanted[key].numel() for key, place in places.items() if found[place].shape == wanted[key].shape)
+            fits = sum(
+                wanted[key].numel() for key, place in places.items() if tensors[place].shape == wanted[key].shape
+            )
             if fits > most:
                 best, most = places, fits
     return best
@@ -158,7 +170,7 @@ def spelt(name: str) -> str:
 
 def _but_inputs(value: Tensor, target: Tensor) -> bool:
     """Whether two kernels differ in nothing but their input channels."""
-    return value.shape[:1] + value.shape[2:] == target.shape[:1] + target.shape[2:]
+    return value.ndim == 4 and value.shape[:1] + value.shape[2:] == target.shape[:1] + target.shape[2:]
 
 
 def read(file: Path) -> dict[str, Tensor]:
@@ -203,23 +215,26 @@ def cached(name: str) -> Path:
     Raises:
         WeightsError: timm has none of that name, or this machine does not.
     """
-    known = get_pretrained_cfg(name, allow_unregistered=True) if name else None
-    if known is None or not known.has_weights:
+    from huggingface_hub import constants, try_to_load_from_cache
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(name, allow_unregistered=True) if name else None
+    if config is None or not config.has_weights:
         raise WeightsError(
             f"timm has no weights for {name!r}; leave pre-trained weights out, or give a file of this architecture's."
             if name
             else "timm has no weights for this architecture, which is none of its; give a file of weights instead."
         )
-    repository, _, revision = (known.hf_hub_id or "").partition("@")
-    names = (known.hf_hub_filename, *NAMES) if known.hf_hub_filename else NAMES
+    repository, _, revision = (config.hf_hub_id or "").partition("@")
+    names = (config.hf_hub_filename, *NAMES) if config.hf_hub_filename else NAMES
     for file in names if repository else ():
         place = try_to_load_from_cache(repository, file, revision=revision or None)
         if isinstance(place, str):
             return Path(place)
     hub = Path(torch.hub.get_dir()) / "checkpoints"
-    if known.url and (hub / Path(known.url).name).is_file():
-        return hub / Path(known.url).name
-    fetch = f"`hf download {repository} {names[0]}`" if repository else f"download {known.url}"
+    if config.url and (hub / Path(config.url).name).is_file():
+        return hub / Path(config.url).name
+    fetch = f"`hf download {repository} {names[0]}`" if repository else f"download {config.url}"
     raise WeightsError(
         f"timm's weights of {name} are not on this machine ({constants.HF_HUB_CACHE} and {hub} were looked through) "
         f"and nothing is downloaded during a search; where there is a network, {fetch}, then pass that file with "

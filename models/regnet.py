@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from timm.models.regnet import RegNet as Backbone
-from timm.models.regnet import RegNetCfg, adjust_widths_groups_comp, generate_regnet
+import numpy as np
 
-from models.bodies import BodyNet, Pooled, check_head, check_whole, sides
+from models.checks import check_head, check_ranges, sides
+
+if TYPE_CHECKING:
+    from models.network import Net
 
 STAGES = 4
 """Of every RegNet; the paper keeps to it (section 3.2), and so does timm."""
@@ -70,15 +72,12 @@ class RegNet:
     def __post_init__(self) -> None:
         """Refuses values out of range, and other than four stages."""
         check_head(self)
-        for name, low, high in (("depth", STAGES, 64), ("w0", 8, 1024), ("group", 1, 1024)):
-            check_whole(self, name, low, high)
+        check_ranges(self, depth=(STAGES, 64), w0=(8, 1024), group=(1, 1024))
+        check_ranges(self, wa=(0.0, 1024.0), se=(0.0, 1.0), bottle=(0.125, 4.0))
         if self.w0 % 8:
             raise ValueError(f"RegNet.w0 is {self.w0}, but must be a multiple of 8")
         if not 1 < self.wm <= 8:
             raise ValueError(f"RegNet.wm is {self.wm}, but must be above 1 and at most 8")
-        for name, least, most in (("wa", 0.0, 1024.0), ("se", 0.0, 1.0), ("bottle", 0.125, 4.0)):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"RegNet.{name} is {getattr(self, name)}, but must be from {least} to {most}")
         if (count := stage_count(self.depth, self.w0, self.wa, self.wm)) != STAGES:
             numbers = f"depth {self.depth}, w0 {self.w0}, wa {self.wa:g} and wm {self.wm:g}"
             raise ValueError(f"RegNet of {numbers} has {count} stages, but must have {STAGES}")
@@ -86,24 +85,42 @@ class RegNet:
     @property
     def stages(self) -> Stages:
         """Its widths, depths and groups."""
-        blocks, count, groups = generate_regnet(self.wa, self.w0, self.wm, self.depth, self.group)
-        raw, depths = zip(*((width, len(list(same))) for width, same in groupby(blocks)), strict=True)
-        widths, groups = adjust_widths_groups_comp(list(raw), [self.bottle] * count, groups)
-        return Stages(tuple(widths), depths, tuple(groups))
+        widths, depths, groups = [], [], []
+        for width, same in groupby(_block_widths(self.depth, self.w0, self.wa, self.wm)):
+            inner = int(width * self.bottle)
+            group = min(self.group, inner)
+            inner = round(inner / group) * group  # of the 3 x 3 convolutions: whole groups
+            widths.append(int(inner / self.bottle))
+            depths.append(len(list(same)))
+            groups.append(group)
+        return Stages(tuple(widths), tuple(depths), tuple(groups))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width)."""
         return (self.channels, *sides(self.size))
 
-    def build(self) -> BodyNet:
+    def build(self) -> Net:
         """The network with fresh weights, drawn from torch's global generator."""
+        from timm.models.regnet import RegNet as Backbone
+        from timm.models.regnet import RegNetCfg
+
+        from models.heads import Pooled
+        from models.network import Net
+
         config = RegNetCfg(self.depth, self.w0, self.wa, self.wm, self.group, self.bottle, self.se)
         body = Backbone(config, in_chans=self.channels, num_classes=0, drop_path_rate=self.drop_path)
-        return BodyNet(self, body, Pooled(body.head_hidden_size, self.outputs, pool=False))
+        return Net(self, body, Pooled(body.head_hidden_size, self.outputs, pool=False))
+
+
+def _block_widths(depth: int, w0: int, wa: float, wm: float) -> list[int]:
+    """The width of each block by equations 2 to 4 of the paper, in float32 as timm computes it."""
+    linear = np.arange(depth, dtype=np.float32) * np.float32(wa) + np.float32(w0)
+    powers = np.round(np.log(linear / np.float32(w0)) / np.float32(np.log(wm)))
+    widths: list[int] = (np.round(w0 * np.power(np.float32(wm), powers) / 8) * 8).astype(int).tolist()
+    return widths
 
 
 def stage_count(depth: int, w0: int, wa: float, wm: float) -> int:
     """How many stages the numbers give; a `RegNet` needs four."""
-    count: int = generate_regnet(wa, w0, wm, depth, 1)[1]
-    return count
+    return len(set(_block_widths(depth, w0, wa, wm)))

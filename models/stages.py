@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial, reduce
 from itertools import groupby, pairwise
 from math import prod
@@ -13,59 +13,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from models.blocks import CONTAINERS, CONVS, TRANSPOSED, blocks, busy, kind_of, squeezes
-from models.cost import Buildable, Cost, Layer, cost
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Blocks in a row that are alike.
-
-    Attributes:
-        name: path of the first block in the network.
-        kind: what a block is, in words: 'inverted residual', 'convolution', '4 parallel branches', else its class.
-        repeats: how many blocks.
-        channels: of the answer; of a vector its length.
-        sides: of the answer beside the channels: (height, width) of maps, (bins,) of distributions, () of a vector.
-        kernel: side of its largest kernel, 0 where it has none.
-        squeeze: whether it has squeeze-excitation.
-        up: by how much transposed convolutions multiply the resolution, 1 where there are none.
-        head: whether it belongs to the part that answers.
-        params: trainable numbers.
-        flops: multiply-adds as fvcore counts them.
-    """
-
-    name: str
-    kind: str
-    repeats: int
-    channels: int
-    sides: tuple[int, ...]
-    kernel: int
-    squeeze: bool
-    up: int
-    head: bool
-    params: int
-    flops: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A network from end to end; the costs of the stages and of `decode` add up to the totals.
-
-    Attributes:
-        input_shape: (channels, height, width).
-        stages: in the network's order.
-        answer: shape of what the network answers, without the batch; () where it is no single tensor.
-        decode: (params, flops) of what the network does itself, outside its modules.
-        params: trainable numbers.
-        flops: multiply-adds as fvcore counts them.
-    """
-
-    input_shape: tuple[int, ...]
-    stages: tuple[Stage, ...]
-    answer: tuple[int, ...]
-    decode: tuple[int, int]
-    params: int
-    flops: int
+from models.cost import Buildable, cost
+from models.plan import Cost, Layer, Plan, Stage
 
 
 def plan(arch: Buildable) -> Plan:
@@ -102,24 +51,24 @@ def _gathered(network: nn.Module, groups: Mapping[str, list[Layer]]) -> list[tup
 
     A norm or an activation goes with the block before it whose shape it has, pooling and upsampling with the next.
     """
-    found: list[tuple[str, list[Layer]]] = []
+    gathered: list[tuple[str, list[Layer]]] = []
     waiting: list[Layer] = []
     for name, rows in groups.items():
         if busy(network.get_submodule(name)):
-            found.append((name, waiting + rows))
+            gathered.append((name, waiting + rows))
             waiting = []
-        elif found and not waiting and rows[-1].output == found[-1][1][-1].output:
-            found[-1] = (found[-1][0], found[-1][1] + rows)
+        elif gathered and not waiting and rows[-1].output == gathered[-1][1][-1].output:
+            gathered[-1] = (gathered[-1][0], gathered[-1][1] + rows)
         else:
             waiting = waiting + rows
-    return [*found, (waiting[0].name, waiting)] if waiting else found
+    return [*gathered, (waiting[0].name, waiting)] if waiting else gathered
 
 
 def _stage(network: nn.Module, name: str, rows: list[Layer], head: bool) -> Stage:
     """One block as a stage."""
     block = network.get_submodule(name)
     inner = {path: [row for row in rows if row.name.startswith(f"{name}.{path}.")] for path, _ in block.named_modules()}
-    aside = {row.name for path, found in inner.items() if path and squeezes(network, found) for row in found}
+    aside = {row.name for path, part in inner.items() if path and squeezes(network, part) for row in part}
     main = [row for row in rows if row.name not in aside]
     output = (main or rows)[-1].output[1:]
     modules = [network.get_submodule(row.name) for row in main]
@@ -173,18 +122,18 @@ def _together(stage: Stage, other: Stage) -> Stage:
 
 def _shortened(network: nn.Module, stages: list[Stage], limit: int) -> list[Stage]:
     """At most `limit` stages if that can be; the cheapest neighbours of one resolution go together first."""
-    found = stages
-    while len(found) > limit:
+    shorter = stages
+    while len(shorter) > limit:
         pairs = [
             i
-            for i, (a, b) in enumerate(pairwise(found))
+            for i, (a, b) in enumerate(pairwise(shorter))
             if a.sides == b.sides and a.head == b.head and b.up == 1 and len(a.sides) > 1
         ]
-        if not pairs or any(_rises(a, b) for a, b in pairwise(found)):
+        if not pairs or any(_rises(a, b) for a, b in pairwise(shorter)):
             return _by_part(network, stages, limit)
-        i = min(pairs, key=lambda i: found[i].flops + found[i + 1].flops)
-        found = [*found[:i], _together(found[i], found[i + 1]), *found[i + 2 :]]
-    return found
+        i = min(pairs, key=lambda i: shorter[i].flops + shorter[i + 1].flops)
+        shorter = [*shorter[:i], _together(shorter[i], shorter[i + 1]), *shorter[i + 2 :]]
+    return shorter
 
 
 def _rises(stage: Stage, after: Stage) -> bool:
@@ -204,10 +153,10 @@ def _by_part(network: nn.Module, stages: list[Stage], limit: int) -> list[Stage]
     deepest = max(stage.name.count(".") for stage in stages) + 1
     for depth in range(deepest, 0, -1):
         parts = groupby(stages, key=partial(part, depth=depth))
-        found = _repeated(_part(network, path, list(same)) for path, same in parts)
-        if len(found) <= limit:
+        shorter = _repeated(_part(network, path, list(same)) for path, same in parts)
+        if len(shorter) <= limit:
             break
-    return found
+    return shorter
 
 
 def _part(network: nn.Module, path: str, stages: list[Stage]) -> Stage:

@@ -12,7 +12,7 @@ from search.dashboard.reader import Reader, names
 from search.results.view import View
 
 if TYPE_CHECKING:
-    from models.cost import Cost
+    from models.plan import Cost
     from search.study import Architecture
 
 
@@ -48,7 +48,8 @@ class Source:
         Raises:
             UserError: the file is not known, or does not make this trial any more.
         """
-        from models.cost import CostError, cost
+        from models.cost import cost
+        from models.plan import CostError
         from search.load import load_study
         from search.study import replay
 

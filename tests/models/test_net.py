@@ -1,11 +1,15 @@
 """The family builds everywhere, is what its table says, and its heads say what they should."""
 
 import math
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from timm import layers
+from timm.models._efficientnet_blocks import SqueezeExcite as TimmSqueezeExcite
 from timm.models._efficientnet_builder import EfficientNetBuilder, decode_arch_def
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
@@ -13,7 +17,8 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from models.cost import cost
 from models.heads import BIN_SIGMA, SimCC, centres
-from models.net import Arch, Net
+from models.net import Arch
+from models.network import ConvNormAct, Net, SqueezeExcite
 
 HEADS = ("direct", "heatmap", "simcc")
 REFERENCE = Arch(21, 1.0, 16, 224, "heatmap", deconv=112, separable=False)
@@ -68,6 +73,42 @@ def test_body_is_mobilenet_v3_small() -> None:
             other.copy_(mine)
         images = torch.randn(2, 3, 64, 64)
         torch.testing.assert_close(ours.eval()(images), theirs.eval()(images))
+
+
+def test_layers_are_timms() -> None:
+    """Weights of networks that were built from timm's layers fit, and give the same."""
+    pairs = (
+        (
+            ConvNormAct(8, 6, 5, 2, groups=2, act=nn.Hardswish),
+            layers.ConvNormAct(8, 6, 5, 2, groups=2, act_layer="hard_swish"),
+        ),
+        (ConvNormAct(8, 6, 1), layers.ConvNormAct(8, 6, 1, apply_act=False)),
+        (SqueezeExcite(8, 4), TimmSqueezeExcite(8, rd_channels=4, act_layer="relu", gate_layer="hard_sigmoid")),
+    )
+    images = torch.randn(2, 8, 9, 9)
+    for ours, theirs in pairs:
+        ours.load_state_dict(theirs.state_dict())
+        assert torch.equal(ours.train()(images), theirs.train()(images))
+        assert torch.equal(ours.eval()(images), theirs.eval()(images))
+
+
+LIGHT = """
+import sys
+from models.cost import cost
+from models.memory import PEAK_ACTIVATION
+from models.net import Arch
+from models.stages import plan
+for head in ("direct", "heatmap", "simcc"):
+    arch = Arch(5, 0.1, 32, 32, head)
+    assert cost(arch).flops == plan(arch).flops and PEAK_ACTIVATION.measure(arch) > 0
+print([name for name in ("timm", "torchvision", "torch._dynamo", "sympy") if name in sys.modules])
+"""
+
+
+def test_counting_and_drawing_need_no_timm() -> None:
+    """It would take four seconds more, before a search's first trial and for every table of costs."""
+    ran = subprocess.run([sys.executable, "-c", LIGHT], check=True, capture_output=True, text=True)
+    assert ran.stdout == "[]\n"
 
 
 def test_total_stride() -> None:
