@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from data.errors import UserError
-from data.layouts.coco import find, find_valid, read
+from data.layouts.coco import find, find_valid, read_file
 from data.storage.crops import crops, cut, fractions, frames, pixels
-from data.storage.pack import BadImage
+from data.storage.image import BadImage
 
 NAMES = ["nose", "left_eye", "right_eye"]
 
@@ -55,7 +55,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_read_gives_what_the_file_says(root: Path) -> None:
-    coco = read(*find(root))
+    coco = read_file(*find(root))
     assert [(c.id, c.name, c.keypoints, c.edges) for c in coco.categories] == [
         (3, "cat", tuple(NAMES), ((0, 1), (0, 2))),
         (7, "cow", tuple(NAMES), ()),
@@ -75,46 +75,46 @@ def test_read_gives_what_the_file_says(root: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        ([], "has no lists named"),
-        (table(categories=[]), "no category with keypoints"),
+        ([], r"x\.json is mis-shaped .it has no list named images"),
+        (table(categories=[]), "no category has keypoints"),
         (table(annotations=[]), "no annotation with keypoints"),
-        (wrong(image_id=77), "image 77, which it does not list"),
-        (wrong(category_id=1), "category 1 with keypoints, which it does not list"),
-        (wrong(id=2), "more than one annotation with the id 2"),
-        (wrong(id="x"), "must be a whole number"),
-        (wrong(keypoints=[1, 2, 2]), "not 9 finite numbers"),
-        (wrong(keypoints=[1, 2, 2] * 2 + [1, float("nan"), 1]), "not 9 finite numbers"),
-        (wrong(keypoints=[1, 2, 3] * 3), "visibility other than 0, 1 and 2"),
-        (wrong(bbox=[1, 2, 0, 4]), "is not in its image of 60 x 40"),
-        (wrong(bbox=[100, 2, 5, 4]), "is not in its image of 60 x 40"),
-        (wrong(bbox=[1, 2, 3]), "not 4 finite numbers"),
-        (wrong(area="much"), "not 1 finite numbers"),
-        (table(images=[{"id": 5}, {"id": 6}]), "image 5 without 'file_name'"),
+        (wrong(image_id=77), "its image 77 is not listed"),
+        (wrong(category_id=1), "its category 1 is not listed"),
+        (wrong(id=2), "annotation 2: the id of 2 annotations"),
+        (wrong(id="x"), r"at place 0 is mis-shaped .it lacks a whole number as id"),
+        (wrong(keypoints=[1, 2, 2]), "its keypoints are 3 numbers instead of 9"),
+        (wrong(keypoints=[1, 2, 2] * 2 + [1, float("nan"), 1]), "keypoint 2 is non-finite"),
+        (wrong(keypoints=[1, 2, 3] * 3), "its visibility is 3, not 0, 1 or 2"),
+        (wrong(bbox=[1, 2, 0, 4]), "its bbox is 0 wide and 4 high"),
+        (wrong(bbox=[100, 2, 5, 4]), "is outside its image of 60x40"),
+        (wrong(bbox=[1, 2, 3]), r"its bbox is .1, 2, 3. instead of x, y, width and height"),
+        (wrong(area="much"), "its area is much"),
+        (table(images=[{"id": 5}, {"id": 6}]), r"image 5 is mis-shaped .it lacks a file_name"),
     ],
 )
 def test_malformed_annotations_are_a_mistake_that_says_what(tmp_path: Path, made: object, said: str) -> None:
     file = tmp_path / "x.json"
     file.write_text(json.dumps(made))
     with pytest.raises(UserError, match=said) as caught:
-        read(file, tmp_path)
+        read_file(file, tmp_path)
     assert str(file) in str(caught.value)
 
 
 def test_wrong_skeletons_counts_and_files_are_mistakes(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
-    with pytest.raises(UserError, match="cannot be read"):
-        read(file, tmp_path)
+    with pytest.raises(UserError, match=r"is unreadable .No such file"):
+        read_file(file, tmp_path)
     file.write_text("{")
-    with pytest.raises(UserError, match="is no json"):
-        read(file, tmp_path)
+    with pytest.raises(UserError, match=r"is unreadable .no JSON"):
+        read_file(file, tmp_path)
     made = table()
     made["categories"][0]["skeleton"] = [[0, 1]]
     file.write_text(json.dumps(made))
-    with pytest.raises(UserError, match="joins the keypoints 0 and 1"):
-        read(file, tmp_path)
+    with pytest.raises(UserError, match=r"its skeleton joins \[0, 1\], and it has 3 keypoints"):
+        read_file(file, tmp_path)
     file.write_text(json.dumps(table()))
-    with pytest.raises(UserError, match="names 3 keypoints of 'cat' instead of 17"):
-        read(file, tmp_path, 17)
+    with pytest.raises(UserError, match=r"numbers of keypoints differ: \[3, 17\]"):
+        read_file(file, tmp_path, keypoints=17)
 
 
 def test_find_takes_train_and_never_test(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_find_knows_cocos_own_folder_and_bare_ones(tmp_path: Path) -> None:
 
 def test_crops_show_the_boxes_and_repeat_the_border(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
-    first, second = read(*find(root)).instances[:2]
+    first, second = read_file(*find(root)).instances[:2]
     pack, places = crops([first, second], 112, 1.25)
     assert places.tolist() == [[7.5, -2.5, 25], [2 - 18.75, 17 - 18.75, 37.5]]
     seen = pack.pixels(112)
@@ -172,7 +172,7 @@ def test_crops_show_the_boxes_and_repeat_the_border(root: Path, monkeypatch: pyt
 
 
 def test_fractions_and_pixels_are_inverse(root: Path) -> None:
-    instances = read(*find(root)).instances[:2]
+    instances = read_file(*find(root)).instances[:2]
     places = frames(instances, 1.25)
     points = np.stack([one.points[:, :2] for one in instances])
     found = fractions(points, places)
@@ -181,10 +181,10 @@ def test_fractions_and_pixels_are_inverse(root: Path) -> None:
 
 
 def test_images_that_cannot_be_used_are_named(root: Path) -> None:
-    one = read(*find(root)).instances[0]
+    one = read_file(*find(root)).instances[0]
     file = Path(one.file)
     Image.new("RGB", (60, 41)).save(file)
-    with pytest.raises(BadImage, match="60x41 pixels, 60x40 in its annotations"):
+    with pytest.raises(BadImage, match="60 x 41 pixels instead of 60 x 40"):
         cut(one, 56, 1.25)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
@@ -199,7 +199,7 @@ def test_images_that_cannot_be_used_are_named(root: Path) -> None:
 
 
 def test_grey_and_turned_images_are_read_upright(root: Path) -> None:
-    one = read(*find(root)).instances[0]
+    one = read_file(*find(root)).instances[0]
     Image.new("L", (60, 40), 77).save(one.file)
     assert (cut(one, 56, 1.25) == 77).all()
     turned = Image.new("RGB", (40, 60), (1, 2, 3))
