@@ -144,8 +144,8 @@ def read_file(
     pictures = _pictures(file, lists["images"], report)
     images = _place(file, Path(images).absolute(), next((name for name, _, _ in pictures.values() if name), ""))
     instances = _instances(file, images, lists["annotations"], pictures, counts, report)
-    if not instances and not faults:
-        report(fault("mismatch", file, "it has no annotation with keypoints and a box"))
+    if not faults and not any(instance.usable for instance in instances):
+        report(fault("mismatch", file, "it has no annotation with a box and a labelled keypoint that is no crowd"))
     for problem in left_out(file, instances):
         report(problem)
     sizes = {_path(images, name): size for name, size, _ in pictures.values() if name}
@@ -258,7 +258,10 @@ def _pictures(file: Path, entries: list[Any], report: OnProblem) -> _Pictures:
             report(fault("mis-shaped", where, f"its width and height are {wide} and {high}"))
         if entry["id"] in pictures:
             report(fault("duplicate", where, "the id of more than one image"))
-        pictures[entry["id"]] = name, size, entry.get("video", entry["id"])
+        group = entry.get("video", entry["id"])
+        if not isinstance(group, int | str):
+            report(fault("mis-shaped", where, f"its video is {group}, neither text nor number"))
+        pictures[entry["id"]] = name, size, group
     for name, times in Counter(name for name, _, _ in pictures.values() if name).items():
         if times > 1:
             report(warning("duplicate", f"{file} {name}", f"the file of {times} images"))
@@ -369,7 +372,7 @@ def _problems(where: str, entry: dict[str, Any], pictures: _Pictures, counts: di
 def _numbers(value: Any) -> Array | None:
     try:
         numbers = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return numbers if isinstance(value, list) and numbers.ndim == 1 else None
 

@@ -162,7 +162,7 @@ def _annotation(root: Path, kind: str, on_problem: OnProblem) -> Array:
         where = f"{path} entry {index}"
         try:
             value = np.array(entry, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             on_problem(fault("mis-shaped", where, str(error)))
             continue
         if value.shape != shape:

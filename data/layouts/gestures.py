@@ -358,13 +358,6 @@ def check_sample(sample: Path, ids: Iterable[str], gestures: Sequence[Gesture], 
     header, *lines = _csv_lines(sample, on_problem) or [[]]
     asked, tests = Counter(_folder_of(line) for line in lines if line), set(ids)
     mend = "give the organiser's sample_submission.csv of this data set"
-    for kind, names, what in (
-        ("mismatch", set(asked) - tests, "in it, but no test folder; they do not fit"),
-        ("mismatch", tests - set(asked), "a test folder, but not in it; they do not fit"),
-        ("duplicate", {name for name, times in asked.items() if times > 1}, "something twice: in it more than once"),
-    ):
-        for name in sorted(names):
-            on_problem(fault(kind, f"{sample} id {name}", what, mend))
     places = [_column_place(name, gestures) for name in header[1:]]
     for name, place in zip(header[1:], places, strict=True):
         if place is None:
@@ -373,6 +366,13 @@ def check_sample(sample: Path, ids: Iterable[str], gestures: Sequence[Gesture], 
             on_problem(fault("duplicate", f"{sample} column {name}", "something twice: its pose_id", mend))
     if not places:
         on_problem(fault("unreadable", sample, "it cannot be read as a csv with a column a class", mend))
+    for kind, names, what in (
+        ("mismatch", set(asked) - tests, "in it, but no test folder; they do not fit"),
+        ("mismatch", tests - set(asked), "a test folder, but not in it; they do not fit"),
+        ("duplicate", {name for name, times in asked.items() if times > 1}, "something twice: in it more than once"),
+    ):
+        for name in sorted(names):
+            on_problem(fault(kind, f"{sample} id {name}", what, mend))
 
 
 def _folder_of(line: Sequence[str]) -> str:

@@ -66,7 +66,7 @@ def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
     if valid == train and valid:
         on_problem(warning("unused", file, "its val is its train, so it is no validation part"))
         valid = []
-    if table.get("val") and not valid:
+    elif table.get("val") and not valid:
         on_problem(warning("missing", file, f"no images in its val, {table['val']!r}"))
     first, second = (
         _read_part(file, images, categories, dimensions, mirrored, on_problem) if images else None
@@ -150,8 +150,8 @@ def _read_part(
                     where, ids = f"{label} line {place + 1}", (len(instances) + 1, number)
                     instance = _instance(where, line, ids, image, size, categories, dimensions, report)
                     instances += [instance] if instance else []
-    if not instances and not faults["fault"]:
-        report(fault("missing", file, f"no objects beside {images[0]} and others", _MEND))
+    if not faults["fault"] and not any(instance.usable for instance in instances):
+        report(fault("missing", file, f"no object with a labelled keypoint beside {images[0]} and others", _MEND))
     if lone:
         report(unused(file, lone, f"images without a file in labels/, the first {images[0].parent}"))
     for problem in left_out(file, instances):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,11 @@ import pytest
 from PIL import Image
 
 from data.errors import UserError
+from data.layouts import keypoints
+from data.layouts.check import check
 from data.layouts.coco import find, find_valid, read_file
+from data.layouts.detect import layout
+from data.layouts.problems import Problem
 from data.storage.crops import crops, cut, fractions, frames, pixels
 from data.storage.image import BadImage
 
@@ -43,15 +48,20 @@ def wrong(**changed: object) -> dict:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The table and its images, painted so that each pixel tells its column and row."""
+    """The table and its images."""
+    write_images(tmp_path)
+    (tmp_path / "annotations" / "train.json").write_text(json.dumps(table()))
+    return tmp_path
+
+
+def write_images(tmp_path: Path) -> None:
+    """The table's images, painted so that each pixel tells its column and row, and a folder for the table."""
     (tmp_path / "annotations").mkdir()
     (tmp_path / "images").mkdir()
     for name, width, height in (("a.png", 60, 40), ("b.png", 30, 50)):
         rows, columns = np.mgrid[:height, :width]
         painted = np.stack([columns * 4, rows * 4, np.full_like(rows, 99)], -1).astype(np.uint8)
         Image.fromarray(painted).save(tmp_path / "images" / name)
-    (tmp_path / "annotations" / "train.json").write_text(json.dumps(table()))
-    return tmp_path
 
 
 def test_read_gives_what_the_file_says(root: Path) -> None:
@@ -77,7 +87,7 @@ def test_read_gives_what_the_file_says(root: Path) -> None:
     [
         ([], r"x\.json is mis-shaped .it has no list named images"),
         (table(categories=[]), "no category has keypoints"),
-        (table(annotations=[]), "no annotation with keypoints"),
+        (table(annotations=[]), "no annotation with a box and a labelled keypoint"),
         (wrong(image_id=77), "its image 77 is not listed"),
         (wrong(category_id=1), "its category 1 is not listed"),
         (wrong(id=2), "annotation 2: the id of 2 annotations"),
@@ -206,3 +216,126 @@ def test_grey_and_turned_images_are_read_upright(root: Path) -> None:
     turned.getexif()[0x0112] = 6  # the camera was on its side
     turned.save(one.file, exif=turned.getexif())
     assert (cut(one, 56, 1.25) == (1, 2, 3)).all()
+
+
+# What other programs export
+
+
+def kinds(problems: list[Problem]) -> list[tuple[str, str, str]]:
+    return [(problem.severity, problem.kind, problem.detail) for problem in problems]
+
+
+def test_a_box_that_leaves_its_image_is_a_warning(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
+    file = root / "annotations" / "train.json"
+    file.write_text(json.dumps(wrong(bbox=[-150, 0, 200, 30])))
+    problems: list[Problem] = []
+    first = keypoints.read(root, problems.append).train.instances[0]
+    assert first.box == (-150, 0, 200, 30)
+    assert crops([first], 56, 1.25)[0].pixels(56).shape == (1, 56, 56, 3)
+    assert ("warning", "off-image", "its bbox [-150.0, 0.0, 200.0, 30.0] leaves its image of 60x40 pixels") in kinds(
+        problems
+    )
+    for box in ([-150, 0, 150, 30], [-150, 0, 400, 30]):  # beside it; a crop would be far larger than the image
+        file.write_text(json.dumps(wrong(bbox=box)))
+        with pytest.raises(UserError, match=r"annotation 1: its bbox .* image of 60x40"):
+            keypoints.read(root)
+
+
+def test_what_is_not_used_is_counted(root: Path) -> None:
+    made = table()
+    whole = made["annotations"][0]
+    made["annotations"] += [
+        {**whole, "id": 20, "bbox": []},
+        {key: value for key, value in whole.items() if key != "bbox"} | {"id": 21},
+        {**whole, "id": 22, "keypoints": []},
+        {"id": 23, "image_id": 5, "category_id": 3, "bbox": [0, 0, 5, 5], "segmentation": []},
+    ]
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    for name in ("z-train", "train-test"):
+        (root / "annotations" / f"{name}.json").write_text("{}")
+    problems: list[Problem] = []
+    assert len(keypoints.read(root, problems.append).train.instances) == 4
+    assert {said for said in kinds(problems) if said[1] == "unused"} == {
+        ("warning", "unused", "2 annotations without bbox"),
+        ("warning", "unused", "2 annotations without keypoints"),
+        ("warning", "unused", "1 crowds: many objects in one annotation"),
+        ("warning", "unused", "1 objects without a labelled keypoint"),
+        ("warning", "unused", "1 other json files: annotations/z-train.json"),
+    }
+
+
+def test_roboflows_export(root: Path) -> None:
+    made = table()
+    made["categories"] = [{"id": 0, "name": "animals", "supercategory": "none"}, *made["categories"]]
+    for part in ("train", "valid", "test"):
+        (root / part).mkdir()
+        (root / part / "_annotations.coco.json").write_text("damaged" if part == "test" else json.dumps(made))
+        for image in (root / "images").iterdir():
+            (root / part / image.name).write_bytes(image.read_bytes())
+    shutil.rmtree(root / "images")
+    shutil.rmtree(root / "annotations")
+    assert layout(root) is keypoints
+    found = keypoints.read(root)
+    assert found.valid is not None
+    assert found.train.instances[0].file == str(root / "train" / "a.png")
+    assert found.valid.instances[0].file == str(root / "valid" / "a.png")
+    assert [category.name for category in found.train.categories] == ["cat", "cow"]
+    assert check(root).sound
+
+
+def test_cvats_export(root: Path) -> None:
+    (root / "images" / "default").mkdir()
+    for image in (root / "images").glob("*.png"):
+        image.rename(root / "images" / "default" / image.name)
+    (root / "annotations" / "train.json").rename(root / "annotations" / "person_keypoints_default.json")
+    assert keypoints.read(root).train.instances[0].file == str(root / "images" / "default" / "a.png")
+    assert check(root).sound
+
+
+def test_label_studios_export(root: Path) -> None:
+    made = table()
+    for image in made["images"]:
+        image["file_name"] = f"images\\{image['file_name']}"
+    shutil.rmtree(root / "annotations")
+    (root / "result.json").write_text(json.dumps(made))
+    assert Path(keypoints.read(root).train.instances[0].file) == root / "images" / "a.png"
+    assert check(root).sound
+
+
+def test_mmposes_names_and_folders(root: Path) -> None:
+    made = table()
+    for image in made["images"]:
+        image["file_name"] = f"images/{image['file_name']}"
+    made["annotations"][0] |= {
+        "keypoints": [12.0, 6.0, 2.0, 15.5, 8.0, 1.0, 0, 0, 0],
+        "center": [1, 2],
+        "scale": [3, 4],
+    }
+    (root / "annotations" / "train.json").rename(root / "annotations" / "onehand10k_train.json")
+    for name in ("onehand10k_train", "onehand10k_val"):
+        (root / "annotations" / f"{name}.json").write_text(json.dumps(made))
+    found = keypoints.read(root)
+    assert found.valid is not None
+    assert found.train.instances[0].file == str(root / "images" / "a.png")
+    assert found.train.mirrored == (0, 2, 1)
+    assert check(root).images == 2
+
+
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [
+        ("train.json", "val.json"),
+        ("train.json", "valid.json"),
+        ("train.json", "validation.json"),
+        ("person_keypoints_train2017.json", "person_keypoints_val2017.json"),
+        ("hands.json", "hands-val.json"),
+    ],
+)
+@pytest.mark.parametrize("inside", ["annotations", "."])
+def test_validation_annotations_are_found(tmp_path: Path, train: str, valid: str, inside: str) -> None:
+    (tmp_path / inside).mkdir(exist_ok=True)
+    for name in (train, valid):
+        (tmp_path / inside / name).write_text("{}")
+    assert find(tmp_path)[0] == tmp_path / inside / train
+    assert (find_valid(tmp_path) or (None,))[0] == tmp_path / inside / valid

@@ -386,8 +386,11 @@ def test_stats_of_a_robot_hand_folder(robot: Path, tmp_path: Path, monkeypatch: 
 
 @pytest.fixture
 def gestures(tmp_path: Path) -> Path:
+    return write_gestures(tmp_path / "gestures")
+
+
+def write_gestures(root: Path) -> Path:
     """Two classes of three folders with two frames each, and one folder for the test."""
-    root = tmp_path / "gestures"
     root.mkdir()
     lines = ["pose_id,gesture_type,pose_name,hand_type", "3,a,fist,right", "5,a,palm,left"]
     (root / "hand_gesture_pose.csv").write_text("\n".join(lines))
