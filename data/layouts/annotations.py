@@ -8,19 +8,16 @@ to width - 0.5. A box is measured from the image's corner: x, y, width and heigh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.layouts.problems import Problem, fault, unused, warning
-
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Box = tuple[float, float, float, float]
-
-_WIDEST = 4  # images: a larger box is a mistake, and its crop would fill the memory
+Size = tuple[int, int]  # width and height, pixels
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ class AnnotationSet:
     images: Path
     categories: tuple[Category, ...]
     instances: tuple[Instance, ...]
-    sizes: dict[str, tuple[int, int] | None]
+    sizes: dict[str, Size | None]
     mirrored: tuple[int, ...]
 
     @property
@@ -132,46 +129,3 @@ def _other_side(name: str) -> str:
     """A lower-case name with left and right, or l and r as words, exchanged."""
     swap = {"left": "right", "right": "left", "l": "r", "r": "l"}
     return re.sub(r"left|right|(?<![a-z])[lr](?![a-z])", lambda word: swap[word[0]], name)
-
-
-def point_problems(where: str, points: Array, size: tuple[int, int] | None) -> Iterator[Problem]:
-    """What is wrong with keypoints (P, 3) in an image of a size; None where that is unknown."""
-    finite = np.isfinite(points).all(1)
-    for point in np.flatnonzero(~finite):
-        yield fault("non-finite", f"{where} keypoint {point}", str(points[point].tolist()))
-    for point in np.flatnonzero(finite & ~np.isin(points[:, 2], (0, 1, 2))):
-        detail = f"its visibility is {points[point, 2]:g}, not 0, 1 or 2"
-        yield fault("mismatch", f"{where} keypoint {point}", detail)
-    if size:
-        inside = ((points[:, :2] >= -0.5) & (points[:, :2] <= np.array(size) - 0.5)).all(1)
-        for point in np.flatnonzero(finite & (points[:, 2] > 0) & ~inside):
-            x, y = points[point, :2]
-            yield warning("off-image", f"{where} keypoint {point}", f"pixel ({x:.1f}, {y:.1f}) of {size[0]}x{size[1]}")
-
-
-def box_problems(where: str, box: Sequence[float], size: tuple[int, int] | None) -> Iterator[Problem]:
-    """What is wrong with a box. One that leaves its image is a warning: clipped objects are annotated so."""
-    x, y, w, h = box
-    if not np.isfinite(box).all():
-        yield fault("non-finite", where, f"its bbox is {list(box)}")
-    elif w <= 0 or h <= 0:
-        yield fault("negative", where, f"its bbox is {w:g} wide and {h:g} high")
-    elif size and (x >= size[0] or y >= size[1] or x + w <= 0 or y + h <= 0):
-        yield fault("mismatch", where, f"its bbox {list(box)} is outside its image of {size[0]}x{size[1]} pixels")
-    elif size and (w > _WIDEST * size[0] or h > _WIDEST * size[1]):
-        yield fault(
-            "mismatch", where, f"its bbox {list(box)} is far larger than its image of {size[0]}x{size[1]} pixels"
-        )
-    elif size and (min(x, y) < -1 or x + w > size[0] + 1 or y + h > size[1] + 1):
-        yield warning("off-image", where, f"its bbox {list(box)} leaves its image of {size[0]}x{size[1]} pixels")
-
-
-def left_out(where: Path, instances: Iterable[Instance]) -> Iterator[Problem]:
-    """What tasks leave out of instances that are sound."""
-    found = list(instances)
-    for count, what in (
-        (sum(one.crowd for one in found), "crowds: many objects in one annotation"),
-        (sum(not one.crowd and not one.labelled for one in found), "objects without a labelled keypoint"),
-    ):
-        if count:
-            yield unused(where, count, what)

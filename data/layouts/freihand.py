@@ -8,7 +8,6 @@ Source: Zimmermann et al., FreiHAND, ICCV 2019, https://lmb.informatik.uni-freib
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from data.layouts.problems import OnProblem, fault, refuse, warning
+from data.layouts.problems import OnProblem, fault, read_json, refuse, warning
 
 SIDE = 224  # pixels: the images, and the frame PixelDiff is measured in
 JOINTS = 21
@@ -145,18 +144,12 @@ def _annotation(root: Path, kind: str, on_problem: OnProblem) -> Array:
     """One annotation file: "K", float64 (H, 3, 3), or "xyz", float64 (H, 21, 3); NaN for entries that are damaged."""
     shape = (3, 3) if kind == "K" else (JOINTS, 3)
     path = root / f"training_{kind}.json"
-    entries: Any = []
-    try:
-        entries = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        on_problem(fault("missing", path, "no such file", _MEND))
-    except (OSError, ValueError) as error:
-        on_problem(fault("unreadable", path, f"no JSON: {error}"))
-    else:
-        if not isinstance(entries, list) or not entries:
-            what = "an empty list" if entries == [] else f"a {type(entries).__name__}"
+    entries = read_json(path, on_problem, _MEND)
+    if not isinstance(entries, list) or not entries:
+        what = "an empty list" if entries == [] else f"a {type(entries).__name__}"
+        if entries is not None:
             on_problem(fault("mis-shaped", path, f"{what}, not a list of hands"))
-            entries = []
+        entries = []
     values = np.full((len(entries), *shape), np.nan)
     for index, entry in enumerate(entries):
         where = f"{path} entry {index}"

@@ -14,17 +14,16 @@ Source: https://dacon.io/competitions/official/235805 (157 classes, 649 training
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
-from data.layouts.problems import OnProblem, Problem, fault, refuse, reported, warning
+from data.layouts.problems import OnProblem, Problem, by_number, fault, is_whole, read_json, refuse, reported, warning
 from data.storage.image import displayed_size
 
 CSV = "hand_gesture_pose.csv"
@@ -193,7 +192,7 @@ def folders(root: Path, part: str) -> list[Path]:
     """The folders of frames of a part, by number."""
     place = root / part
     inside = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
-    return sorted(inside, key=lambda path: (int(path.name), "") if path.name.isdecimal() else (1 << 62, path.name))
+    return sorted(inside, key=lambda path: by_number(path.name))
 
 
 def frames(folder: Path) -> dict[int, Path]:
@@ -229,16 +228,10 @@ def _clip(folder: Path, gestures: Sequence[Gesture], labelled: bool, on_problem:
     mend = "fetch it again or remove the folder"
     if not files:
         on_problem(fault("missing", folder, "it holds no frames (0.png, 1.png, ... or .jpg)", mend))
-    try:
-        table = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        on_problem(fault("missing", path, "no such file", mend))
-        return None
-    except (OSError, ValueError) as error:
-        on_problem(fault("unreadable", path, f"no JSON: {error}", mend))
-        return None
+    table = read_json(path, on_problem, mend)
     if not isinstance(table, dict):
-        on_problem(fault("mis-shaped", path, f"a {type(table).__name__}, not an object", mend))
+        if table is not None:
+            on_problem(fault("mis-shaped", path, f"a {type(table).__name__}, not an object", mend))
         return None
     gesture = _gesture(path, table, gestures, on_problem) if labelled else -1
     if labelled and "actor" not in table:
@@ -258,7 +251,7 @@ def _gesture(path: Path, table: dict[str, Any], gestures: Sequence[Gesture], on_
     action = action if isinstance(action, list) else [action]
     pose = action[0] if action else None
     pose = int(pose) if isinstance(pose, str) and pose.isdecimal() else pose
-    if not _is_whole(pose):
+    if not is_whole(pose):
         on_problem(fault("mis-shaped", path, f"its action is {action}, not [pose_id, name, ...]"))
         return None
     place = next((place for place, gesture in enumerate(gestures) if gesture.pose_id == pose), None)
@@ -275,7 +268,7 @@ def _size(path: Path, table: dict[str, Any], files: dict[int, Path], on_problem:
     image = table.get("image")
     wide, high = (image.get(side) if isinstance(image, dict) else None for side in ("width", "height"))
     if wide is not None or high is not None:
-        if _is_whole(wide) and _is_whole(high) and min(wide, high) > 0:
+        if is_whole(wide) and is_whole(high) and min(wide, high) > 0:
             return wide, high
         on_problem(fault("mis-shaped", path, f"the width and height of its image are {wide} and {high}"))
     elif files:
@@ -300,7 +293,7 @@ def _points(
     for place, entry in enumerate(entries):
         number = entry.get("image_id") if isinstance(entry, dict) else None
         number = int(number) if isinstance(number, str) and number.isdecimal() else number
-        if not _is_whole(number) or not isinstance(entry.get("data"), list):
+        if not is_whole(number) or not isinstance(entry.get("data"), list):
             where = f"{path} annotation at place {place}"
             on_problem(fault("mis-shaped", where, "it lacks image_id or a list named data"))
             continue
@@ -343,10 +336,6 @@ def _point_problem(where: str, data: list[Any], size: tuple[int, int] | None) ->
             detail = f"{outside.sum()} of {len(places)} points outside {size[0]}x{size[1]} pixels"
             return warning("off-image", where, detail)
     return None
-
-
-def _is_whole(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_sample(sample: Path, ids: Iterable[str], gestures: Sequence[Gesture], on_problem: OnProblem = refuse) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeGuard
 
 from data.errors import UserError
 from data.storage.files import BadFile
@@ -72,6 +73,31 @@ def reported(on_problem: OnProblem) -> Iterator[None]:
         yield
     except BadFile as bad:
         on_problem(fault(bad.kind, bad.path, bad.detail))
+
+
+def read_json(path: Path, on_problem: OnProblem, mend: str = Problem.mend) -> Any:
+    """What a JSON file holds; None where it cannot be read, which is reported."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        on_problem(fault("missing", path, "no such file", mend))
+    except (OSError, ValueError) as error:
+        on_problem(fault("unreadable", path, f"no JSON: {error}", mend))
+    else:
+        if value is None:
+            on_problem(fault("unreadable", path, "it holds nothing but null", mend))
+        return value
+    return None
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether a value of JSON is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def by_number(name: str) -> tuple[int, str]:
+    """The key that sorts folders named by numbers by these, others after them by name."""
+    return (int(name), name) if name.isdecimal() else (1 << 62, name)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data.layouts.problems import OnProblem, Problem, fault, refuse, reported, warning
+from data.layouts.problems import OnProblem, Problem, by_number, fault, refuse, reported, warning
 from data.storage.files import BadFile
 from data.storage.image import Bytes, read_image
 
@@ -109,7 +109,7 @@ def samples(root: Path, part: str, on_problem: OnProblem = refuse) -> tuple[Samp
         if not names:
             mend = f"give a folder with {part}/X/<i>/rgb, depth.npy and field_id.pkl"
             on_problem(fault("missing", place, "it holds no samples", mend))
-    names.sort(key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
+    names.sort(key=by_number)
     if part != "train":
         return tuple(Sample(place / name, None) for name in names)
     labels = root / part / "Y"

@@ -112,7 +112,7 @@ def test_malformed_annotations_are_a_mistake_that_says_what(tmp_path: Path, made
 
 def test_wrong_skeletons_counts_and_files_are_mistakes(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
-    with pytest.raises(UserError, match=r"is unreadable .No such file"):
+    with pytest.raises(UserError, match=r"is missing .no such file"):
         read_file(file, tmp_path)
     file.write_text("{")
     with pytest.raises(UserError, match=r"is unreadable .no JSON"):
