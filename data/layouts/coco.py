@@ -17,7 +17,8 @@ from data.layouts.entries import Lists, checked, path_of
 from data.layouts.problems import OnProblem, fault, read_json, refuse, unused
 
 _FOLDERS = ("images", "data", "train2017")
-_SPLITS = {"train": ("train", "train2017"), "valid": ("val2017", "valid", "val")}
+_VALID = ("val2017", "valid", "val")
+_SPLITS = ("train", "train2017", *_VALID)
 _LISTS = ("images", "annotations", "categories")
 
 
@@ -66,7 +67,7 @@ def find_valid(root: Path) -> tuple[Path, Path] | None:
     names = [train.name.replace("train", word) for word in ("val", "valid", "validation")]
     files = [file for file in (train.with_name(name) for name in names) if file.is_file() and file != train]
     if not files:
-        beside = [file for file in _jsons(train.parent) if _is_valid(file)]
+        beside = [file for file in _jsons(train.parent) if _is_valid(file) and file != train]
         files = beside or [file for name in ("valid", "val") for file in _jsons(root / name)]
         files = files if len(files) == 1 else []
     return (files[0], _folder(root, files[0], "valid")) if files else None
@@ -77,11 +78,11 @@ def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
 
     Args:
         root: The data set's folder.
-        on_problem: Called for each problem; a damaged entry is left out if this returns. All that is not used is
+        on_problem: Called for each problem; a damaged entry is left out. All that is not used is
             reported as an "unused" warning.
 
     Raises:
-        UserError: As `find`, and whatever `on_problem` raises.
+        UserError: As `find`.
     """
     root = Path(root).absolute()
     train = read_file(*find(root), on_problem)
@@ -105,11 +106,8 @@ def read_file(
         annotations: The json.
         images: The folder that its file names start in. If the first image is not there, but is in a place where
             another program exports it, then that place.
-        on_problem: Called for each problem; a damaged entry is left out if this returns.
+        on_problem: Called for each problem; a damaged entry is left out.
         keypoints: How many keypoints each category must have; None for as many as the first has.
-
-    Raises:
-        UserError: Whatever `on_problem` raises.
     """
     file = Path(annotations).absolute()
     lists = _lists(file, on_problem)
@@ -130,19 +128,17 @@ def _is_valid(file: Path) -> bool:
 
 def _folder(root: Path, file: Path, split: str) -> Path:
     """Where the images of an annotation file are by the folders' names alone."""
-    own = [root / name for name in _SPLITS["valid"]] if split == "valid" else []
-    places = [*own, *(root / name for name in _FOLDERS)]
-    if file.parent in [root / name for name in ("train", "valid", "val")]:
-        places = []
-    return next((place for place in places if place.is_dir()), file.parent)
+    if file.parent in [root / name for name in _SPLITS]:
+        return file.parent
+    names = (*_VALID, *_FOLDERS) if split == "valid" else _FOLDERS
+    return next((root / name for name in names if (root / name).is_dir()), file.parent)
 
 
 def _place(file: Path, images: Path, first: str) -> Path:
     """The folder of an annotation file's images, told by the first one's name: `images` or another program's."""
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     subset = file.stem.rsplit("_", 1)[-1]  # CVAT: images/default for annotations/person_keypoints_default.json
-    names = (subset, *(name for names in _SPLITS.values() for name in names))
-    others = [root / "images" / name for name in names] + [root / name for name in names]
+    others = [folder / name for folder in (root / "images", root) for name in (subset, *_SPLITS)]
     for place in (images, root / "images", *others, root, file.parent):
         if first and Path(path_of(place, first)).is_file():
             return place

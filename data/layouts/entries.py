@@ -40,12 +40,9 @@ def checked(
         lists: Of entries.
         files: What they were read from; problems name the first.
         images: The folder that file names start in.
-        on_problem: Called for each problem; a damaged entry is left out if this returns.
+        on_problem: Called for each problem; a damaged entry is left out.
         keypoints: How many keypoints each category must have; None for as many as the first has.
         mirrored: Mirror partners of the keypoints; None for what their names say.
-
-    Raises:
-        UserError: Whatever `on_problem` raises.
     """
     reader = _Reader(files[0], images, on_problem)
     categories = reader.read_categories(lists["categories"], keypoints)

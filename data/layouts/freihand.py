@@ -50,10 +50,7 @@ def read(root: Path, on_problem: OnProblem = refuse) -> FreiHandSet:
 
     Args:
         root: FreiHAND's folder.
-        on_problem: Called for each problem; what is damaged becomes NaN if this returns.
-
-    Raises:
-        UserError: Whatever `on_problem` raises.
+        on_problem: Called for each problem; what is damaged becomes NaN.
     """
     points = read_points(root, on_problem)
     images = _listed(root, len(points), on_problem)
@@ -75,7 +72,7 @@ def read_points(root: Path, on_problem: OnProblem = refuse, images: int = 0) -> 
 
     Args:
         root: FreiHAND's folder.
-        on_problem: Called for each problem; what is damaged becomes NaN if this returns.
+        on_problem: Called for each problem; what is damaged becomes NaN.
         images: How many images it has; 0 where that is not known.
 
     Raises:

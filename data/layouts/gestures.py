@@ -82,10 +82,7 @@ def read(root: Path, on_problem: OnProblem = refuse) -> tuple[tuple[Gesture, ...
 
     Args:
         root: the data set's folder.
-        on_problem: called for each problem; what is damaged is left out if this returns.
-
-    Raises:
-        UserError: whatever `on_problem` raises.
+        on_problem: called for each problem; what is damaged is left out.
     """
     gestures = read_gestures(root, on_problem)
     clips = read_clips(root, "train", gestures, on_problem)
@@ -210,10 +207,7 @@ def read_clips(root: Path, part: str, gestures: Sequence[Gesture], on_problem: O
         root: the data set's folder.
         part: 'train' or 'test'; nothing else is opened.
         gestures: the classes.
-        on_problem: called for each problem; a damaged folder is left out, a damaged point becomes NaN, if this returns.
-
-    Raises:
-        UserError: whatever `on_problem` raises.
+        on_problem: called for each problem; a damaged folder is left out, a damaged point becomes NaN,.
     """
     inside = folders(root, part)
     if not inside:
@@ -339,11 +333,7 @@ def _point_problem(where: str, data: list[Any], size: tuple[int, int] | None) ->
 
 
 def check_sample(sample: Path, ids: Iterable[str], gestures: Sequence[Gesture], on_problem: OnProblem = refuse) -> None:
-    """Whether a sample submission asks for these test folders and known classes.
-
-    Raises:
-        UserError: whatever `on_problem` raises.
-    """
+    """Whether a sample submission asks for these test folders and known classes."""
     header, *lines = _csv_lines(sample, on_problem) or [[]]
     asked, tests = Counter(_folder_of(line) for line in lines if line), set(ids)
     mend = "give the organiser's sample_submission.csv of this data set"

@@ -19,9 +19,9 @@ def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
 
     Args:
         root: A folder that `data.layouts.yolo.fits` or `data.layouts.coco.find` knows.
-        on_problem: Called for each problem; a damaged entry is left out if this returns.
+        on_problem: Called for each problem; a damaged entry is left out.
 
     Raises:
-        UserError: If the folder has no annotations, and whatever `on_problem` raises.
+        UserError: If the folder has no annotations.
     """
     return yolo.read(root, on_problem) if yolo.fits(Path(root)) else coco.read(root, on_problem)

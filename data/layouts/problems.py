@@ -37,6 +37,7 @@ class Problem:
 
 
 OnProblem = Callable[[Problem], None]
+"""Who listens. A reader calls it for each problem, goes on if it returns, and raises what it raises."""
 
 
 def fault(kind: str, where: str | Path, detail: str, mend: str = Problem.mend) -> Problem:

@@ -74,13 +74,10 @@ def read(root: Path, on_problem: OnProblem = refuse) -> tuple[tuple[Sample, ...]
 
     Args:
         root: The folder that holds train/.
-        on_problem: Called for each problem; what is damaged becomes NaN or an empty id if this returns.
+        on_problem: Called for each problem; what is damaged becomes NaN or an empty id.
 
     Returns:
         The samples, their ids, and their labels, float64 (N, 12), metres.
-
-    Raises:
-        UserError: Whatever `on_problem` raises.
     """
     found = samples(root, "train", on_problem)
     labels = [label(sample.label, on_problem) for sample in found if sample.label is not None]
@@ -94,9 +91,6 @@ def samples(root: Path, part: str, on_problem: OnProblem = refuse) -> tuple[Samp
         root: The folder that holds train/ and perhaps test/.
         part: 'train' or 'test'; only 'train' has labels.
         on_problem: Called where the part is missing or empty, or samples and labels do not pair up.
-
-    Raises:
-        UserError: Whatever `on_problem` raises.
     """
     place = root / part / "X"
     names: list[str] = []

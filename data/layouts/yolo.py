@@ -35,10 +35,7 @@ def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
 
     Args:
         root: The folder that holds data.yaml.
-        on_problem: Called for each problem; a damaged entry is left out if this returns.
-
-    Raises:
-        UserError: Whatever `on_problem` raises.
+        on_problem: Called for each problem; a damaged entry is left out.
     """
     root = Path(root).absolute()
     file = _yaml(root) or root / "data.yaml"

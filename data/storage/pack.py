@@ -168,9 +168,10 @@ def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:
         yield reduce(torch.from_numpy(base[first : first + _CHUNK].copy()), level).contiguous().numpy()
 
 
-def in_order(work: Callable[[_Given], _Made], given: Iterable[_Given]) -> Iterator[_Made]:
-    """Like `map`, in a thread a core (Pillow decodes outside Python's lock), a few items ahead of use."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def in_order(work: Callable[[_Given], _Made], given: Iterable[_Given], threads: int = 0) -> Iterator[_Made]:
+    """Like `map`, in threads (0: one a core, as Pillow decodes outside Python's lock), a few items ahead of use."""
+    if not threads:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[Future[_Made]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
