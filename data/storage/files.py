@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import psutil
-from filelock import FileLock
-
 from data.errors import UserError
 
 Progress = Callable[[int, int], None]  # done, total
@@ -54,6 +51,8 @@ def replacing(file: Path) -> Iterator[Path]:
 
 def is_stale(file: Path) -> bool:
     """Whether this is a half-written file or folder whose writer, a process of this machine, is no longer there."""
+    import psutil
+
     _, host, process = file.stem.rsplit("@", 2) if file.suffix == ".half" else ("", "", "")
     return host == socket.gethostname() and not psutil.pid_exists(int(process))
 
@@ -112,6 +111,8 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UserError: If the folder cannot be created or written.
     """
+    from filelock import FileLock
+
     lock = FileLock(folder / "lock")
     with _cache_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
