@@ -14,6 +14,7 @@ Source: https://dacon.io/competitions/official/235805 (157 classes, 649 training
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -207,7 +208,7 @@ def read_clips(root: Path, part: str, gestures: Sequence[Gesture], on_problem: O
         root: the data set's folder.
         part: 'train' or 'test'; nothing else is opened.
         gestures: the classes.
-        on_problem: called for each problem; a damaged folder is left out, a damaged point becomes NaN,.
+        on_problem: called for each problem; a damaged folder is left out, a damaged point becomes NaN.
     """
     inside = folders(root, part)
     if not inside:
@@ -305,7 +306,7 @@ def _points(
         if number not in seen:
             on_problem(warning("missing", f"{path} image_id {number}", "a frame without annotation"))
     data = [given.get(number, []) for number in files]
-    points = np.full((len(data), max(1, *map(len, data), 1), 3), np.nan)
+    points = np.full((len(data), max(map(len, data), default=0) or 1, 3), np.nan)
     for frame, listed in enumerate(data):
         for place, point in enumerate(listed):
             points[frame, place, : len(point)] = point
@@ -320,7 +321,7 @@ def _point_problem(where: str, data: list[Any], size: tuple[int, int] | None) ->
         )
         if not numbers or len(point) not in (2, 3):
             return fault("mis-shaped", f"{where} point {place}", f"{point!r} is no point [x, y, z]")
-        if not np.isfinite(point).all():
+        if not all(map(math.isfinite, point)):
             return fault("non-finite", f"{where} point {place}", str(point))
     places = np.array([point[:2] for point in data]).reshape(-1, 2)
     if size:

@@ -100,6 +100,11 @@ class Animals:
         return self.known.edges
 
     @property
+    def mirrored(self) -> tuple[int, ...]:
+        """For each keypoint the one that a mirror shows in its place: by the annotations, else by the names."""
+        return topdown.partners(self.labels) if self.root is None else self._read().train.mirrored
+
+    @property
     def points(self) -> int:
         """P, the number of keypoints."""
         return len(self.known.names)
@@ -132,7 +137,7 @@ class Animals:
     ) -> tuple[Tensor, Tensor]:
         """See `data.transforms.topdown.augment`."""
         lower = topdown.lower_half(self.labels) if self.lower is None else self.lower
-        return topdown.augment(images, targets, size, how, generator, topdown.partners(self.labels), lower)
+        return topdown.augment(images, targets, size, how, generator, self.mirrored, lower)
 
     def inputs(self, images: Tensor, size: Size) -> Tensor:
         """See `data.transforms.topdown.inputs`."""
@@ -140,7 +145,7 @@ class Animals:
 
     def loss(self, net: Network, images: Tensor, targets: Tensor, how: How) -> tuple[Tensor, Tensor]:
         """See `data.tasks.heatmaps.loss`; in judging with mirror images if `flip_test`."""
-        return loss(net, images, targets, how, topdown.partners(self.labels), self.flip_test)
+        return loss(net, images, targets, how, self.mirrored, self.flip_test)
 
     def error(self, outputs: Tensor | Array, part: Part) -> float:
         """1 - AP at OKS 0.50 to 0.95, each instance's score being the mean of its keypoints'.

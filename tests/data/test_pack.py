@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 
 from data.errors import UserError
 from data.storage.files import cache_folder, once
+from data.storage.folders import whole
 from data.storage.image import BadImage
 from data.storage.pack import Pack, in_order, read
 from tests.conftest import Painted
@@ -258,3 +260,41 @@ def test_in_order_keeps_order_and_does_not_run_ahead() -> None:
     assert next(results) == 0
     assert len(started) < 300
     assert list(results) == [item * item for item in range(1, 500)]
+
+
+DRAW = """
+import sys, time
+from pathlib import Path
+from data.storage.folders import whole
+
+with whole(Path(sys.argv[1])) as place:
+    (place / "half").touch()
+    print("drawing", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_drawing_is_cleared_and_one_at_work_is_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DRAW, str(tmp_path / "set")]
+    runs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for run in runs:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "drawing\n"
+    dead, alive = runs
+    dead.kill()
+    dead.communicate()
+    with whole(tmp_path / "set") as place:
+        (place / "all").touch()
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["all"]
+    (left,) = tmp_path.glob(".set.drawing-*")
+    assert f"@{alive.pid}." in left.name
+    alive.kill()
+    alive.communicate()
+    with pytest.raises(UserError, match="exists already"), whole(tmp_path / "set"):
+        pass
+
+
+def test_a_bad_image_crosses_processes() -> None:
+    bad = BadImage("x.png", "missing", "no such file")
+    again = pickle.loads(pickle.dumps(bad))  # noqa: S301 - our own
+    assert (str(again), again.kind, again.detail) == (str(bad), "missing", "no such file")

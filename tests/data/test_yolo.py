@@ -129,6 +129,11 @@ def test_names_and_partners_may_be_left_out(root: Path) -> None:
     assert [category.name for category in found.categories] == ["cat", "dog"]
 
 
+def test_a_task_mirrors_as_the_folder_says(root: Path) -> None:
+    describe(root, kpt_names=None)
+    assert Animals(root).mirrored == (0, 2, 1)
+
+
 def test_roboflows_folders_and_lists_of_files(root: Path) -> None:
     whole = yolo.read(root).train
     (root / "train").mkdir()
