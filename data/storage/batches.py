@@ -1,12 +1,12 @@
 """Batches cut from a packed array."""
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+
+from data.storage.pack import in_order
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -46,17 +46,5 @@ def batches(
         true = torch.from_numpy(targets[chosen])
         return (images.pin_memory(), true.pin_memory()) if device.type == "cuda" else (images, true)
 
-    for images, true in ahead(cut, ends) if device.type == "cuda" else map(cut, ends):
+    for images, true in in_order(cut, ends, threads=1) if device.type == "cuda" else map(cut, ends):
         yield images.to(device, non_blocking=True), true.to(device, non_blocking=True)
-
-
-def ahead(cut: Callable[[int], Batch], starts: range) -> Iterator[Batch]:
-    """The results of `cut`, in order, the next one made in a thread while this one is used."""
-    with ThreadPoolExecutor(1) as thread:
-        waiting = deque[Future[Batch]]()
-        for start in starts:
-            waiting.append(thread.submit(cut, start))
-            if len(waiting) > 1:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

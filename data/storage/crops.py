@@ -1,15 +1,20 @@
 """Square crops around boxes, packed: what top-down keypoint networks look at."""
 
+from __future__ import annotations
+
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from data.layouts.coco import Instance
-from data.storage.pack import BadImage, Bytes, Pack
+from data.storage.image import Bytes, open_image
+from data.storage.pack import Pack
+
+if TYPE_CHECKING:
+    from data.layouts.annotations import Instance
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 _Item = tuple[str, int, int, float, float, float]  # file, its width and height, the crop's x0, y0 and side
@@ -33,7 +38,7 @@ def crops(instances: Sequence[Instance], side: int, margin: float) -> tuple[Pack
     """
     places = frames(instances, margin)
     items = [(i.file, i.width, i.height, *frame) for i, frame in zip(instances, places.tolist(), strict=True)]
-    stamp = hashlib.blake2b(f"crops 1 {len(items)} ".encode() + places.tobytes(), digest_size=10)
+    stamp = hashlib.blake2b(f"crops 2 {len(items)} ".encode() + places.tobytes(), digest_size=10)
     for instance in instances:  # which crop is of which file
         stamp.update(f"{instance.image_id} ".encode())
     return Pack.of([item[0] for item in items], side, items=items, decode=_crop, stamp=stamp.hexdigest()), places
@@ -72,7 +77,7 @@ def pixels(points: Array, frames: Array) -> Array:
 def _crop(item: _Item, side: int) -> Bytes:
     """Cut one crop out of its file, uint8 (side, side, 3), reduced by an antialiased triangle filter."""
     path, width, height, x, y, wide = item
-    image = _open(path, width, height)
+    image = open_image(path, (width, height))
     left, top = math.floor(x), math.floor(y)
     right, bottom = max(math.ceil(x + wide), left + 1), max(math.ceil(y + wide), top + 1)
     # rows and columns of the image, the last one repeated where the crop leaves it
@@ -81,26 +86,3 @@ def _crop(item: _Item, side: int) -> Bytes:
     whole = Image.fromarray(seen[(rows - rows[0])[:, None], columns - columns[0]])
     within = (x - left, y - top, min(x - left + wide, right - left), min(y - top + wide, bottom - top))
     return np.asarray(whole.resize((side, side), Image.Resampling.BILINEAR, box=within))
-
-
-def _open(path: str, width: int, height: int) -> Image.Image:
-    """The decoded image in colour, turned as its camera says where only that gives the annotated size."""
-    try:
-        with Image.open(path) as file:
-            image: Image.Image = file
-            try:
-                image.load()
-            except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise on broken streams
-                raise BadImage(path, "truncated", str(error)) from None
-            if image.size != (width, height):
-                image = ImageOps.exif_transpose(image)
-            if image.size != (width, height):
-                shape = f"{image.size[0]}x{image.size[1]} pixels, {width}x{height} in its annotations"
-                raise BadImage(path, "mis-shaped", shape)
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise BadImage(path, "missing", "no such file") from None
-    except UnidentifiedImageError:
-        raise BadImage(path, "unreadable", "not an image, or its header is damaged") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadImage(path, "unreadable", str(error)) from None

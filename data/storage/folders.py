@@ -1,6 +1,5 @@
 """Folders of drawn data: complete or not there at all."""
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -9,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data.errors import UserError
-from data.storage.pack import cache_folder, locked
+from data.storage.files import cache_folder, half_name, is_stale, locked
 
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
     """A place to write what `folder` is to hold; it becomes the folder when all went well.
+
+    What killed runs left beside it is removed first.
 
     Args:
         folder: what is wanted; it must not exist or be empty.
@@ -23,13 +24,20 @@ def whole(folder: Path) -> Iterator[Path]:
         UserError: the folder holds something or cannot be written.
     """
     folder = Path(folder).absolute()
+    prefix = f".{folder.name}.drawing-"
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder} exists already; name a new or an empty folder.")
-        with _workplace(folder) as place:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in filter(is_stale, folder.parent.glob(f"{prefix}*.half")):
+            shutil.rmtree(leftover)
+        place = Path(tempfile.mkdtemp(prefix=prefix, suffix=half_name(""), dir=folder.parent))
+        try:
             yield place
             place.chmod(0o777 & ~_umask())
             place.rename(folder)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
     except OSError as problem:
         raise UserError(
             f"{folder} cannot be written ({problem.strerror or problem}); choose another folder."
@@ -53,31 +61,6 @@ def drawn(name: str, layout: str, synth: Callable[[Path], None]) -> Path:
             if not folder.exists():
                 synth(folder)
     return folder
-
-
-@contextmanager
-def _workplace(folder: Path) -> Iterator[Path]:
-    """A locked temporary folder beside `folder`; those that killed runs left behind are removed first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{folder.name}.drawing-"
-    for old in folder.parent.glob(f"{prefix}*"):
-        handle = os.open(old, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue  # another run is at work in it
-        else:
-            shutil.rmtree(old)
-        finally:
-            os.close(handle)
-    place = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        os.close(handle)
 
 
 def _umask() -> int:

@@ -8,33 +8,27 @@ another name, synced, renamed) and is made by one process at a time; others wait
 Nothing here knows a data set: images are given as files, or as what a function makes images of, in order.
 """
 
-import fcntl
 import hashlib
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
 
-from data.errors import UserError
-from data.transforms.augment import LEVELS, reduce
+from data.storage.files import Progress, cache_folder, once
+from data.storage.image import BadImage, Bytes, read_image
 
-Progress = Callable[[int, int], None]  # done, total
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+__all__ = ["Bytes", "Pack", "Part", "Progress", "Split", "cache_folder", "in_order", "once", "read"]
+
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
 _VERSION = 1  # of what is written; another number makes other packs
 _CHUNK = 64  # images decoded by a thread and written together
-_MARGIN = 256 << 20  # bytes left free on the disk
 
 
 @dataclass(frozen=True)
@@ -61,64 +55,9 @@ class Split:
     valid: Part
 
 
-class BadImage(UserError):  # noqa: N818
-    """An image file that cannot be used; `kind` is "missing", "unreadable", "truncated" or "mis-shaped"."""
-
-    def __init__(self, path: str | Path, kind: str, detail: str) -> None:
-        super().__init__(f"{path} is {kind} ({detail}): fetch it again; 'posefront data check' names all such files.")
-        self.kind = kind
-        self.detail = detail
-
-
 def read(path: str | Path, side: int) -> Bytes:
-    """Decode one image.
-
-    Args:
-        path: Any format that Pillow knows.
-        side: Width and height it must have, in pixels.
-
-    Returns:
-        uint8 (side, side, 3).
-
-    Raises:
-        BadImage: If it is missing, unreadable, truncated, not in colour or of another size.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.size != (side, side) or image.mode != "RGB":
-                shape = f"{image.size[0]}x{image.size[1]} {image.mode} instead of {side}x{side} RGB"
-                raise BadImage(path, "mis-shaped", shape)
-            try:
-                return np.asarray(image)
-            except (
-                OSError,
-                SyntaxError,
-                ValueError,
-            ) as error:  # what Pillow's decoders raise on broken streams
-                raise BadImage(path, "truncated", str(error)) from None
-    except FileNotFoundError:
-        raise BadImage(path, "missing", "no such file") from None
-    except UnidentifiedImageError:
-        raise BadImage(path, "unreadable", "not an image, or its header is damaged") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadImage(path, "unreadable", str(error)) from None
-
-
-def cache_folder() -> Path:
-    """Where packs and drawn hands are kept.
-
-    $POSEFRONT_CACHE, else posefront/ in $XDG_CACHE_HOME, else ~/.cache/posefront.
-
-    Raises:
-        UserError: If $POSEFRONT_CACHE is a relative path, which would mean another folder in every process.
-    """
-    own = os.environ.get("POSEFRONT_CACHE")
-    if own:
-        if not Path(own).expanduser().is_absolute():
-            raise UserError(f"POSEFRONT_CACHE is {own!r}, a relative path: give an absolute one.")
-        return Path(own).expanduser()
-    shared = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return (shared if shared.is_absolute() else Path("~/.cache").expanduser()) / "posefront"
+    """Decode a square image of `side` pixels, uint8 (side, side, 3); see `data.storage.image.open_image`."""
+    return read_image(path, (side, side))
 
 
 @dataclass(frozen=True)
@@ -190,6 +129,8 @@ class Pack:
             BadImage: If a file cannot be decoded.
             UserError: If the cache cannot be written or the disk is too full.
         """
+        from data.transforms.augment import LEVELS
+
         if level != self.side and not (level in LEVELS and level < self.side):
             raise ValueError(f"no level {level} of images of {self.side} pixels")
         path = self.folder / f"{level}.npy"
@@ -219,13 +160,18 @@ class Pack:
 
 
 def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:
+    import torch
+
+    from data.transforms.augment import reduce
+
     for first in range(0, len(base), _CHUNK):
         yield reduce(torch.from_numpy(base[first : first + _CHUNK].copy()), level).contiguous().numpy()
 
 
-def in_order(work: Callable[[_Given], _Made], given: Iterable[_Given]) -> Iterator[_Made]:
-    """Like `map`, in a thread a core (Pillow decodes outside Python's lock), a few items ahead of use."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def in_order(work: Callable[[_Given], _Made], given: Iterable[_Given], threads: int = 0) -> Iterator[_Made]:
+    """Like `map`, in threads (0: one a core, as Pillow decodes outside Python's lock), a few items ahead of use."""
+    if not threads:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[Future[_Made]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -237,64 +183,3 @@ def in_order(work: Callable[[_Given], _Made], given: Iterable[_Given]) -> Iterat
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def once(path: Path, size: int, write: Callable[[BinaryIO], None]) -> None:
-    """Make a file of the cache if it is not there: complete or not at all, by one process while others wait.
-
-    Args:
-        path: The file; the files of a folder are made one at a time.
-        size: Its size in bytes, roughly.
-        write: Writes the contents.
-
-    Raises:
-        UserError: If the cache cannot be written or the disk is too full.
-    """
-    if path.exists():
-        return
-    with locked(path.parent):
-        if path.exists():
-            return
-        for leftover in path.parent.glob("*.tmp"):  # of a process that was killed: the lock is ours
-            leftover.unlink(missing_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        if free < size + _MARGIN:
-            raise UserError(
-                f"{path.parent} needs {size / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free: "
-                "make room or set POSEFRONT_CACHE to a folder on another disk."
-            )
-        temporary = path.with_name(f"{path.name}.tmp")
-        try:
-            with _cache_faults(path.parent), temporary.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-                temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder of the cache, creating it; no other process or thread holds it, and death lets it go.
-
-    Raises:
-        UserError: If the folder cannot be created or written.
-    """
-    with _cache_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("ab")
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _cache_faults(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"the cache folder {folder} cannot be written ({error.strerror or error}): "
-            "mend that or set POSEFRONT_CACHE to another folder."
-        ) from None

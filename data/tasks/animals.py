@@ -16,7 +16,7 @@ from torch import Tensor
 
 from data.drawn.animals import DrawnAnimals
 from data.errors import UserError
-from data.layouts.coco import Coco, Instance, find, find_valid, read
+from data.layouts.keypoints import AnnotationSet, Instance, read
 from data.storage.crops import crops, cut, fractions, frames, pixels
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
 from data.tasks.ap import AP10K, Keypoints, average_precision
@@ -36,7 +36,7 @@ class Animals:
     instances without a labelled keypoint are left out; in judging they are ignored as pycocotools does.
 
     The split: validation annotations that the data set has beside its training ones, see
-    `data.layouts.coco.find_valid`; else one of `folds` parts of the training annotations, images that belong together
+    `data.layouts.keypoints.read`; else one of `folds` parts of the training annotations, images that belong together
     in one part. Files with "test" in their names are never opened.
 
     Outputs and targets are (N, P, 3): x and y as fractions of the crop (`margin` times the box's larger side), and the
@@ -100,6 +100,11 @@ class Animals:
         return self.known.edges
 
     @property
+    def mirrored(self) -> tuple[int, ...]:
+        """For each keypoint the one that a mirror shows in its place: by the annotations, else by the names."""
+        return topdown.partners(self.labels) if self.root is None else self._read().train.mirrored
+
+    @property
     def points(self) -> int:
         """P, the number of keypoints."""
         return len(self.known.names)
@@ -132,7 +137,7 @@ class Animals:
     ) -> tuple[Tensor, Tensor]:
         """See `data.transforms.topdown.augment`."""
         lower = topdown.lower_half(self.labels) if self.lower is None else self.lower
-        return topdown.augment(images, targets, size, how, generator, topdown.partners(self.labels), lower)
+        return topdown.augment(images, targets, size, how, generator, self.mirrored, lower)
 
     def inputs(self, images: Tensor, size: Size) -> Tensor:
         """See `data.transforms.topdown.inputs`."""
@@ -140,7 +145,7 @@ class Animals:
 
     def loss(self, net: Network, images: Tensor, targets: Tensor, how: How) -> tuple[Tensor, Tensor]:
         """See `data.tasks.heatmaps.loss`; in judging with mirror images if `flip_test`."""
-        return loss(net, images, targets, how, topdown.partners(self.labels), self.flip_test)
+        return loss(net, images, targets, how, self.mirrored, self.flip_test)
 
     def error(self, outputs: Tensor | Array, part: Part) -> float:
         """1 - AP at OKS 0.50 to 0.95, each instance's score being the mean of its keypoints'.
@@ -190,7 +195,7 @@ class Animals:
         data = self._read()
         digest = hashlib.blake2b(digest_size=10)
         for coco in (data.train, data.valid):
-            digest.update(b"" if coco is None else coco.annotations.read_bytes())
+            digest.update(b"" if coco is None else coco.content())
         split = (self.folds, self.fold, self.seed) if data.valid is None else ()
         digest.update(repr((self.known, self.margin, self.flip_test, split)).encode())
         return digest.hexdigest()
@@ -252,8 +257,8 @@ class Animals:
 class _Data:
     """A folder's annotations: the instances that are answered, `trained` of them from the training annotations."""
 
-    train: Coco
-    valid: Coco | None
+    train: AnnotationSet
+    valid: AnnotationSet | None
     usable: tuple[Instance, ...]
     trained: int
 
@@ -261,12 +266,9 @@ class _Data:
 @lru_cache(maxsize=4)  # a worker process asks once a trial
 def _read(root: Path, cache: Path) -> _Data:
     del cache  # another cache folder is another answer
-    train, beside = read(*find(root)), find_valid(root)
-    valid = read(*beside, len(train.categories[0].keypoints)) if beside else None
-    known, judged = (
-        tuple(one for one in (coco.instances if coco else ()) if one.labelled and not one.crowd)
-        for coco in (train, valid)
-    )
+    found = read(root)
+    train, valid = found.train, found.valid
+    known, judged = (tuple(one for one in (coco.instances if coco else ()) if one.usable) for coco in (train, valid))
     return _Data(train, valid, known + judged, len(known))
 
 
@@ -284,7 +286,7 @@ def _packed(root: Path, cache: Path, side: int, margin: float) -> Pack:
     return crops(_read(root, cache).usable, side, margin)[0]
 
 
-def _truth(coco: Coco, images: set[int]) -> dict[str, Any]:
+def _truth(coco: AnnotationSet, images: set[int]) -> dict[str, Any]:
     """Some images' annotations in COCO's form, crowds and all."""
     return {
         "images": [{"id": number} for number in sorted(images)],

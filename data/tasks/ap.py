@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools import coco
 from pycocotools.cocoeval import COCOeval
 
-from data.layouts.coco import Category
+from data.layouts.annotations import Category
 
 SIGMA = 0.05
 """Of a keypoint whose own is not known: between COCO's eyes (0.025) and its shoulders (0.079)."""

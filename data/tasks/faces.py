@@ -14,7 +14,7 @@ from torch import Tensor
 from data.drawn.faces import DrawnFaces
 from data.drawn.head import FACE_EDGES, LANDMARKS, MIRRORED
 from data.errors import UserError
-from data.layouts import coco
+from data.layouts import keypoints
 from data.storage.crops import crops, fractions
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
 from data.tasks.points import LOSSES, How, Network, distances, loss
@@ -38,7 +38,7 @@ class Faces:
     folds at random, so that no person of a video is on both sides.
 
     Attributes:
-        root: A folder that `data.layouts.coco.find` knows, every face with all 68 landmarks; wins over `drawn`.
+        root: A folder that `data.layouts.keypoints.read` knows, every face with all 68 landmarks; wins over `drawn`.
         drawn: Faces to draw into the cache, once, and use instead of photographs.
         folds: Into how many parts the videos are split, at least 2.
         fold: Which of them is the validation part, 0 to folds - 1; over all folds each face is in it once.
@@ -158,8 +158,12 @@ class Faces:
 def _packed(root: Path, cache: Path) -> tuple[Pack, Array, tuple[int | str, ...]]:
     """A folder's faces: the pack, their landmarks, float32 (N, 68, 2), fractions of the crop's side, and videos."""
     del cache  # another cache folder is another answer
-    annotations, images = coco.find(root)
-    faces = [face for face in coco.read(annotations, images, len(LANDMARKS)).instances if not face.crowd]
+    data = keypoints.read(root).train
+    annotations, faces = data.annotations, [face for face in data.instances if not face.crowd]
+    if len(data.keypoints) != len(LANDMARKS):
+        raise UserError(
+            f"{annotations} names {len(data.keypoints)} keypoints instead of {len(LANDMARKS)}: give faces with all."
+        )
     if not faces:
         raise UserError(f"{annotations} has no face that is not marked as a crowd: give faces one by one.")
     for face in faces:

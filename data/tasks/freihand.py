@@ -179,7 +179,7 @@ def _packed(root: Path, cache: Path) -> tuple[Pack, Array]:
     path = pack.folder / f"points-{stamp.hexdigest()}.npy"
 
     def write(file: BinaryIO) -> None:
-        np.save(file, read_points(root, len(images)))
+        np.save(file, read_points(root, images=len(images)))
 
     once(path, 0, write)
     return pack, np.load(path)

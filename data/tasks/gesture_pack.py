@@ -64,7 +64,7 @@ def packed(clips: Sequence[Clip], frames: int, margins: Margins, side: int) -> P
     """Folders, to be packed; nothing is decoded yet."""
     found = squares(clips, frames, margins)
     boxes = np.array([item[1:] for item in found])
-    key = hashlib.blake2b(b"gestures 1 " + boxes.tobytes(), digest_size=10).hexdigest()
+    key = hashlib.blake2b(b"gestures 2 " + boxes.tobytes(), digest_size=10).hexdigest()
     stamp = hashlib.blake2b(digest_size=10)
     for clip in clips:
         stamp.update(f"{clip.id} {clip.actor} {clip.gesture} {len(clip.frames)}".encode() + clip.points.tobytes())

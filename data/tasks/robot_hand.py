@@ -18,8 +18,8 @@ from torch.nn import functional
 from data.drawn.robot_hand import DrawnRobot
 from data.drawn.robot_view import SIDE
 from data.errors import UserError
-from data.layouts.robot_hand import NUMBERS, VIEWS, identifier
-from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder, in_order
+from data.layouts.robot_hand import NUMBERS, VIEWS, identifiers
+from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
 from data.tasks.points import chosen
 from data.tasks.robot_pack import labelled, levelled, measured, pack_of
 from data.transforms.augment import LEVELS, level
@@ -213,7 +213,7 @@ class RobotHand:
             UserError: For anything missing or wrong in test/X.
         """
         pack, found = pack_of(Path(folder), "test")
-        ids = tuple(in_order(identifier, (sample.folder / "field_id.pkl" for sample in found)))
+        ids = identifiers(found)
         pixels = pack.pixels(SIDE)
         return TestPart(pixels, np.arange(len(ids)), np.full((len(ids), NUMBERS), np.nan, np.float32), ids)
 

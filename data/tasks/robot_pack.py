@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from data.drawn.robot_view import SIDE
-from data.layouts.robot_hand import CHANNELS, Sample, decode, identifier, label, samples
+from data.layouts.robot_hand import CHANNELS, Sample, decode, identifiers, label, samples
 from data.storage.pack import Bytes, Pack, once
 from data.transforms.robot_hand import COLOURS, Norm, packed, planes, resized
 
@@ -39,7 +39,7 @@ def labelled(pack: Pack, found: tuple[Sample, ...]) -> tuple[tuple[str, ...], Ar
     path = pack.folder / "labels.npz"
 
     def write(file: BinaryIO) -> None:
-        ids = [identifier(sample.folder / "field_id.pkl") for sample in found]
+        ids = identifiers(found)
         labels = [label(sample.label) for sample in found if sample.label is not None]
         np.savez(file, ids=np.array(ids), labels=np.array(labels, np.float32))
 

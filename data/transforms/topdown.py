@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from data.layouts.annotations import partners as partners
 from data.transforms.augment import LEVELS, MEAN, STD
 
 CONTEXT = 1.5
@@ -73,12 +74,6 @@ def levels(size: Size) -> tuple[int, int]:
     needed = CONTEXT * min(shape(size))
     base = next((side for side in BASES if needed <= side), BASES[-1])
     return base, min((side for side in LEVELS if needed <= side < base), default=base)
-
-
-def partners(names: Sequence[str]) -> tuple[int, ...]:
-    """For each point the one that a mirror shows in its place: left_eye and right_eye, L_Paw and R_Paw; else itself."""
-    places = {name.lower(): place for place, name in enumerate(names)}
-    return tuple(places.get(_other(name.lower()), place) for place, name in enumerate(names))
 
 
 def lower_half(names: Sequence[str]) -> tuple[int, ...]:
@@ -149,12 +144,6 @@ def to_input(points: Tensor, size: Size) -> Tensor:
 def from_input(points: Tensor, size: Size) -> Tensor:
     """The inverse of `to_input`."""
     return (points - 0.5) / _stretch(points, size) + 0.5
-
-
-def _other(name: str) -> str:
-    """A lower-case name with left and right, or l and r as words, exchanged."""
-    swap = {"left": "right", "right": "left", "l": "r", "r": "l"}
-    return re.sub(r"left|right|(?<![a-z])[lr](?![a-z])", lambda word: swap[word[0]], name)
 
 
 def _halves(targets: Tensor, wanted: Tensor, below: Tensor, lower: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
 from data.errors import UserError
 from data.storage.files import replacing
+from data.storage.image import BadImage, open_image
 from data.transforms.augment import LEVELS, level, reduce
 from search.after.model import Model
 from search.results.accuracy import limbs
@@ -162,25 +163,9 @@ def upright(file: Path) -> Image.Image:
         UserError: it cannot be read; the message is the file's name and why, no whole sentence.
     """
     try:
-        with Image.open(file) as opened:
-            image = ImageOps.exif_transpose(opened)
-    except FileNotFoundError:
-        raise UserError(f"{file} (no such file)") from None
-    except UnidentifiedImageError:
-        raise UserError(f"{file} (not an image)") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file} ({getattr(error, 'strerror', None) or error})") from None
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.int64)
-        if wide.min() < 0 or wide.max() > 65535:
-            raise UserError(f"{file} (values beyond 16 bits)")
-        image = Image.fromarray((wide >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise UserError(f"{file} (floating-point pixels)")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+        return open_image(file)
+    except BadImage as bad:
+        raise UserError(f"{file} ({bad.detail})") from None
 
 
 def as_json(predictions: Sequence[Prediction], labels: Sequence[str], edges: Edges) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 DataSet = Annotated[
     Path,
     typer.Argument(
-        help="A data set's folder: FreiHAND's (training_K.json), COCO keypoints (annotations/*.json), the robot "
-        "hand's (train/X) or gestures' (hand_gesture_pose.csv)."
+        help="A data set's folder: FreiHAND's (training_K.json), COCO keypoints (annotations/*.json), YOLO-pose "
+        "(data.yaml), the robot hand's (train/X) or gestures' (hand_gesture_pose.csv)."
     ),
 ]
 Layout = Literal["freihand", "robot_hand", "gestures", "animals", "faces"]
@@ -65,11 +65,11 @@ def _drawn_set(layout: Layout, count: int, seed: int, difficulty: float | None) 
 
 def check(folder: DataSet) -> None:
     """Name every missing, unreadable, truncated or mis-shaped file and every impossible annotation."""
-    from data.layouts import detect as inspect
+    from data.layouts import check as checking
     from search.run import live
 
     with live.progress(console, "checking images") as show:
-        report = inspect.check(folder, show)
+        report = checking.check(folder, show)
     for problem in report.problems:
         console.print(escape(f"{problem.severity}: {problem.where}: {problem.kind}, {problem.detail}"), soft_wrap=True)
     console.print(escape(str(report)), soft_wrap=True)
@@ -79,11 +79,11 @@ def check(folder: DataSet) -> None:
 
 def stats(folder: DataSet) -> None:
     """What is in it: sizes, colours, points or classes, and the error of always answering the mean."""
-    from data.layouts import detect as inspect
+    from data.layouts import stats as measuring
     from search.run import live
 
     with live.progress(console, "measuring images") as show:
-        found = inspect.stats(folder, show)
+        found = measuring.stats(folder, show)
     for table in found.tables():
         shown = Table(
             *map(escape, table.columns or ("", "value")), title=escape(table.title), show_header=bool(table.columns)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from data.drawn.animals import DrawnAnimals, draw
 from data.errors import UserError
-from data.layouts.coco import find, find_valid, read
+from data.layouts.coco import find, find_valid, read_file
 from data.storage.pack import Part
 from data.tasks.animals import Animals
 from data.tasks.ap import AP10K, COCO, average_precision
@@ -62,7 +62,7 @@ def test_drawn_animals_are_in_ap10ks_layout(task: Animals) -> None:
         for category in table["categories"]:
             assert category["keypoints"] == list(AP10K.names)
             assert [(a - 1, b - 1) for a, b in category["skeleton"]] == list(AP10K.edges)
-    coco = read(*find(root))
+    coco = read_file(*find(root))
     sizes = set()
     for one in coco.instances:
         with Image.open(one.file) as image:
@@ -117,7 +117,7 @@ def test_the_split_is_the_files_and_the_test_file_is_never_opened(task: Animals)
     owned = Animals(root)
     owned.prepare()
     split = owned.split(64)
-    train, valid = read(*find(root)), read(*(find_valid(root) or ()))
+    train, valid = read_file(*find(root)), read_file(*(find_valid(root) or ()))
     assert len(split.train.rows) == len(train.instances)
     assert len(split.valid.rows) == len(valid.instances)
     assert split.train.pixels.shape == (len(train.instances) + len(valid.instances), 112, 112, 3)
@@ -154,7 +154,7 @@ def test_error_is_pycocotools_in_the_images_own_pixels(task: Animals) -> None:
     answers[..., 2] = rng.random(answers.shape[:2])
     annotations, images = find_valid(task.folder()) or ()
     results = []
-    for one, answer in zip(read(annotations, images).instances, answers.astype(np.float64), strict=True):
+    for one, answer in zip(read_file(annotations, images).instances, answers.astype(np.float64), strict=True):
         x, y, w, h = one.box
         side = 1.25 * max(w, h)
         corner = np.array([x + w / 2, y + h / 2]) - side / 2

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,13 @@ import pytest
 from PIL import Image
 
 from data.errors import UserError
-from data.layouts.coco import find, find_valid, read
+from data.layouts import keypoints
+from data.layouts.check import check
+from data.layouts.coco import find, find_valid, read_file
+from data.layouts.detect import layout
+from data.layouts.problems import Problem
 from data.storage.crops import crops, cut, fractions, frames, pixels
-from data.storage.pack import BadImage
+from data.storage.image import BadImage
 
 NAMES = ["nose", "left_eye", "right_eye"]
 
@@ -43,19 +48,24 @@ def wrong(**changed: object) -> dict:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The table and its images, painted so that each pixel tells its column and row."""
+    """The table and its images."""
+    write_images(tmp_path)
+    (tmp_path / "annotations" / "train.json").write_text(json.dumps(table()))
+    return tmp_path
+
+
+def write_images(tmp_path: Path) -> None:
+    """The table's images, painted so that each pixel tells its column and row, and a folder for the table."""
     (tmp_path / "annotations").mkdir()
     (tmp_path / "images").mkdir()
     for name, width, height in (("a.png", 60, 40), ("b.png", 30, 50)):
         rows, columns = np.mgrid[:height, :width]
         painted = np.stack([columns * 4, rows * 4, np.full_like(rows, 99)], -1).astype(np.uint8)
         Image.fromarray(painted).save(tmp_path / "images" / name)
-    (tmp_path / "annotations" / "train.json").write_text(json.dumps(table()))
-    return tmp_path
 
 
 def test_read_gives_what_the_file_says(root: Path) -> None:
-    coco = read(*find(root))
+    coco = read_file(*find(root))
     assert [(c.id, c.name, c.keypoints, c.edges) for c in coco.categories] == [
         (3, "cat", tuple(NAMES), ((0, 1), (0, 2))),
         (7, "cow", tuple(NAMES), ()),
@@ -75,46 +85,46 @@ def test_read_gives_what_the_file_says(root: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        ([], "has no lists named"),
-        (table(categories=[]), "no category with keypoints"),
-        (table(annotations=[]), "no annotation with keypoints"),
-        (wrong(image_id=77), "image 77, which it does not list"),
-        (wrong(category_id=1), "category 1 with keypoints, which it does not list"),
-        (wrong(id=2), "more than one annotation with the id 2"),
-        (wrong(id="x"), "must be a whole number"),
-        (wrong(keypoints=[1, 2, 2]), "not 9 finite numbers"),
-        (wrong(keypoints=[1, 2, 2] * 2 + [1, float("nan"), 1]), "not 9 finite numbers"),
-        (wrong(keypoints=[1, 2, 3] * 3), "visibility other than 0, 1 and 2"),
-        (wrong(bbox=[1, 2, 0, 4]), "is not in its image of 60 x 40"),
-        (wrong(bbox=[100, 2, 5, 4]), "is not in its image of 60 x 40"),
-        (wrong(bbox=[1, 2, 3]), "not 4 finite numbers"),
-        (wrong(area="much"), "not 1 finite numbers"),
-        (table(images=[{"id": 5}, {"id": 6}]), "image 5 without 'file_name'"),
+        ([], r"x\.json is mis-shaped .it has no list named images"),
+        (table(categories=[]), "no category has keypoints"),
+        (table(annotations=[]), "no annotation with a box and a labelled keypoint"),
+        (wrong(image_id=77), "its image 77 is not listed"),
+        (wrong(category_id=1), "its category 1 is not listed"),
+        (wrong(id=2), "annotation 2: the id of 2 annotations"),
+        (wrong(id="x"), r"at place 0 is mis-shaped .it lacks a whole number as id"),
+        (wrong(keypoints=[1, 2, 2]), "its keypoints are 3 numbers instead of 9"),
+        (wrong(keypoints=[1, 2, 2] * 2 + [1, float("nan"), 1]), "keypoint 2 is non-finite"),
+        (wrong(keypoints=[1, 2, 3] * 3), "its visibility is 3, not 0, 1 or 2"),
+        (wrong(bbox=[1, 2, 0, 4]), "its bbox is 0 wide and 4 high"),
+        (wrong(bbox=[100, 2, 5, 4]), "is outside its image of 60x40"),
+        (wrong(bbox=[1, 2, 3]), r"its bbox is .1, 2, 3. instead of x, y, width and height"),
+        (wrong(area="much"), "its area is much"),
+        (table(images=[{"id": 5}, {"id": 6}]), r"image 5 is mis-shaped .it lacks a file_name"),
     ],
 )
 def test_malformed_annotations_are_a_mistake_that_says_what(tmp_path: Path, made: object, said: str) -> None:
     file = tmp_path / "x.json"
     file.write_text(json.dumps(made))
     with pytest.raises(UserError, match=said) as caught:
-        read(file, tmp_path)
+        read_file(file, tmp_path)
     assert str(file) in str(caught.value)
 
 
 def test_wrong_skeletons_counts_and_files_are_mistakes(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
-    with pytest.raises(UserError, match="cannot be read"):
-        read(file, tmp_path)
+    with pytest.raises(UserError, match=r"is missing .no such file"):
+        read_file(file, tmp_path)
     file.write_text("{")
-    with pytest.raises(UserError, match="is no json"):
-        read(file, tmp_path)
+    with pytest.raises(UserError, match=r"is unreadable .no JSON"):
+        read_file(file, tmp_path)
     made = table()
     made["categories"][0]["skeleton"] = [[0, 1]]
     file.write_text(json.dumps(made))
-    with pytest.raises(UserError, match="joins the keypoints 0 and 1"):
-        read(file, tmp_path)
+    with pytest.raises(UserError, match=r"its skeleton joins \[0, 1\], and it has 3 keypoints"):
+        read_file(file, tmp_path)
     file.write_text(json.dumps(table()))
-    with pytest.raises(UserError, match="names 3 keypoints of 'cat' instead of 17"):
-        read(file, tmp_path, 17)
+    with pytest.raises(UserError, match=r"numbers of keypoints differ: \[3, 17\]"):
+        read_file(file, tmp_path, keypoints=17)
 
 
 def test_find_takes_train_and_never_test(tmp_path: Path) -> None:
@@ -153,7 +163,7 @@ def test_find_knows_cocos_own_folder_and_bare_ones(tmp_path: Path) -> None:
 
 def test_crops_show_the_boxes_and_repeat_the_border(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
-    first, second = read(*find(root)).instances[:2]
+    first, second = read_file(*find(root)).instances[:2]
     pack, places = crops([first, second], 112, 1.25)
     assert places.tolist() == [[7.5, -2.5, 25], [2 - 18.75, 17 - 18.75, 37.5]]
     seen = pack.pixels(112)
@@ -172,7 +182,7 @@ def test_crops_show_the_boxes_and_repeat_the_border(root: Path, monkeypatch: pyt
 
 
 def test_fractions_and_pixels_are_inverse(root: Path) -> None:
-    instances = read(*find(root)).instances[:2]
+    instances = read_file(*find(root)).instances[:2]
     places = frames(instances, 1.25)
     points = np.stack([one.points[:, :2] for one in instances])
     found = fractions(points, places)
@@ -181,10 +191,10 @@ def test_fractions_and_pixels_are_inverse(root: Path) -> None:
 
 
 def test_images_that_cannot_be_used_are_named(root: Path) -> None:
-    one = read(*find(root)).instances[0]
+    one = read_file(*find(root)).instances[0]
     file = Path(one.file)
     Image.new("RGB", (60, 41)).save(file)
-    with pytest.raises(BadImage, match="60x41 pixels, 60x40 in its annotations"):
+    with pytest.raises(BadImage, match="60 x 41 pixels instead of 60 x 40"):
         cut(one, 56, 1.25)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
@@ -199,10 +209,133 @@ def test_images_that_cannot_be_used_are_named(root: Path) -> None:
 
 
 def test_grey_and_turned_images_are_read_upright(root: Path) -> None:
-    one = read(*find(root)).instances[0]
+    one = read_file(*find(root)).instances[0]
     Image.new("L", (60, 40), 77).save(one.file)
     assert (cut(one, 56, 1.25) == 77).all()
     turned = Image.new("RGB", (40, 60), (1, 2, 3))
     turned.getexif()[0x0112] = 6  # the camera was on its side
     turned.save(one.file, exif=turned.getexif())
     assert (cut(one, 56, 1.25) == (1, 2, 3)).all()
+
+
+# What other programs export
+
+
+def kinds(problems: list[Problem]) -> list[tuple[str, str, str]]:
+    return [(problem.severity, problem.kind, problem.detail) for problem in problems]
+
+
+def test_a_box_that_leaves_its_image_is_a_warning(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
+    file = root / "annotations" / "train.json"
+    file.write_text(json.dumps(wrong(bbox=[-150, 0, 200, 30])))
+    problems: list[Problem] = []
+    first = keypoints.read(root, problems.append).train.instances[0]
+    assert first.box == (-150, 0, 200, 30)
+    assert crops([first], 56, 1.25)[0].pixels(56).shape == (1, 56, 56, 3)
+    assert ("warning", "off-image", "its bbox [-150.0, 0.0, 200.0, 30.0] leaves its image of 60x40 pixels") in kinds(
+        problems
+    )
+    for box in ([-150, 0, 150, 30], [-150, 0, 400, 30]):  # beside it; a crop would be far larger than the image
+        file.write_text(json.dumps(wrong(bbox=box)))
+        with pytest.raises(UserError, match=r"annotation 1: its bbox .* image of 60x40"):
+            keypoints.read(root)
+
+
+def test_what_is_not_used_is_counted(root: Path) -> None:
+    made = table()
+    whole = made["annotations"][0]
+    made["annotations"] += [
+        {**whole, "id": 20, "bbox": []},
+        {key: value for key, value in whole.items() if key != "bbox"} | {"id": 21},
+        {**whole, "id": 22, "keypoints": []},
+        {"id": 23, "image_id": 5, "category_id": 3, "bbox": [0, 0, 5, 5], "segmentation": []},
+    ]
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    for name in ("z-train", "train-test"):
+        (root / "annotations" / f"{name}.json").write_text("{}")
+    problems: list[Problem] = []
+    assert len(keypoints.read(root, problems.append).train.instances) == 4
+    assert {said for said in kinds(problems) if said[1] == "unused"} == {
+        ("warning", "unused", "2 annotations without bbox"),
+        ("warning", "unused", "2 annotations without keypoints"),
+        ("warning", "unused", "1 crowds: many objects in one annotation"),
+        ("warning", "unused", "1 objects without a labelled keypoint"),
+        ("warning", "unused", "1 other json files: annotations/z-train.json"),
+    }
+
+
+def test_roboflows_export(root: Path) -> None:
+    made = table()
+    made["categories"] = [{"id": 0, "name": "animals", "supercategory": "none"}, *made["categories"]]
+    for part in ("train", "valid", "test"):
+        (root / part).mkdir()
+        (root / part / "_annotations.coco.json").write_text("damaged" if part == "test" else json.dumps(made))
+        for image in (root / "images").iterdir():
+            (root / part / image.name).write_bytes(image.read_bytes())
+    shutil.rmtree(root / "images")
+    shutil.rmtree(root / "annotations")
+    assert layout(root) is keypoints
+    found = keypoints.read(root)
+    assert found.valid is not None
+    assert found.train.instances[0].file == str(root / "train" / "a.png")
+    assert found.valid.instances[0].file == str(root / "valid" / "a.png")
+    assert [category.name for category in found.train.categories] == ["cat", "cow"]
+    assert check(root).sound
+
+
+def test_cvats_export(root: Path) -> None:
+    (root / "images" / "default").mkdir()
+    for image in (root / "images").glob("*.png"):
+        image.rename(root / "images" / "default" / image.name)
+    (root / "annotations" / "train.json").rename(root / "annotations" / "person_keypoints_default.json")
+    assert keypoints.read(root).train.instances[0].file == str(root / "images" / "default" / "a.png")
+    assert check(root).sound
+
+
+def test_label_studios_export(root: Path) -> None:
+    made = table()
+    for image in made["images"]:
+        image["file_name"] = f"images\\{image['file_name']}"
+    shutil.rmtree(root / "annotations")
+    (root / "result.json").write_text(json.dumps(made))
+    assert Path(keypoints.read(root).train.instances[0].file) == root / "images" / "a.png"
+    assert check(root).sound
+
+
+def test_mmposes_names_and_folders(root: Path) -> None:
+    made = table()
+    for image in made["images"]:
+        image["file_name"] = f"images/{image['file_name']}"
+    made["annotations"][0] |= {
+        "keypoints": [12.0, 6.0, 2.0, 15.5, 8.0, 1.0, 0, 0, 0],
+        "center": [1, 2],
+        "scale": [3, 4],
+    }
+    (root / "annotations" / "train.json").rename(root / "annotations" / "onehand10k_train.json")
+    for name in ("onehand10k_train", "onehand10k_val"):
+        (root / "annotations" / f"{name}.json").write_text(json.dumps(made))
+    found = keypoints.read(root)
+    assert found.valid is not None
+    assert found.train.instances[0].file == str(root / "images" / "a.png")
+    assert found.train.mirrored == (0, 2, 1)
+    assert check(root).images == 2
+
+
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [
+        ("train.json", "val.json"),
+        ("train.json", "valid.json"),
+        ("train.json", "validation.json"),
+        ("person_keypoints_train2017.json", "person_keypoints_val2017.json"),
+        ("hands.json", "hands-val.json"),
+    ],
+)
+@pytest.mark.parametrize("inside", ["annotations", "."])
+def test_validation_annotations_are_found(tmp_path: Path, train: str, valid: str, inside: str) -> None:
+    (tmp_path / inside).mkdir(exist_ok=True)
+    for name in (train, valid):
+        (tmp_path / inside / name).write_text("{}")
+    assert find(tmp_path)[0] == tmp_path / inside / train
+    assert (find_valid(tmp_path) or (None,))[0] == tmp_path / inside / valid

@@ -91,7 +91,8 @@ opened = []
 events = ("open", "os.scandir", "os.listdir")
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event in events else None)
 from data.tasks.freihand import FreiHand
-from data.layouts.detect import check, stats
+from data.layouts.check import check
+from data.layouts.stats import stats
 root = Path({str(painted.root)!r})
 split = FreiHand(root).split(96)
 print(split.train.rows.tolist(), split.valid.rows.tolist(), float(split.valid.targets.sum()), split.train.pixels.sum())
@@ -229,22 +230,22 @@ def damage(painted: Painted, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("no folder", r"elsewhere/training/rgb cannot be listed"),
+        ("no folder", r"elsewhere/training/rgb is missing \(cannot be listed"),
         ("no K", r"training_K\.json is missing"),
         ("no xyz", r"training_xyz\.json is missing"),
-        ("no images", r"training/rgb holds no \.jpg images"),
+        ("no images", r"training/rgb is missing \(it holds no \.jpg images"),
         ("a gap", r"00000007\.jpg is missing"),
-        ("an image too many", r"has 25 images, not a whole multiple of the 24"),
+        ("an image too many", r"rgb: 25 images are no whole multiple of the 24"),
         ("truncated image", r"00000005\.jpg is truncated"),
-        ("no JSON", r"training_xyz\.json is not a JSON list"),
-        ("lengths", r"training_K\.json has 24 entries and training_xyz\.json 23"),
-        ("empty", r"training_xyz\.json has the shape \(0,\)"),
-        ("ragged", r"training_xyz\.json is not a JSON list of 21x3"),
-        ("shape", r"training_xyz\.json has the shape \(24, 20, 3\)"),
-        ("words", r"training_xyz\.json is not a JSON list"),
-        ("NaN", r"joint 9 of entry 4 is not finite"),
-        ("infinite", r"joint 9 of entry 4 is not finite"),
-        ("behind", r"joint 9 of entry 4 is not finite or behind the camera"),
+        ("no JSON", r"training_xyz\.json is unreadable \(no JSON"),
+        ("lengths", r"training_K\.json: 24 entries, and training_xyz\.json has 23"),
+        ("empty", r"training_xyz\.json is mis-shaped \(an empty list"),
+        ("ragged", r"training_xyz\.json entry 3 is mis-shaped \(\(20, 3\) instead of \(21, 3\)"),
+        ("shape", r"training_xyz\.json entry 0 is mis-shaped \(\(20, 3\) instead of \(21, 3\)"),
+        ("words", r"training_xyz\.json entry 2 is mis-shaped"),
+        ("NaN", r"training_xyz\.json entry 4 joint 9 is non-finite"),
+        ("infinite", r"training_xyz\.json entry 4 joint 9 is non-finite"),
+        ("behind", r"training_xyz\.json entry 4 joint 9 is behind camera \(z = -"),
     ],
 )
 def test_mistakes_name_the_file_and_the_mend(painted: Painted, cache: Path, kind: str, message: str) -> None:
@@ -256,7 +257,7 @@ def test_mistakes_name_the_file_and_the_mend(painted: Painted, cache: Path, kind
     assert "\n" not in text
     assert ": " in text
     assert text.endswith(".")
-    assert not list(cache.rglob("*.tmp"))
+    assert not list(cache.rglob("*.half"))
 
 
 def test_a_mended_folder_is_read_again(painted: Painted) -> None:

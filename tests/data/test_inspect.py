@@ -14,8 +14,11 @@ from data.drawn.faces import DrawnFaces
 from data.drawn.robot_hand import DrawnRobot
 from data.drawn.sets import synth
 from data.errors import UserError
-from data.layouts import inspect_coco, inspect_freihand, inspect_gestures, inspect_robot, measure_coco
-from data.layouts.detect import check, layout, stats
+from data.layouts import freihand, keypoints, robot_hand
+from data.layouts import gestures as gesture_layout
+from data.layouts.check import check
+from data.layouts.detect import layout
+from data.layouts.stats import stats
 from data.tasks.faces import Faces
 from data.tasks.freihand import FreiHand
 from data.tasks.robot_hand import RobotHand
@@ -44,7 +47,7 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
     painted.image(20).unlink()
     painted.image(31).write_bytes(painted.image(31).read_bytes()[:2000])
     painted.image(8).write_bytes(b"no image")
-    Image.new("L", (224, 224)).save(painted.image(9))
+    Image.new("F", (224, 224)).save(painted.image(9), "TIFF")
     Image.new("RGB", (640, 480)).save(painted.image(10))
     (root / "training" / "rgb" / "extra.jpg").write_bytes(painted.image(0).read_bytes())
     (root / "training" / "rgb" / "notes.txt").write_text("not looked at")
@@ -81,7 +84,7 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
     assert report.counts["non-finite"] == 23
     assert report.counts["missing"] == 2
     assert "23 non-finite" in str(report)
-    assert "640x480" in next(p.detail for p in report.problems if p.where.endswith("10.jpg"))
+    assert "640 x 480" in next(p.detail for p in report.problems if p.where.endswith("10.jpg"))
 
 
 def test_off_image_joints_are_warnings_only(painted: Painted) -> None:
@@ -130,24 +133,24 @@ def test_stats_against_brute_force(tmp_path: Path) -> None:
     painted = paint(tmp_path / "hands", hands=15, copies=2, seed=4)
     result = stats(painted.root)
     values = np.stack([np.asarray(Image.open(painted.image(index))) for index in range(30)]) / 255.0
-    assert (result.images, result.hands) == (30, 15)
-    np.testing.assert_allclose(result.mean, values.mean((0, 1, 2)), rtol=1e-6)
-    np.testing.assert_allclose(result.std, values.std((0, 1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(result.centre, painted.uv.mean((0, 1)), atol=1e-3)
-    np.testing.assert_allclose(result.spread, painted.uv.std((0, 1)), rtol=1e-4)
-    np.testing.assert_allclose(result.joint_spread, painted.uv.std(0), rtol=1e-4)
+    assert (result["images"], result["hands"]) == (30, 15)
+    np.testing.assert_allclose(result["mean"], values.mean((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(result["std"], values.std((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(result["centre"], painted.uv.mean((0, 1)), atol=1e-3)
+    np.testing.assert_allclose(result["spread"], painted.uv.std((0, 1)), rtol=1e-4)
+    np.testing.assert_allclose(result["joint_spread"], painted.uv.std(0), rtol=1e-4)
 
     mean = painted.uv.mean(0)
     total = sum(math.dist(mean[j], painted.uv[h, j]) for h in range(15) for j in range(21))
-    assert result.mean_hand_px == pytest.approx(total / 315, rel=1e-5)
+    assert result["mean_hand_px"] == pytest.approx(total / 315, rel=1e-5)
 
     task = FreiHand(painted.root)
     split = task.split(224)
     train, valid = ([int(row) % 15 for row in part.rows] for part in (split.train, split.valid))
     mean = painted.uv[train].mean(0)
     total = sum(math.dist(mean[j], painted.uv[h, j]) for h in valid for j in range(21))
-    assert result.valid_mean_hand_px == pytest.approx(total / 21 / len(valid), rel=1e-5)
-    assert task.baseline() == result.valid_mean_hand_px
+    assert result["baseline"] == pytest.approx(total / 21 / len(valid), rel=1e-5)
+    assert task.baseline() == result["baseline"]
 
 
 COCO = {
@@ -184,11 +187,11 @@ def test_the_layout_is_told_from_the_folder(tmp_path: Path, painted: Painted) ->
     (tmp_path / "beside").mkdir()
     (tmp_path / "beside" / "person.json").write_text(json.dumps(COCO))
     for root, module in (
-        (painted.root, inspect_freihand),
-        (tmp_path / "robot", inspect_robot),
-        (tmp_path / "gestures", inspect_gestures),
-        (tmp_path / "beside", inspect_coco),
-        (objects(tmp_path / "coco"), inspect_coco),
+        (painted.root, freihand),
+        (tmp_path / "robot", robot_hand),
+        (tmp_path / "gestures", gesture_layout),
+        (tmp_path / "beside", keypoints),
+        (objects(tmp_path / "coco"), keypoints),
     ):
         assert layout(root) is module
     (tmp_path / "photos").mkdir()
@@ -199,7 +202,8 @@ def test_the_layout_is_told_from_the_folder(tmp_path: Path, painted: Painted) ->
 
 def test_coco_keypoints_that_are_sound(tmp_path: Path) -> None:
     report = check(objects(tmp_path / "cats"))
-    assert report.problems == ()
+    (box,) = report.problems  # the annotation of a box alone
+    assert (box.severity, box.kind, box.detail) == ("warning", "unused", "1 annotations without keypoints")
     assert (report.images, report.objects, report.called) == (2, 2, "objects")
 
 
@@ -235,10 +239,13 @@ def test_everything_wrong_in_coco_keypoints(tmp_path: Path) -> None:
     table["categories"].append({"id": 8, "name": "dog", "keypoints": ["nose", "tail", "ear"], "skeleton": [[1, 4]]})
     whole = (root / "images" / "a.png").read_bytes()
     (root / "images" / "cut.png").write_bytes(whole[: len(whole) - 30])
-    (root / "annotations" / "train.json").write_text(json.dumps(table))
 
+    wrong(22, image_id=3)
+    wrong(23, image_id=4)
     of = "annotations/train.json"
+    (root / "annotations" / "train.json").write_text(json.dumps(table))
     assert found(root) == {
+        ("warning", "unused", of),
         ("fault", "mismatch", f"{of} annotation 10"),
         ("fault", "mismatch", f"{of} annotation 11"),
         ("fault", "mis-shaped", f"{of} annotation 12"),
@@ -269,18 +276,17 @@ def test_everything_wrong_in_coco_keypoints(tmp_path: Path) -> None:
 def test_stats_of_coco_keypoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
     result = stats(objects(tmp_path / "cats"))
-    assert isinstance(result, measure_coco.Stats)
-    assert (result.images, result.objects, result.groups) == (2, 2, 2)
-    assert result.categories == {"cat": 2}
-    np.testing.assert_allclose(result.mean, (25 / 255, 100 / 255, 200 / 255), rtol=1e-9)
-    np.testing.assert_allclose(result.std, (25 / 255, 0, 0), atol=1e-9)
-    assert result.labelled.tolist() == [1, 0.5]
-    assert result.visible.tolist() == [1, 0]
+    assert (result["images"], result["objects"], result["groups"]) == (2, 2, 2)
+    assert result["categories"] == {"cat": 2}
+    np.testing.assert_allclose(result["mean"], (25 / 255, 100 / 255, 200 / 255), rtol=1e-9)
+    np.testing.assert_allclose(result["std"], (25 / 255, 0, 0), atol=1e-9)
+    assert result["labelled"].tolist() == [1, 0.5]
+    assert result["visible"].tolist() == [1, 0]
     # Noses at 1.5/20 and 3.5/30 of the boxes' widths, 2.5/25 and 3.5/20 of their heights; one tail.
     nose = np.array([[1.5 / 20, 2.5 / 25], [3.5 / 30, 3.5 / 20]]) * 100
-    np.testing.assert_allclose(result.centre, [nose.mean(0), (52.5, 82)])
-    np.testing.assert_allclose(result.spread, [nose.std(0), (0, 0)], atol=1e-9)
-    assert isinstance(result.baseline, UserError)  # two images are too few to be split
+    np.testing.assert_allclose(result["centre"], [nose.mean(0), (52.5, 82)])
+    np.testing.assert_allclose(result["spread"], [nose.std(0), (0, 0)], atol=1e-9)
+    assert isinstance(result["baseline"], UserError)  # two images are too few to be split
     told = {name: value for table in result.tables() for name, value, *_ in table.rows}
     assert told["image sizes [px]"] == "40 x 30"
     assert "cannot be split into 5 folds" in told["always answering the mean, ap_error"]
@@ -290,9 +296,8 @@ def test_stats_of_faces_have_their_baseline(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
     synth(DrawnFaces(50), tmp_path / "faces")
     result = stats(tmp_path / "faces")
-    assert isinstance(result, measure_coco.Stats)
-    assert result.groups == 5
-    assert result.baseline == Faces(tmp_path / "faces").baseline()
+    assert result["groups"] == 5
+    assert result["baseline"] == Faces(tmp_path / "faces").baseline()
 
 
 @pytest.fixture
@@ -336,6 +341,7 @@ def test_everything_wrong_in_a_robot_hand_folder(robot: Path) -> None:
     (samples / "3" / "depth.npy").write_bytes(raw[:5000])
     (samples / "3" / "field_id.pkl").write_bytes(pickle.dumps(Trap()))
     (samples / "4" / "field_id.pkl").write_bytes(pickle.dumps("s5"))
+    (robot / "test" / "X" / "7" / "field_id.pkl").write_bytes(pickle.dumps("s6"))
     (robot / "test" / "X" / "6" / "depth.npy").unlink()
     np.save(labels / "0.npy", np.zeros(11))
     np.save(labels / "1.npy", np.full(12, np.inf))
@@ -353,7 +359,8 @@ def test_everything_wrong_in_a_robot_hand_folder(robot: Path) -> None:
         ("warning", "implausible", f"{x}/2/depth.npy"),
         ("fault", "unreadable", f"{x}/3/depth.npy"),
         ("fault", "not plain", f"{x}/3/field_id.pkl"),
-        ("fault", "duplicate", f"{x}/4/field_id.pkl"),
+        ("warning", "duplicate", f"{x}/4/field_id.pkl"),
+        ("fault", "duplicate", "test/X/6/field_id.pkl"),
         ("fault", "missing", "test/X/6/depth.npy"),
         ("fault", "mis-shaped", f"{y}/0.npy"),
         ("fault", "non-finite", f"{y}/1.npy"),
@@ -366,21 +373,23 @@ def test_everything_wrong_in_a_robot_hand_folder(robot: Path) -> None:
 def test_stats_of_a_robot_hand_folder(robot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
     result = stats(robot)
-    assert isinstance(result, inspect_robot.Stats)
-    assert (result.samples, result.tests) == (6, 2)
-    np.testing.assert_allclose(result.mean, [[25 / 255, 20 * view / 255, 200 / 255] for view in range(3)])
-    np.testing.assert_allclose(result.std[:, 0], np.std([0, 10, 20, 30, 40, 50]) / 255)
-    np.testing.assert_allclose(result.depth, [[500, 502.5, 505]] * 3, rtol=1e-6)
-    np.testing.assert_allclose(result.missed, (0, 0.5, 0))
-    np.testing.assert_allclose(result.centre, np.linspace(0, 0.11, 12) + 0.025, atol=1e-8)
-    assert result.baseline == RobotHand(robot).baseline()
+    assert (result["samples"], result["tests"]) == (6, 2)
+    np.testing.assert_allclose(result["mean"], [[25 / 255, 20 * view / 255, 200 / 255] for view in range(3)])
+    np.testing.assert_allclose(result["std"][:, 0], np.std([0, 10, 20, 30, 40, 50]) / 255)
+    np.testing.assert_allclose(result["depth"], [[500, 502.5, 505]] * 3, rtol=1e-6)
+    np.testing.assert_allclose(result["missed"], (0, 0.5, 0))
+    np.testing.assert_allclose(result["centre"], np.linspace(0, 0.11, 12) + 0.025, atol=1e-8)
+    assert result["baseline"] == RobotHand(robot).baseline()
     assert [len(table.rows) for table in result.tables()] == [3, 3, 12]
 
 
 @pytest.fixture
 def gestures(tmp_path: Path) -> Path:
+    return write_gestures(tmp_path / "gestures")
+
+
+def write_gestures(root: Path) -> Path:
     """Two classes of three folders with two frames each, and one folder for the test."""
-    root = tmp_path / "gestures"
     root.mkdir()
     lines = ["pose_id,gesture_type,pose_name,hand_type", "3,a,fist,right", "5,a,palm,left"]
     (root / "hand_gesture_pose.csv").write_text("\n".join(lines))
@@ -449,13 +458,12 @@ def test_everything_wrong_in_a_folder_of_gestures(gestures: Path) -> None:
 def test_stats_of_a_folder_of_gestures(gestures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
     result = stats(gestures)
-    assert isinstance(result, inspect_gestures.Stats)
-    assert (result.folders, result.frames.tolist()) == (6, [2] * 6)
-    assert result.actors == {"0": 2, "1": 2, "2": 2}
-    assert result.classes == {"fist (right)": 3, "palm (left)": 3}
-    assert result.seen == 0.5
-    np.testing.assert_allclose(result.mean, (50 / 255, 100 / 255, 0))
-    np.testing.assert_allclose(result.std[0], np.std([0, 20, 40, 60, 80, 100]) / 255)
+    assert (result["folders"], result["frames"].tolist()) == (6, [2] * 6)
+    assert result["actors"] == {"0": 2, "1": 2, "2": 2}
+    assert result["classes"] == {"fist (right)": 3, "palm (left)": 3}
+    assert result["seen"] == 0.5
+    np.testing.assert_allclose(result["mean"], (50 / 255, 100 / 255, 0))
+    np.testing.assert_allclose(result["std"][0], np.std([0, 20, 40, 60, 80, 100]) / 255)
     assert [table.title for table in result.tables()] == ["12 images in 6 folders", "classes", "actors"]
 
 

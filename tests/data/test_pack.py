@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,10 @@ import pytest
 from PIL import Image
 
 from data.errors import UserError
-from data.storage.pack import BadImage, Pack, cache_folder, in_order, once, read
+from data.storage.files import cache_folder, once
+from data.storage.folders import whole
+from data.storage.image import BadImage
+from data.storage.pack import Pack, in_order, read
 from tests.conftest import Painted
 
 ROOT = Path(__file__).parent.parent.parent
@@ -98,7 +102,7 @@ def test_a_pack_that_failed_half_way_is_not_there(painted: Painted) -> None:
     assert [path.name for path in pack.folder.iterdir()] == ["lock"]
 
 
-@pytest.mark.parametrize("kind", ["truncated", "unreadable", "empty", "grey", "small", "missing", "folder"])
+@pytest.mark.parametrize("kind", ["truncated", "unreadable", "empty", "small", "missing", "folder"])
 def test_bad_images_are_told_apart(painted: Painted, kind: str) -> None:
     path = painted.image(0)
     if kind == "truncated":
@@ -107,15 +111,13 @@ def test_bad_images_are_told_apart(painted: Painted, kind: str) -> None:
         path.write_bytes(b"\x00" * 5000)
     elif kind == "empty":
         path.write_bytes(b"")
-    elif kind == "grey":
-        Image.new("L", (224, 224)).save(path)
     elif kind == "small":
         Image.new("RGB", (224, 200)).save(path)
     else:
         path.unlink()
         if kind == "folder":
             path.mkdir()
-    expected = {"empty": "unreadable", "folder": "unreadable", "grey": "mis-shaped", "small": "mis-shaped"}
+    expected = {"empty": "unreadable", "folder": "unreadable", "small": "mis-shaped"}
     with pytest.raises(BadImage, match=path.name) as caught:
         read(path, 224)
     assert caught.value.kind == expected.get(kind, kind)
@@ -173,9 +175,15 @@ dying = child(lambda: pack.pixels(224, stall))
 os.read(done, 1)
 waiting = child(lambda: pack.pixels(224))
 time.sleep(0.3)
-print(os.waitpid(waiting, os.WNOHANG)[0], sorted(path.name for path in pack.folder.iterdir()))
+
+
+def names():
+    return sorted(path.stem.partition("@")[0] + path.suffix for path in pack.folder.iterdir())
+
+
+print(os.waitpid(waiting, os.WNOHANG)[0], names())
 os.kill(dying, signal.SIGKILL)
-print(os.waitpid(waiting, 0)[1], sorted(path.name for path in pack.folder.iterdir()))
+print(os.waitpid(waiting, 0)[1], names())
 """
 
 
@@ -184,7 +192,7 @@ def test_a_killed_packer_leaves_nothing_that_is_used(painted: Painted) -> None:
     """One process dies in the middle of writing while another waits for it, and then makes the pack itself."""
     command = [sys.executable, "-c", KILL, str(painted.root)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["0 ['224.npy.tmp', 'lock']", "0 ['224.npy', 'lock']"]
+    assert done.stdout.splitlines() == ["0 ['224.half', 'lock']", "0 ['224.npy', 'lock']"]
     pixels = Pack.of(files(painted), 224).pixels(224)
     assert np.array_equal(pixels, np.stack([np.asarray(Image.open(path)) for path in files(painted)]))
 
@@ -193,8 +201,8 @@ def test_a_killed_packer_leaves_nothing_that_is_used(painted: Painted) -> None:
 def test_leftovers_are_cleared(painted: Painted) -> None:
     pack = Pack.of(files(painted), 224)
     pack.folder.mkdir(parents=True)
-    (pack.folder / "224.npy.tmp").write_bytes(b"half")
-    (pack.folder / "112.npy.tmp").write_bytes(b"half")
+    (pack.folder / "224@elsewhere@1.half").write_bytes(b"half")
+    (pack.folder / "112@elsewhere@2.half").write_bytes(b"half")
     pack.pixels(224)
     assert sorted(path.name for path in pack.folder.iterdir()) == ["224.npy", "lock"]
 
@@ -252,3 +260,41 @@ def test_in_order_keeps_order_and_does_not_run_ahead() -> None:
     assert next(results) == 0
     assert len(started) < 300
     assert list(results) == [item * item for item in range(1, 500)]
+
+
+DRAW = """
+import sys, time
+from pathlib import Path
+from data.storage.folders import whole
+
+with whole(Path(sys.argv[1])) as place:
+    (place / "half").touch()
+    print("drawing", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_drawing_is_cleared_and_one_at_work_is_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DRAW, str(tmp_path / "set")]
+    runs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for run in runs:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "drawing\n"
+    dead, alive = runs
+    dead.kill()
+    dead.communicate()
+    with whole(tmp_path / "set") as place:
+        (place / "all").touch()
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["all"]
+    (left,) = tmp_path.glob(".set.drawing-*")
+    assert f"@{alive.pid}." in left.name
+    alive.kill()
+    alive.communicate()
+    with pytest.raises(UserError, match="exists already"), whole(tmp_path / "set"):
+        pass
+
+
+def test_a_bad_image_crosses_processes() -> None:
+    bad = BadImage("x.png", "missing", "no such file")
+    again = pickle.loads(pickle.dumps(bad))  # noqa: S301 - our own
+    assert (str(again), again.kind, again.detail) == (str(bad), "missing", "no such file")

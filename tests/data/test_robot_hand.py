@@ -238,7 +238,7 @@ def test_a_hostile_pickle_is_a_mistake_and_runs_nothing(small: Path, tmp_path: P
     pickle.loads(file.read_bytes())  # noqa: S301 - it does work
     assert mark.exists()
     mark.unlink()
-    with pytest.raises(UserError, match=r"train/X/1/field_id\.pkl has the opcode"):
+    with pytest.raises(UserError, match=r"train/X/1/field_id\.pkl is not plain \(it has the opcode"):
         RobotHand(small, folds=2).prepare()
     assert not mark.exists()
 
@@ -310,11 +310,11 @@ def archive(path: Path) -> None:
         ("train/X/1/depth.npy", lambda p: np.save(p, np.full((3, 224, 224), np.nan)), "a depth of nan where"),
         ("train/X/1/depth.npy", lambda p: np.save(p, np.full((3, 224, 224), np.inf)), "a depth of inf where"),
         ("train/X/1/field_id.pkl", lambda p: p.unlink(), "is missing"),
-        ("train/Y/1.npy", lambda p: p.unlink(), "train/X/1 has no partner"),
+        ("train/Y/1.npy", lambda p: p.unlink(), r"train/Y/1\.npy is missing \(the label of .*train/X/1\)"),
         ("train/Y/1.npy", lambda p: np.save(p, np.zeros(11)), r"shape \(11,\)"),
         ("train/Y/1.npy", lambda p: np.save(p, np.array([np.nan] * 12)), "0 finite"),
-        ("train/X/1", shutil.rmtree, r"train/Y/1\.npy has no partner"),
-        ("train/X", shutil.rmtree, "train/X cannot be listed"),
+        ("train/X/1", shutil.rmtree, r"train/Y/1\.npy: no sample in .*train/X belongs to it"),
+        ("train/X", shutil.rmtree, r"train/X is missing \(cannot be listed"),
     ],
 )
 def test_damage_is_a_mistake_that_names_the_file(
