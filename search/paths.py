@@ -29,12 +29,12 @@ def folder_of(study: str, out: Path) -> Path:
     Raises:
         UserError: it cannot be made or written.
     """
-    folder = made((out / name_of(study)).absolute())
+    folder = make_folder((out / name_of(study)).absolute())
     check_writable(folder)
     return folder
 
 
-def made(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
     """A folder, made where it is not there.
 
     Raises:

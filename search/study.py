@@ -295,7 +295,7 @@ class Study:
     final_epochs: int = 0
 
     def __post_init__(self) -> None:
-        known = [reading.name for reading in self.readings]
+        names = [reading.name for reading in self.readings]
         if isinstance(self.scheduler, str):
             raise TypeError(
                 f"Study.scheduler is now an object with its numbers, not {self.scheduler!r}: write Asha(grace=3), or "
@@ -307,8 +307,8 @@ class Study:
             ("epochs", self.epochs >= 1, "at least 1"),
             ("sampler", callable(self.sampler), "a function that makes a sampler from a seed"),
             ("scheduler", hasattr(self.scheduler, "make"), "one of search.schedulers, e.g. Asha(grace=3)"),
-            ("readings", len(set(known)) == len(known), "of different names"),
-            ("bounds", set(self.bounds) <= set(known), f"on readings of the study: {', '.join(known)}"),
+            ("readings", len(set(names)) == len(names), "of different names"),
+            ("bounds", set(self.bounds) <= set(names), f"on readings of the study: {', '.join(names)}"),
             ("bounds", all(bound > 0 for bound in self.bounds.values()), "above 0"),
             ("gpus", self.gpus >= 0, "at least 0"),
             ("keep", self.keep >= 0, "at least 0"),

@@ -60,7 +60,7 @@ def room_of(folder: Path, number: int, epochs: int, config: Config, variants: Va
     """
     told = repr((config, sorted((name, sorted(change.items())) for name, change in variants.items())))
     digest = hashlib.blake2b(told.encode(), digest_size=4).hexdigest()
-    return home.made(folder / "ablation" / f"{number:06d}-{epochs}-{digest}")
+    return home.make_folder(folder / "ablation" / f"{number:06d}-{epochs}-{digest}")
 
 
 def ledger_of(study: Study, name: str, room: Path, entry: Entry, epochs: int, seeds: int, variants: Variants) -> Ledger:

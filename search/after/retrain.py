@@ -99,7 +99,7 @@ def room_of(folder: Path, number: int, epochs: int, teacher: Path | None) -> Pat
         UserError: it cannot be made, or the teacher is no model.
     """
     taught = f"-{model.read(teacher / model.FACTS).weights_sha256[:8]}" if teacher is not None else ""
-    return home.made(folder / "retrain" / f"{number:06d}-{epochs}{taught}")
+    return home.make_folder(folder / "retrain" / f"{number:06d}-{epochs}{taught}")
 
 
 def model_folder(folder: Path, number: int) -> Path:

@@ -48,7 +48,7 @@ def ensemble(
     console.print(f"trial {entry.number}: {len(variants)} folds x {length} epochs")
     with live.progress(console, "preparing images") as show:
         chosen.task.prepare(show)
-    room = home.made(folds.room_of(folder, entry.number, length))
+    room = home.make_folder(folds.room_of(folder, entry.number, length))
     final = FinalTraining(last.EMA, variants=variants)
     with home.locked(room):
         ledger = last.ledger_of(chosen, name, room, entry, length, 1, variants, "in folds")

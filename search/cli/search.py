@@ -48,7 +48,6 @@ def search(
     """Search: sample, train side by side, stop early what falls behind; go on where the last run stopped."""
     from search import paths
     from search.load import check_weights, load_study, study_file, with_starts
-    from search.run import live
 
     # Everything that costs no import is checked first.
     file = study_file(study)
@@ -61,6 +60,8 @@ def search(
         weights = check_weights(chosen, weights)
     folder = paths.folder_of(study, out)
     with paths.locked(folder):
+        from search.run import live
+
         with live.progress(console, "preparing images") as show:
             chosen.task.prepare(show)
         ledger = _open_ledger(chosen, paths.name_of(study), paths.url_of(folder, storage))

@@ -53,12 +53,12 @@ class View:
         self._task = self._bar.add_task("search", total=ledger.study.trials, completed=ledger.finished)
 
     def _count(self, trial: FrozenTrial) -> Entry:
-        found = entry(trial, self._ledger.study.task.metric, pareto=False)
-        self._counts[found.state] += 1
-        better = self._best is None or (found.value or 0) < (self._best.value or 0)
+        ended = entry(trial, self._ledger.study.task.metric, pareto=False)
+        self._counts[ended.state] += 1
+        better = self._best is None or (ended.value or 0) < (self._best.value or 0)
         if trial.state is TrialState.COMPLETE and better:
-            self._best = found
-        return found
+            self._best = ended
+        return ended
 
     def __call__(self, ledger: Ledger) -> None:
         """Print what has ended since the last call, and redraw four times a second.
@@ -67,11 +67,11 @@ class View:
         """
         task = ledger.study.task
         while self._shown < len(ledger.ended):
-            found = self._count(ledger.ended[self._shown])
+            ended = self._count(ledger.ended[self._shown])
             self._shown += 1
-            mark = " [bold]best so far[/]" if found is self._best else ""
+            mark = " [bold]best so far[/]" if ended is self._best else ""
             self._console.print(
-                f"[{STYLES[found.state]}]{found.state:>8}[/] {line(found, task.metric, task.unit)}{mark}"
+                f"[{STYLES[ended.state]}]{ended.state:>8}[/] {line(ended, task.metric, task.unit)}{mark}"
             )
         self._bar.update(self._task, completed=ledger.finished)
         if self._live is not None and time.monotonic() - self._drawn > 0.25:
@@ -108,20 +108,20 @@ class View:
         return Group(table, f"{counted}  {best}" if counted else best, self._bar)
 
 
-def line(found: Entry, metric: str, unit: str) -> str:
+def line(ended: Entry, metric: str, unit: str) -> str:
     """A trial in one line; `metric` and `unit` are those of its error."""
-    parts = [f"trial {found.number}"]
-    if found.name:
-        parts.append(f"({escape(found.name)})")
-    if found.score is not None:
-        parts.append(f"score {digits(found.score)}")
-    if found.error is not None:
-        text = escape(f"{named(metric)} {measured(found.error, unit)}")
-        parts.append(f"{text} after {found.epochs} epoch{'' if found.epochs == 1 else 's'}")
-    if found.params_m is not None and found.gflops is not None:
-        parts.append(f"{digits(found.params_m)} M {digits(found.gflops)} G")
-    if found.reason:
-        parts.append(escape(found.reason.splitlines()[0][:160]))
+    parts = [f"trial {ended.number}"]
+    if ended.name:
+        parts.append(f"({escape(ended.name)})")
+    if ended.score is not None:
+        parts.append(f"score {digits(ended.score)}")
+    if ended.error is not None:
+        text = escape(f"{named(metric)} {measured(ended.error, unit)}")
+        parts.append(f"{text} after {ended.epochs} epoch{'' if ended.epochs == 1 else 's'}")
+    if ended.params_m is not None and ended.gflops is not None:
+        parts.append(f"{digits(ended.params_m)} M {digits(ended.gflops)} G")
+    if ended.reason:
+        parts.append(escape(ended.reason.splitlines()[0][:160]))
     return " ".join(parts)
 
 

@@ -34,10 +34,10 @@ def suspended(pids: Collection[int]) -> Iterator[None]:
 
 def ray_workers() -> list[int]:
     """Ray's worker processes under this process; none of Ray's own servers, whose silence would end the search."""
-    found = []
+    pids = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             command = " ".join(process.cmdline())
             if command.startswith("ray::") or "default_worker.py" in command:
-                found.append(process.pid)
-    return found
+                pids.append(process.pid)
+    return pids

@@ -1,6 +1,8 @@
 """The book-keeping of a search, without Ray: what becomes of each trial, in Optuna's own storage."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from data.errors import UserError
 from data.tasks.freihand import FreiHand
 from models.cost import cost
 from models.net import Arch
+from models.readings import FLOPS, PARAMS, Reading
 from search.run.ledger import FAILURES, ROW, Ledger, open_storage
 from search.study import Config, Study, Training
 
@@ -313,3 +316,48 @@ def test_the_best_few_are_those_of_least_value() -> None:
         book.finish(train(book, [error]))
     book.stop(train(book, [1.0]))
     assert book.best(2) == [3, 1]
+
+
+def test_a_timed_reading_is_taken_undisturbed_once_and_only_of_what_may_be_trained(tmp_path: Path) -> None:
+    quiet: list[str] = []
+    measured: list[float] = []
+    admitted: list[int] = []
+
+    @contextmanager
+    def undisturbed() -> Iterator[None]:
+        quiet.append("begin")
+        yield
+        quiet.append("end")
+
+    def clock(arch: Any) -> float:
+        assert quiet[-1] == "begin"
+        measured.append(arch.width)
+        return 10 * arch.width
+
+    def opened() -> Ledger:
+        book = ledger(study, f"sqlite:///{tmp_path}/s.db")
+        book.undisturbed = undisturbed
+        book.on_admission = lambda number, _: admitted.append(number)
+        return book
+
+    latency = Reading("latency_ms", "Latency", "ms", clock, timed=True)
+    dear = {"size": 64, "width": 0.5, "lr": 1e-3}
+    starts = {"dear": dear, "slow": {**dear, "width": 0.4}, "fast": {**dear, "width": 0.1}}
+    bounds = {"gflops": cost(Arch(21, 0.4, 32, 64, "direct")).flops / 1e9, "latency_ms": 3.5}
+    study = replace(STUDY, starts=starts, readings=(PARAMS, FLOPS, latency), bounds=bounds)
+    book = opened()
+    asked = book.ask()
+    assert asked is not None
+    assert (asked.number, admitted) == (2, [2])
+    assert measured == [0.4, 0.1]
+    assert quiet == ["begin", "end"] * 2
+    dear_, slow, fast = book.optuna_study.trials
+    assert "latency_ms" not in dear_.user_attrs
+    assert slow.user_attrs["refused"] == "Latency 4.000 ms > 3.5 ms"
+    assert slow.user_attrs["latency_ms"] == 4
+    assert slow.constraints["Latency"] > 0 > fast.constraints["Latency"]
+    assert {"params_m", "gflops", "latency_ms"} <= fast.user_attrs.keys()
+    again = opened()
+    again.adopt()
+    assert again.ask().number == 2  # type: ignore[union-attr]
+    assert measured == [0.4, 0.1]
