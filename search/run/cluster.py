@@ -28,12 +28,14 @@ import psutil
 import ray
 
 from data.errors import UserError
-from search.run.settings import WorkerSettings
 from search.run.storage import first_line
 from search.study import Study
 
 SCRATCH = "posefront-"
 """How the folders of Ray's sockets and logs begin; a long path would not do, a socket's has at most 107 bytes."""
+
+PRELOADED = "search.run.trainable,search.run.worker"
+"""What a worker imports before it has anything to do."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Devices:
 
 @contextmanager
 def started(
-    address: str | None, study: Study, workers: int | None, gpus: float | None, settings: WorkerSettings
+    address: str | None, study: Study, workers: int | None, gpus: float | None
 ) -> Iterator[tuple[str, Future[Devices]]]:
     """Ray, which starts in a thread meanwhile; it is shut down at the end.
 
@@ -67,7 +69,6 @@ def started(
         study: says how many GPUs a trial has where `gpus` does not.
         workers: trials side by side; None for as many as the cores or GPUs allow.
         gpus: GPUs a trial; None for the study's own number where there are GPUs.
-        settings: what the workers begin to load as soon as they live.
 
     Yields:
         A folder for Ray's files, and what the trials run on, whose result() waits for Ray and raises UserError where
@@ -78,10 +79,10 @@ def started(
     with tempfile.TemporaryDirectory(prefix=own, ignore_cleanup_errors=True) as scratch:
 
         def start() -> Devices:
+            if address is None:
+                load_ahead(workers)
             connect(address, scratch)
-            devices = share(study, workers, gpus)
-            load_ahead(settings, devices)
-            return devices
+            return share(study, workers, gpus)
 
         with ThreadPoolExecutor(1, "ray-start") as thread:
             try:
@@ -91,20 +92,19 @@ def started(
                 ray.shutdown()
 
 
-def load_ahead(settings: WorkerSettings, devices: Devices) -> None:
-    """Have as many workers as there will be trials import torch and the study now; Ray trains in those very processes.
+def load_ahead(workers: int | None) -> None:
+    """Have the processes that Ray starts ahead, one a core, import torch at once and not when their first trial begins.
 
-    Nobody asks for the answers: where it fails, a worker does it, and says so, when its first trial begins.
+    Not where most of them would never train: each holds 0.5 GB then, and with GPUs there are fewer trials than cores.
     """
-    task = ray.remote(num_cpus=devices.cpus, max_retries=0)(_load)
-    for _ in range(devices.workers):
-        task.remote(settings)
-
-
-def _load(settings: WorkerSettings) -> None:
-    from search.run.worker import studied
-
-    studied(settings.study, settings.data, settings.weights)
+    cores = len(os.sched_getaffinity(0))
+    expected = workers or (0 if Path("/proc/driver/nvidia").exists() else cores)
+    if cores <= 2 * expected:
+        checkout = str(Path(__file__).resolve().parents[2])
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (checkout, os.environ.get("PYTHONPATH"))))
+        os.environ["RAY_preload_python_modules"] = PRELOADED  # noqa: SIM112 - as Ray spells it
+    else:
+        os.environ.pop("RAY_preload_python_modules", None)
 
 
 def sweep() -> None:

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -80,8 +80,7 @@ def search(
         UserError: more is asked for than the machine has, the cluster isn't there, or nothing but failures came.
     """
     began = time.monotonic()
-    settings = WorkerSettings(str(file), str(data) if data else None, str(folder), 1, weights, final)
-    with stoppable() as stop, started(address, ledger.study, workers, gpus, settings) as (scratch, starting):
+    with stoppable() as stop, started(address, ledger.study, workers, gpus) as (scratch, starting):
         import_while_ray_starts()
         from search.run.attachments import Attachments
         from search.run.hooks import SearchRun
@@ -89,11 +88,14 @@ def search(
         attachments = Attachments(ledger, file, folder)
         devices = starting.result()
         run = SearchRun(ledger, attachments, folder / "weights", devices, stop, began, hours, watch)
-        ledger.on_admission = attachments.network
+        if final is None:  # a last training's networks are those of its search
+            ledger.on_admission = attachments.network
         ledger.undisturbed = lambda: suspended(ray_workers())
         waiting = 0
         try:
-            tune_trials(run, replace(settings, threads=devices.threads), scratch)
+            root = None if data is None else str(data)
+            settings = WorkerSettings(str(file), root, str(folder), devices.threads, weights, final)
+            tune_trials(run, settings, scratch)
         finally:
             with run.guarded():
                 waiting = ledger.release()

@@ -131,28 +131,9 @@ def fit(
     if state is not None:
         learner.load(state)
     memory = Memory(device)
-    for epoch in range(state["epoch"] + 1 if state is not None else 1, epochs + 1):
-        started = time.perf_counter()
-        train_loss, images = learner.train(epoch, memory.sample)
-        train_seconds = time.perf_counter() - started
-        if not np.isfinite(train_loss):
-            raise DivergedError(f"the loss became {train_loss} in epoch {epoch} (learning rate {learner.peak:g})")
-        outputs, valid_loss = judge(task, learner.judged, config, split.valid, device)
-        error = task.error(outputs, split.valid)
-        if not np.isfinite(error):
-            raise DivergedError(f"the error became {error} in epoch {epoch} (learning rate {learner.peak:g})")
-        measured = Epoch(
-            epoch=epoch,
-            error=error,
-            train_loss=train_loss,
-            valid_loss=valid_loss,
-            lr=learner.lr,
-            seconds=time.perf_counter() - started,
-            train_seconds=train_seconds,
-            images=images,
-            memory_mb=memory.peak_mb(),
-        )
-        yield Reached(measured, partial(learner.state, epoch), outputs)
+    reached = state["epoch"] if state is not None else 0
+    for epoch in range(reached + 1, epochs + 1):
+        yield learner.run_epoch(epoch, split.valid, memory)
 
 
 class Learner:
@@ -192,11 +173,6 @@ class Learner:
         return self.net if self._ema is None else self._ema.module
 
     @property
-    def peak(self) -> float:
-        """The largest learning rate of the schedule."""
-        return self._config.training.lr
-
-    @property
     def lr(self) -> float:
         """The learning rate of the last step."""
         rate: float = self._optimizer.param_groups[0]["lr"]
@@ -219,6 +195,37 @@ class Learner:
         self._scaler.load_state_dict(state["scaler"])
         if self._ema is not None:
             self._ema.load_state_dict(state["ema"])
+
+    def run_epoch(self, epoch: int, valid: Part, memory: "Memory") -> Reached:
+        """Train for one epoch, and judge on the validation part.
+
+        Raises:
+            DivergedError: the loss or the error is not finite.
+        """
+        started = time.perf_counter()
+        train_loss, images = self.train(epoch, memory.sample)
+        train_seconds = time.perf_counter() - started
+        self._check_finite("loss", train_loss, epoch)
+        outputs, valid_loss = judge(self._task, self.judged, self._config, valid, self._device)
+        error = self._task.error(outputs, valid)
+        self._check_finite("error", error, epoch)
+        measured = Epoch(
+            epoch=epoch,
+            error=error,
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            lr=self.lr,
+            seconds=time.perf_counter() - started,
+            train_seconds=train_seconds,
+            images=images,
+            memory_mb=memory.peak_mb(),
+        )
+        return Reached(measured, partial(self.state, epoch), outputs)
+
+    def _check_finite(self, what: str, value: float, epoch: int) -> None:
+        if not np.isfinite(value):
+            peak = self._config.training.lr
+            raise DivergedError(f"the {what} became {value} in epoch {epoch} (learning rate {peak:g})")
 
     def train(self, epoch: int, after_step: Callable[[], None]) -> tuple[float, int]:
         """One epoch: the mean loss over its steps, and the images it saw."""

@@ -12,6 +12,11 @@ CONTINUE = 'read -r _; for pid; do kill -CONT "$pid" 2>/dev/null; done; exit 0'
 """Waits for the end of its standard input: the kernel closes the pipe's other end however its holder dies."""
 
 
+TITLES = ("ray::Worker", "ray::IDLE")
+"""What processes call themselves that train (search.run.trainable.Worker) or wait. Ray's agents, which must not stand
+still, have titles of this form too."""
+
+
 @contextmanager
 def suspended(pids: Collection[int]) -> Iterator[None]:
     """Stop processes (SIGSTOP) and continue them (SIGCONT) at the end, also when this process is killed.
@@ -38,6 +43,6 @@ def ray_workers() -> list[int]:
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             command = " ".join(process.cmdline())
-            if command.startswith("ray::") or "default_worker.py" in command:
+            if command.startswith(TITLES) or "default_worker.py" in command:
                 pids.append(process.pid)
     return pids

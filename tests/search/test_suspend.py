@@ -46,8 +46,13 @@ def test_they_go_on_when_who_stopped_them_is_killed(sleeper: psutil.Process) -> 
 
 def test_only_workers_of_ray_are_meant(sleeper: psutil.Process) -> None:
     assert sleeper.pid not in ray_workers()
-    with subprocess.Popen(["/bin/sh", "-c", "exec -a ray::Worker.step sleep 60"], executable="/bin/bash") as worker:
+    agent = ["/bin/bash", "-c", "exec -a ray::DashboardAgent sleep 60"]
+    with (
+        subprocess.Popen(agent) as server,
+        subprocess.Popen([*agent[:2], "exec -a ray::Worker.step sleep 60"]) as worker,
+    ):
         while not (found := ray_workers()) and worker.poll() is None:
             time.sleep(0.01)
         assert found == [worker.pid]
         worker.kill()
+        server.kill()
