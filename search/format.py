@@ -1,6 +1,13 @@
-"""Numbers as people read them: an error of any size with its unit, and what it is called."""
+"""Numbers as people read them: the one place that turns measurements, ranges and parameters into text."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 NAMES = {"pixel_diff": "PixelDiff", "rmse": "RMSE", "log_loss": "log loss", "ap_error": "1 - AP"}
 """What people call an error whose identifier does not say it."""
@@ -9,12 +16,14 @@ HOVER = ".4g"
 """The same digits as those of `digits`, as plotly's texts are told to have them."""
 
 
-def digits(value: float) -> str:
+def digits(value: float | None) -> str:
     """A number with four significant digits: 12.88, 6.153, 0.002170; of larger ones two decimals, then none.
 
     From 1,000 on there are no decimals; below 0.0001, and from ten millions on, there is a power of ten. page.js has
-    the same rule for the cells of tables.
+    the same rule for the cells of tables. Empty text for None.
     """
+    if value is None:
+        return ""
     if not math.isfinite(value):
         return f"{value}"
     size = abs(float(f"{value:.3e}"))  # rounded before its digits are counted: 9.9996 is 10.00
@@ -41,3 +50,21 @@ def named(metric: str) -> str:
 def titled(name: str, unit: str) -> str:
     """A name with its unit in brackets, if it has one, as axes and columns have it: 'RMSE [m]'."""
     return f"{name} [{unit}]" if unit else name
+
+
+def range_text(distribution: BaseDistribution) -> str:
+    """What a parameter was sampled from: 'the choices 32, 48' or '0.1 to 0.5 in steps of 0.1'."""
+    choices = getattr(distribution, "choices", None)
+    if choices is not None:
+        return f"the choices {', '.join(map(str, choices))}"
+    low, high, step = (getattr(distribution, name, None) for name in ("low", "high", "step"))
+    if low is None:
+        return str(distribution)
+    return f"{low} to {high}" + (f" in steps of {step}" if step not in (None, 1) else "")
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Parameters in a few words: 'width=0.113 size=32'."""
+    return " ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items()
+    )

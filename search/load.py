@@ -1,20 +1,24 @@
 """Studies by name: studies/NAME.py of this checkout, or any Python file."""
 
+from __future__ import annotations
+
 import dataclasses
 import difflib
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from optuna.trial import BaseTrial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
 from search.paths import STUDIES
-from search.study import Config, Space, Study, replay
+from search.study import Config, Study, replay
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
 
 def study_file(name: str) -> Path:
@@ -29,10 +33,16 @@ def study_file(name: str) -> Path:
     file = Path(name) if name.endswith(".py") else STUDIES / f"{name}.py"
     if file.is_file() and file.name != "__init__.py":
         return file.resolve()
-    known = sorted(found.stem for found in STUDIES.glob("*.py") if found.stem != "__init__")
-    near = difflib.get_close_matches(name, known, n=1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    raise UserError(f"there is no study {name!r}: {meant}known are {', '.join(known)}, or give the path of a .py file.")
+    names = sorted(study.stem for study in STUDIES.glob("*.py") if study.stem != "__init__")
+    raise UserError(
+        f"there is no study {name!r}: {_did_you_mean(name, names)}known are {', '.join(names)}, or give the path of a "
+        ".py file."
+    )
+
+
+def _did_you_mean(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def load_study(name: str, **overrides: Any) -> Study:
@@ -48,6 +58,28 @@ def load_study(name: str, **overrides: Any) -> Study:
             space.
     """
     file = study_file(name)
+    study = getattr(_run(file), "study", None)
+    if not isinstance(study, Study):
+        raise UserError(f"{file} defines no `study = Study(...)`; add one, as studies/quickstart.py does.")
+    data, weights = overrides.pop("data", None), overrides.pop("weights", None)
+    if data is not None:
+        overrides["task"] = dataclasses.replace(study.task, root=Path(data))  # type: ignore[type-var]
+    if len(inspect.signature(study.space).parameters) != 2:
+        where = f"{file}, line {inspect.unwrap(study.space).__code__.co_firstlineno}"
+        raise UserError(f"{where}: the space takes a trial and the task; begin it with `def space(trial, task):`.")
+    if weights is not None:
+        overrides["space"] = begun(study.space, str(weights))
+    study = dataclasses.replace(study, **{key: value for key, value in overrides.items() if value is not None})
+    _check_space(study, file)
+    return study
+
+
+def _run(file: Path) -> ModuleType:
+    """The module of a study's file.
+
+    Raises:
+        UserError: it cannot be run; the sentence names the line.
+    """
     spec = importlib.util.spec_from_file_location(f"study_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is no Python file")
@@ -58,36 +90,48 @@ def load_study(name: str, **overrides: Any) -> Study:
     except UserError:
         raise
     except Exception as error:
-        where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-        line = where[-1].lineno if where else getattr(error, "lineno", None)
-        raise UserError(f"{file}, line {line}: {type(error).__name__}: {error}.") from error
-    study = getattr(module, "study", None)
-    if not isinstance(study, Study):
-        raise UserError(f"{file} defines no `study = Study(...)`; add one, as studies/quickstart.py does.")
-    if len(inspect.signature(study.space).parameters) != 2:
-        raise UserError(f"{file}: the space takes a trial and the task; begin it with `def space(trial, task):`.")
-    data, weights = overrides.pop("data", None), overrides.pop("weights", None)
-    if data is not None:
-        overrides["task"] = dataclasses.replace(study.task, root=Path(data))  # type: ignore[type-var]
-    if weights is not None:
-        overrides["space"] = begun(study.space, str(weights))
-    study = dataclasses.replace(study, **{key: value for key, value in overrides.items() if value is not None})
-    for start, params in {**study.starts, **study.published}.items():
+        raise UserError(f"{_place(file, error)}: {type(error).__name__}: {error}.") from error
+    return module
+
+
+def _place(file: Path, error: BaseException) -> str:
+    """The file with the line of it that an error came from."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+    return str(file) if line is None else f"{file}, line {line}"
+
+
+def _check_space(study: Study, file: Path) -> None:
+    """Whether the space's ranges can be searched, and its starting trials lie in them.
+
+    Raises:
+        UserError: they do not; the sentence names the file and, of a range, its line.
+    """
+    from search.space_check import RangeCheck, RangeError
+
+    named = {**study.starts, **study.published}
+    for params in ({}, *named.values()):
+        try:
+            study.space(RangeCheck(params), study.task)
+        except RangeError as error:
+            raise UserError(f"{_place(file, error)}: {error}.") from error
+        except Exception:  # noqa: BLE001, S112 - lower ends alone need not make a network; a start's fault is said below
+            continue
+    for start, params in named.items():
         try:
             replay(study, params)
         except ValueError as error:
             raise UserError(f"{file}: the starting trial {start!r} does not fit the space: {error}.") from error
-    return study
 
 
-def begun(space: Space, weights: str) -> Space:
+def begun(space: Callable[[BaseTrial, Any], Config], weights: str) -> Callable[[BaseTrial, Any], Config]:
     """A space all of whose networks begin with these weights."""
 
-    def made(trial: BaseTrial, task: Any) -> Config:
+    def with_weights(trial: BaseTrial, task: Any) -> Config:
         config = space(trial, task)
         return dataclasses.replace(config, training=dataclasses.replace(config.training, weights=weights))
 
-    return made
+    return with_weights
 
 
 def with_starts(study: Study, names: Sequence[str]) -> Study:
@@ -96,10 +140,28 @@ def with_starts(study: Study, names: Sequence[str]) -> Study:
     Raises:
         UserError: one is not known.
     """
-    known = {**study.published, **study.starts}
+    recipes: Mapping[str, Mapping[str, Any]] = {**study.published, **study.starts}
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
-            raise UserError(f"there is no named trial {name!r}: {meant}known are {', '.join(known) or 'none'}.")
-    return dataclasses.replace(study, starts={**study.starts, **{name: known[name] for name in names}})
+        if name not in recipes:
+            near = _did_you_mean(name, list(recipes))
+            raise UserError(f"there is no named trial {name!r}: {near}known are {', '.join(recipes) or 'none'}.")
+    return dataclasses.replace(study, starts={**study.starts, **{name: recipes[name] for name in names}})
+
+
+def check_weights(study: Study, weights: str | None) -> str | None:
+    """What every trial shall begin with, as workers in other folders find it; tried on the study's first named trial.
+
+    Raises:
+        UserError: the weights are not there, are broken, or do not fit that trial's network.
+    """
+    if weights is None:
+        return None
+    from models.pretrained import TIMM
+    from search.run.fit import build
+
+    place = weights if weights == TIMM else str(Path(weights).expanduser().absolute())
+    named = {**study.starts, **study.published}
+    if named:
+        config, _ = replay(study, next(iter(named.values())))
+        build(dataclasses.replace(config, training=dataclasses.replace(config.training, weights=place)))
+    return place

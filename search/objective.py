@@ -65,11 +65,10 @@ class Described:
             attributes: the study's own.
             name: what the storage calls the value; studies that keep no description are known by it.
         """
-        known = attributes.get("objective")
-        if known is not None:
-            reference = known.get("reference")
-            told = {**known, "cost": tuple(known["cost"]), "reference": Reference(**reference) if reference else None}
-            return cls(**told)
+        stored = attributes.get("objective")
+        if stored is not None:
+            reference = Reference(**stored["reference"]) if stored.get("reference") else None
+            return cls(**{**stored, "cost": tuple(stored["cost"]), "reference": reference})
         if name != CourseScore.name:
             return cls(name, is_error=name == ErrorAlone.name)
         # Begun before references were kept: then all that were ranked by the score were hands.

@@ -1,16 +1,18 @@
 """Where a study lives: its folder, its storage, and the lock that keeps a second driver out."""
 
-import errno
-import fcntl
+from __future__ import annotations
+
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import optuna
-import sqlalchemy as sa
+from typing import TYPE_CHECKING
 
 from data.errors import UserError
+
+if TYPE_CHECKING:
+    import optuna
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 """Where studies are known by their names."""
@@ -27,16 +29,41 @@ def folder_of(study: str, out: Path) -> Path:
     Raises:
         UserError: it cannot be made or written.
     """
-    folder = made((out / name_of(study)).absolute())
-    try:
-        probe = folder / f".{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder} ({os.strerror(error.errno or 0)}); give --out a folder of yours."
-        ) from error
+    folder = make_folder((out / name_of(study)).absolute())
+    check_writable(folder)
     return folder
+
+
+def make_folder(folder: Path) -> Path:
+    """A folder, made where it is not there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+def check_writable(folder: Path) -> None:
+    """Try to write in a folder, or in the nearest one above it that is there, without leaving anything behind.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    folder = folder.absolute()
+    nearest = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write to {folder} ({error.strerror}); give --out a folder of yours.")
 
 
 def url_of(folder: Path, storage: str | None) -> str:
@@ -51,45 +78,45 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another search holds it.
     """
-    with (folder / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            file.seek(0)
-            raise UserError(
-                f"a search of {folder.name} runs already (process {file.read().strip() or 'unknown'}); wait for it, "
-                "stop it, or give --out another folder."
-            ) from error
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+    from filelock import FileLock, Timeout
 
-
-def made(folder: Path) -> Path:
-    """A folder, made where it is not there.
-
-    Raises:
-        UserError: it cannot be made.
-    """
+    file = folder / "lock"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder} ({error.strerror}); give --out a folder of yours.") from error
-    return folder
+        with FileLock(file, blocking=False):
+            file.write_text(f"{os.getpid()}\n")  # the same file: filelock never writes to it
+            yield
+    except Timeout as error:
+        raise UserError(
+            f"a search of {folder.name} runs already (process {file.read_text().strip() or 'unknown'}); wait for it, "
+            "stop it, or give --out another folder."
+        ) from error
 
 
 def file_of(url: str) -> Path | None:
     """The file of an SQLite URL; None for other databases, a database in memory and what is no URL."""
+    import sqlalchemy as sa
+
     try:
         parts = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # the latter of a port that is no number
         return None
-    named = parts.get_backend_name() == "sqlite" and parts.database not in (None, "", ":memory:")
-    return Path(str(parts.database)) if named else None
+    is_file = parts.get_backend_name() == "sqlite" and parts.database not in (None, "", ":memory:")
+    return Path(str(parts.database)) if is_file else None
+
+
+def check_storage(storage: str | None) -> None:
+    """Whether a new study can be kept at what `--storage` gives, as far as its text says.
+
+    Raises:
+        UserError: it is no URL, or names a file in a folder that is not there.
+    """
+    if storage is None:
+        return
+    file = file_of(storage)
+    if file is None and "://" not in storage:
+        raise UserError(f"--storage {storage!r} is no database URL; e.g. sqlite:///study.db.")
+    if file is not None and not file.absolute().parent.is_dir():
+        raise UserError(f"the storage {storage!r} cannot be opened: there is no folder {file.absolute().parent}.")
 
 
 def existing(study: str, out: Path, storage: str | None) -> str:
@@ -131,16 +158,16 @@ def recorded(study: str, out: Path, storage: str | None) -> optuna.Study:
     Raises:
         UserError: there is none.
     """
-    from search.run.ledger import (
-        open_storage,  # here, for it imports torch, which costs whoever wants an address seconds
-    )
+    name, url = name_of(study), existing(study, out, storage)
+    import optuna
 
-    name = name_of(study)
-    opened = open_storage(existing(study, out, storage))
+    from search.run.storage import open_storage
+
+    opened = open_storage(url)
     try:
-        book = optuna.load_study(study_name=name, storage=opened)
+        optuna_study = optuna.load_study(study_name=name, storage=opened)
     except KeyError as error:
         raise absent(name, optuna.get_all_study_names(opened)) from error
-    if "metric" not in book.user_attrs:
+    if "metric" not in optuna_study.user_attrs:
         raise UserError(f"the study {name!r} in this storage was not searched by posefront; give another --storage.")
-    return book
+    return optuna_study

@@ -35,7 +35,28 @@ class Scheduler(Protocol):
 
 
 @dataclass(frozen=True)
-class Asha:
+class NoStopping:
+    """Every trial has all its epochs."""
+
+    name: ClassVar[str] = "none"
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:  # noqa: ARG002 - a Scheduler's form
+        """None."""
+        return ()
+
+    def bracket(self, number: int, epochs: int) -> int:  # noqa: ARG002
+        """There is one."""
+        return 0
+
+    def make(self, epochs: int, bracket: int) -> "TrialScheduler":  # noqa: ARG002
+        """Ray's that stops nothing."""
+        from ray.tune.schedulers import FIFOScheduler
+
+        return FIFOScheduler()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Asha(NoStopping):
     """Asynchronous successive halving (Li et al. 2018, https://arxiv.org/abs/1810.05934).
 
     Attributes:
@@ -54,15 +75,11 @@ class Asha:
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """After grace x reduction^k epochs, below the last."""
-        found, rung = [], self.grace
+        stops, rung = [], self.grace
         while rung < epochs:
-            found.append(rung)
+            stops.append(rung)
             rung *= self.reduction
-        return tuple(found)
-
-    def bracket(self, number: int, epochs: int) -> int:  # noqa: ARG002 - a Scheduler's form
-        """There is one."""
-        return 0
+        return tuple(stops)
 
     def make(self, epochs: int, bracket: int) -> "TrialScheduler":
         """Bracket s leaves its trials alone for grace x reduction^s epochs."""
@@ -95,7 +112,7 @@ class Hyperband(Asha):
 
 
 @dataclass(frozen=True)
-class Median:
+class Median(NoStopping):
     """The median stopping rule (Golovin et al. 2017, Vizier).
 
     Attributes:
@@ -114,36 +131,11 @@ class Median:
         """Every epoch from grace on, of which this is the first."""
         return (self.grace,) if self.grace < epochs else ()
 
-    def bracket(self, number: int, epochs: int) -> int:  # noqa: ARG002 - a Scheduler's form
-        """There is one."""
-        return 0
-
     def make(self, epochs: int, bracket: int) -> "TrialScheduler":  # noqa: ARG002
         """Without an infinite slice Ray would pause a trial whenever another one is still starting."""
         from ray.tune.schedulers import MedianStoppingRule
 
         return MedianStoppingRule(grace_period=self.grace, min_time_slice=math.inf, **JUDGED)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class NoStopping:
-    """Every trial has all its epochs."""
-
-    name: ClassVar[str] = "none"
-
-    def rungs(self, epochs: int) -> tuple[int, ...]:  # noqa: ARG002 - a Scheduler's form
-        """None."""
-        return ()
-
-    def bracket(self, number: int, epochs: int) -> int:  # noqa: ARG002
-        """There is one."""
-        return 0
-
-    def make(self, epochs: int, bracket: int) -> "TrialScheduler":  # noqa: ARG002
-        """Ray's that stops nothing."""
-        from ray.tune.schedulers import FIFOScheduler
-
-        return FIFOScheduler()  # type: ignore[no-untyped-call]
 
 
 def record(scheduler: Scheduler) -> dict[str, Any]:
@@ -154,6 +146,7 @@ def record(scheduler: Scheduler) -> dict[str, Any]:
 
 def recorded(search: Mapping[str, Any]) -> Scheduler:
     """The scheduler that a study's attribute 'search' names; NoStopping for one that is not known."""
-    kind = {one.name: one for one in (Asha, Hyperband, Median, NoStopping)}.get(search.get("scheduler", ""), NoStopping)
+    kinds = {kind.name: kind for kind in (Asha, Hyperband, Median)}
+    kind = kinds.get(search.get("scheduler", ""), NoStopping)
     numbers = {name: int(search[name]) for name in kind.__dataclass_fields__ if name in search}
     return kind(**numbers)

@@ -1,23 +1,27 @@
 """A study: a task, a space to search, and how long to search it."""
 
-import warnings
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
-import torch
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
-from optuna.trial import BaseTrial, FixedTrial
-
-from data.storage.pack import Part, Progress, Split
-from data.transforms.augment import Augment
 from models.readings import FLOPS, PARAMS, Reading
+from search.format import range_text
 from search.objective import CourseScore, Objective
-from search.ranges import spelt
 from search.schedulers import Asha, Scheduler
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from optuna.samplers import BaseSampler
+    from optuna.trial import BaseTrial
+
+    from data.storage.pack import Part, Progress, Split
+
+    Space = Callable[[BaseTrial, Any], "Config"]
+    """Turns an Optuna trial and the study's task into a Config; pure."""
 
 
 class Task(Protocol):
@@ -69,7 +73,7 @@ class Task(Protocol):
         """A whole batch of a part's pixels, unchanged, as network inputs (B, C, H, W)."""
 
     def loss(
-        self, net: Any, images: torch.Tensor, targets: torch.Tensor, how: "Training"
+        self, net: Any, images: torch.Tensor, targets: torch.Tensor, how: Training
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What a training step descends, a scalar, and what the network answered, for `error`."""
 
@@ -157,8 +161,8 @@ class Training:
     amp: bool = True
 
     def __post_init__(self) -> None:
-        stones = self.milestones
-        for name, fine, wanted in (
+        falls = self.milestones
+        for name, is_valid, wanted in (
             ("lr", self.lr > 0, "above 0"),
             ("batch", self.batch >= 2, "at least 2"),
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
@@ -166,10 +170,10 @@ class Training:
             ("lr_end", 0 <= self.lr_end <= 1, "from 0 to 1"),
             (
                 "milestones",
-                all(0 < stone < 1 for stone in stones) and list(stones) == sorted(stones),
+                all(0 < fall < 1 for fall in falls) and list(falls) == sorted(falls),
                 "ascending in 0..1",
             ),
-            ("milestones", bool(stones) == (self.schedule == "step"), "given for the schedule 'step' and no other"),
+            ("milestones", bool(falls) == (self.schedule == "step"), "given for the schedule 'step' and no other"),
             ("decay", 0 < self.decay <= 1, "above 0, at most 1"),
             ("warmup", self.warmup >= 0, "at least 0"),
             ("warmup_from", 0 <= self.warmup_from <= 1, "from 0 to 1"),
@@ -177,8 +181,14 @@ class Training:
             ("clip", self.clip >= 0, "at least 0"),
             ("divergence", self.divergence >= 0, "at least 0"),
         ):
-            if not fine:
+            if not is_valid:
                 raise ValueError(f"Training.{name} must be {wanted}, not {getattr(self, name)!r}")
+
+
+def _no_augment() -> Any:
+    from data.transforms.augment import Augment
+
+    return Augment()
 
 
 @dataclass(frozen=True)
@@ -187,27 +197,35 @@ class Config:
 
     arch: Architecture
     training: Training
-    augment: Any = Augment()
+    augment: Any = field(default_factory=_no_augment)
 
 
-def replay(study: "Study", params: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
+def replay(study: Study, params: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
     """Rebuild a Config from recorded parameters, and which ranges the space gave each of those it asked for.
 
     Raises:
         ValueError: the space asks for a parameter that is missing, or one is outside its range.
     """
+    import warnings
+
+    from optuna.trial import FixedTrial, create_trial
+
     trial = FixedTrial(dict(params))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Optuna warns of what is an error here
         config = study.space(trial, study.task)
     for name, distribution in trial.distributions.items():
-        if not distribution._contains(distribution.to_internal_repr(params[name])):
-            raise ValueError(f"{name} = {params[name]!r} is outside {spelt(distribution)}")
+        try:
+            create_trial(params={name: params[name]}, distributions={name: distribution}, value=0.0)
+        except ValueError as error:
+            raise ValueError(f"{name} = {params[name]!r} is outside {range_text(distribution)}") from error
     return config, trial.distributions
 
 
 def tpe(seed: int) -> BaseSampler:
     """Optuna's default sampler: ten random trials, then tree-structured Parzen estimators."""
+    from optuna.samplers import TPESampler
+
     return TPESampler(seed=seed)
 
 
@@ -218,16 +236,17 @@ def holding(**params: Any) -> Callable[[int], BaseSampler]:
         params: what every sampled trial has; trials that are named keep their own.
     """
 
-    def made(seed: int) -> BaseSampler:
+    def make(seed: int) -> BaseSampler:
+        import warnings
+
+        from optuna.exceptions import ExperimentalWarning
+        from optuna.samplers import PartialFixedSampler
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return PartialFixedSampler(params, tpe(seed))
 
-    return made
-
-
-Space = Callable[[BaseTrial, Any], Config]
-"""Turns an Optuna trial and the study's task into a Config; pure."""
+    return make
 
 
 @dataclass(frozen=True)
@@ -255,6 +274,7 @@ class Study:
 
     Raises:
         ValueError: a number is out of its range, or a bound is on something that is not read.
+        TypeError: the scheduler is none of search.schedulers.
     """
 
     task: Task
@@ -275,17 +295,24 @@ class Study:
     final_epochs: int = 0
 
     def __post_init__(self) -> None:
-        known = [reading.name for reading in self.readings]
-        for name, fine, wanted in (
+        names = [reading.name for reading in self.readings]
+        if isinstance(self.scheduler, str):
+            raise TypeError(
+                f"Study.scheduler is now an object with its numbers, not {self.scheduler!r}: write Asha(grace=3), or "
+                "another of search.schedulers"
+            )
+        for name, is_valid, wanted in (
             ("space", callable(self.space), "a function of a trial and the task"),
             ("trials", self.trials >= 1, "at least 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("sampler", callable(self.sampler), "a function that makes a sampler from a seed"),
             ("scheduler", hasattr(self.scheduler, "make"), "one of search.schedulers, e.g. Asha(grace=3)"),
-            ("bounds", set(self.bounds) <= set(known), f"on readings of the study: {', '.join(known)}"),
+            ("readings", len(set(names)) == len(names), "of different names"),
+            ("bounds", set(self.bounds) <= set(names), f"on readings of the study: {', '.join(names)}"),
+            ("bounds", all(bound > 0 for bound in self.bounds.values()), "above 0"),
             ("gpus", self.gpus >= 0, "at least 0"),
             ("keep", self.keep >= 0, "at least 0"),
             ("final_epochs", self.final_epochs >= 0, "at least 0"),
         ):
-            if not fine:
+            if not is_valid:
                 raise ValueError(f"Study.{name} must be {wanted}, not {getattr(self, name)!r}")

@@ -5,13 +5,16 @@ A change is written as dotted names with their new values: {"training.schedule":
 and dashboard need nothing else to know it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
-
-from optuna.trial import BaseTrial
+from typing import TYPE_CHECKING, Any
 
 from search.study import Config, Study, Task
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
 Change = Mapping[str, Any]
 Variants = Mapping[str, Change]
@@ -36,8 +39,8 @@ def vary(config: Config, change: Change) -> Config:
     for name in change:
         if name.partition(".")[0] not in (*PARTS, "task"):
             raise ValueError(f"{name!r} must begin with {', '.join(PARTS)} or task")
-    made = {part: change.get(part, getattr(config, part)) for part in PARTS}
-    return replace(config, **{part: altered(before, part, change) for part, before in made.items()})
+    parts = {part: change.get(part, getattr(config, part)) for part in PARTS}
+    return replace(config, **{part: altered(before, part, change) for part, before in parts.items()})
 
 
 def vary_task(task: Task, change: Change) -> Task:
@@ -46,8 +49,8 @@ def vary_task(task: Task, change: Change) -> Task:
     Raises:
         ValueError: a name is not one of the task's, or a value is out of its range.
     """
-    made: Task = altered(task, "task", change)
-    return made
+    changed: Task = altered(task, "task", change)
+    return changed
 
 
 def altered(before: Any, part: str, change: Change) -> Any:
@@ -55,11 +58,11 @@ def altered(before: Any, part: str, change: Change) -> Any:
     new = {name.partition(".")[2]: value for name, value in change.items() if name.startswith(f"{part}.")}
     if not new:
         return before
-    known = [one.name for one in fields(before)] if is_dataclass(before) else []
-    for field in new:
-        if field not in known:
-            kind, has = type(before).__name__, ", ".join(known) or "nothing"
-            raise ValueError(f"there is no '{part}.{field}' to change; {kind} has {has}")
+    names = [field.name for field in fields(before)] if is_dataclass(before) else []
+    for name in new:
+        if name not in names:
+            kind, has = type(before).__name__, ", ".join(names) or "nothing"
+            raise ValueError(f"there is no '{part}.{name}' to change; {kind} has {has}")
     return replace(before, **new)
 
 

@@ -33,7 +33,7 @@ from search.results.ablation import LEVEL, Ablation, Mean, Row
 from search.results.leaderboard import Entry
 from search.run import checkpoint as weights
 from search.run.ledger import Ledger, first_line
-from search.run.worker import Final
+from search.run.settings import FinalTraining
 from search.study import Config, Study, replay
 from search.variant import PARAMETER, Variants, vary
 
@@ -60,7 +60,7 @@ def room_of(folder: Path, number: int, epochs: int, config: Config, variants: Va
     """
     told = repr((config, sorted((name, sorted(change.items())) for name, change in variants.items())))
     digest = hashlib.blake2b(told.encode(), digest_size=4).hexdigest()
-    return home.made(folder / "ablation" / f"{number:06d}-{epochs}-{digest}")
+    return home.make_folder(folder / "ablation" / f"{number:06d}-{epochs}-{digest}")
 
 
 def ledger_of(study: Study, name: str, room: Path, entry: Entry, epochs: int, seeds: int, variants: Variants) -> Ledger:
@@ -70,9 +70,9 @@ def ledger_of(study: Study, name: str, room: Path, entry: Entry, epochs: int, se
     return ledger
 
 
-def final(variants: Variants) -> Final:
+def final(variants: Variants) -> FinalTraining:
     """What workers must know: the changes. The trial as it is keeps no running mean that its search did not keep."""
-    return Final(variants={name: dict(change) for name, change in variants.items()})
+    return FinalTraining(variants={name: dict(change) for name, change in variants.items()})
 
 
 def found(
@@ -93,7 +93,7 @@ def found(
         UserError: no training of the trial as it is came to an end.
     """
     config = config_of(study, entry)
-    trials = ledger.book.get_trials(deepcopy=False)
+    trials = ledger.optuna_study.get_trials(deepcopy=False)
     by_name = {key: [trial for trial in trials if trial.params.get(PARAMETER) == key] for key in variants}
     base = row(study, config, BASE, variants, by_name[BASE], None)
     if base.error is None:

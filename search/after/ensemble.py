@@ -22,7 +22,7 @@ from search.after import model, retrain
 from search.results.leaderboard import Entry
 from search.run.fit import JUDGED_AT_ONCE
 from search.run.ledger import Ledger
-from search.run.worker import Final
+from search.run.settings import FinalTraining
 from search.study import Study, Task
 from search.variant import PARAMETER, Variants, vary_task
 
@@ -87,7 +87,7 @@ def folder_of(folder: Path, number: int) -> Path:
 
 
 def finish(
-    ledger: Ledger, study: Study, room: Path, folder: Path, name: str, entry: Entry, final: Final
+    ledger: Ledger, study: Study, room: Path, folder: Path, name: str, entry: Entry, final: FinalTraining
 ) -> list[model.Facts]:
     """Keep a model a fold, each judged on the part that it did not see, and the folds' errors together.
 
@@ -106,7 +106,7 @@ def finish(
     ended = set(ledger.best(ledger.finished))  # one that failed half-way has left its state, too
     numbers = {
         trial.params[PARAMETER]: [trial.number] if trial.number in ended else []
-        for trial in ledger.book.get_trials(deepcopy=False)
+        for trial in ledger.optuna_study.get_trials(deepcopy=False)
     }
     target = folder_of(folder, entry.number)
     facts = []

@@ -32,7 +32,8 @@ from search.run import engine
 from search.run.fit import fit, judge
 from search.run.ledger import Ledger, open_storage
 from search.run.sampler import derived
-from search.run.worker import Final, settle
+from search.run.settings import FinalTraining
+from search.run.worker import settle
 from search.schedulers import NoStopping
 from search.study import Config, Study, replay
 from search.variant import PARAMETER, Variants, varied
@@ -98,7 +99,7 @@ def room_of(folder: Path, number: int, epochs: int, teacher: Path | None) -> Pat
         UserError: it cannot be made, or the teacher is no model.
     """
     taught = f"-{model.read(teacher / model.FACTS).weights_sha256[:8]}" if teacher is not None else ""
-    return home.made(folder / "retrain" / f"{number:06d}-{epochs}{taught}")
+    return home.make_folder(folder / "retrain" / f"{number:06d}-{epochs}{taught}")
 
 
 def model_folder(folder: Path, number: int) -> Path:
@@ -106,9 +107,9 @@ def model_folder(folder: Path, number: int) -> Path:
     return folder / "models" / f"{number:06d}"
 
 
-def final(teacher: Path | None, study: str | None) -> Final:
+def final(teacher: Path | None, study: str | None) -> FinalTraining:
     """How a last training differs from the trial's."""
-    return Final(EMA, None if teacher is None else str(teacher.absolute()), study)
+    return FinalTraining(EMA, None if teacher is None else str(teacher.absolute()), study)
 
 
 def ledger_of(
@@ -157,7 +158,7 @@ def train(
     ledger: Ledger,
     room: Path,
     file: Path,
-    final: Final,
+    final: FinalTraining,
     *,
     data: Path | None = None,
     workers: int | None = None,
@@ -182,11 +183,11 @@ def train(
         weights=weights,
         final=final,
     )
-    ledger.book.set_user_attr(THREADS, outcome.devices.threads)
+    ledger.optuna_study.set_user_attr(THREADS, outcome.devices.threads)
     return outcome
 
 
-def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, final: Final) -> model.Facts:
+def finish(ledger: Ledger, room: Path, folder: Path, name: str, entry: Entry, final: FinalTraining) -> model.Facts:
     """Judge every seed with its last and its averaged weights on the validation part, and keep the best as the model.
 
     Nothing but the validation part is looked at: the choice is one of at most 2 x seeds.
@@ -206,7 +207,7 @@ def judge_all(ledger: Ledger, room: Path, study: Study, entry: Entry, numbers: S
     """
     config, _ = replay(study, entry.params)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trials = {trial.number: trial for trial in ledger.book.get_trials(deepcopy=False)}
+    trials = {trial.number: trial for trial in ledger.optuna_study.get_trials(deepcopy=False)}
     judged = []
     for number in numbers:
         state = weights.load(weights.path(room / "weights", number), device)
@@ -221,7 +222,7 @@ def judge_all(ledger: Ledger, room: Path, study: Study, entry: Entry, numbers: S
 
 
 def keep(
-    ledger: Ledger, study: Study, judged: Sequence[Judged], target: Path, name: str, entry: Entry, final: Final
+    ledger: Ledger, study: Study, judged: Sequence[Judged], target: Path, name: str, entry: Entry, final: FinalTraining
 ) -> model.Facts:
     """Write the model of the first of some seeds, and what it answers for the validation part.
 
@@ -236,7 +237,7 @@ def keep(
     """
     config, _ = replay(study, entry.params)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trials = {trial.number: trial for trial in ledger.book.get_trials(deepcopy=False)}
+    trials = {trial.number: trial for trial in ledger.optuna_study.get_trials(deepcopy=False)}
     best = judged[0]
     price = cost(config.arch)
     split = study.task.split(config.arch.size)
@@ -263,7 +264,7 @@ def keep(
                 "valid": len(split.valid.rows),
                 "valid_rows": split.valid.rows.tolist(),
             },
-            "versions": model.versions(device) | {"threads": str(ledger.book.user_attrs.get(THREADS, 1))},
+            "versions": model.versions(device) | {"threads": str(ledger.optuna_study.user_attrs.get(THREADS, 1))},
             "made": datetime.now().astimezone().isoformat(timespec="seconds"),
         },
         best.weights,
@@ -328,7 +329,7 @@ def again(facts: model.Facts, study: str, data: Path | None) -> float:
     return both(chosen, config, 0, seed.seed, state, device).seed.errors[seed.weights]
 
 
-def taught(final: Final) -> str | None:
+def taught(final: FinalTraining) -> str | None:
     """What the teacher was, in words."""
     if final.teacher is None:
         return None

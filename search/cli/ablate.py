@@ -39,13 +39,13 @@ def ablate(
     from search.after import retrain
     from search.after.changes import BASE, said, variants
     from search.dashboard import ablation as drawing
-    from search.load import load_study, study_file
+    from search.load import check_weights, load_study, study_file
     from search.results import ablation
-    from search.run import initial, live
+    from search.run import live
 
     file = study_file(study)
     root = data.absolute() if data else None
-    weights = initial.checked(load_study(str(file), data=root), weights)
+    weights = check_weights(load_study(str(file), data=root), weights)
     chosen = load_study(str(file), data=root, weights=weights)  # so that beginning without them is a change
     entry = retrain.choose(home.recorded(study, out, storage), trial, None)
     name, folder = home.name_of(study), home.folder_of(study, out)

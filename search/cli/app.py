@@ -10,12 +10,12 @@ import typer
 from rich.markup import escape
 
 from data.errors import UserError
-from search.cli import ablate as ablating
-from search.cli import dashboard as looking
-from search.cli import data as datasets
-from search.cli import ensemble as ensembling
-from search.cli import search as searching
-from search.cli import submit as handing_in
+from search.cli import ablate as ablate_command
+from search.cli import dashboard as dashboard_commands
+from search.cli import data as data_commands
+from search.cli import ensemble as ensemble_command
+from search.cli import search as search_commands
+from search.cli import submit as submit_commands
 from search.cli.options import complaints
 
 app = typer.Typer(
@@ -28,22 +28,22 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Draw, check and measure data sets.", no_args_is_help=True)
 for word in (
-    searching.search,
-    looking.dashboard,
-    searching.best,
-    searching.cost,
-    searching.score,
-    looking.report,
-    handing_in.retrain,
-    ablating.ablate,
-    ensembling.ensemble,
-    handing_in.submit,
-    handing_in.verify,
-    handing_in.predict,
-    handing_in.export,
+    search_commands.search,
+    dashboard_commands.dashboard,
+    search_commands.best,
+    search_commands.cost,
+    search_commands.score,
+    dashboard_commands.report,
+    submit_commands.retrain,
+    ablate_command.ablate,
+    ensemble_command.ensemble,
+    submit_commands.submit,
+    submit_commands.verify,
+    submit_commands.predict,
+    submit_commands.export,
 ):
     app.command()(word)
-for part in (datasets.synth, datasets.check, datasets.stats):
+for part in (data_commands.synth, data_commands.check, data_commands.stats):
     data_app.command()(part)
 app.add_typer(data_app, name="data")
 

@@ -29,9 +29,9 @@ def ensemble(
     from search.after import ensemble as folds
     from search.after import retrain as last
     from search.format import measured, named
-    from search.load import load_study, study_file
-    from search.run import initial, live
-    from search.run.worker import Final
+    from search.load import check_weights, load_study, study_file
+    from search.run import live
+    from search.run.settings import FinalTraining
 
     if like is not None and predict is None:
         raise UserError("--like says how the csv is to look; give --predict FILE to have it written.")
@@ -40,7 +40,7 @@ def ensemble(
     chosen = load_study(str(file), data=root)
     if predict is not None:
         folds.predicting(chosen.task)  # before all that is trained for it
-    weights = initial.checked(chosen, weights)
+    weights = check_weights(chosen, weights)
     entry = last.choose(home.recorded(study, out, storage), trial, None)
     variants = folds.variants_of(chosen.task)
     folder, name = home.folder_of(study, out), home.name_of(study)
@@ -48,8 +48,8 @@ def ensemble(
     console.print(f"trial {entry.number}: {len(variants)} folds x {length} epochs")
     with live.progress(console, "preparing images") as show:
         chosen.task.prepare(show)
-    room = home.made(folds.room_of(folder, entry.number, length))
-    final = Final(last.EMA, variants=variants)
+    room = home.make_folder(folds.room_of(folder, entry.number, length))
+    final = FinalTraining(last.EMA, variants=variants)
     with home.locked(room):
         ledger = last.ledger_of(chosen, name, room, entry, length, 1, variants, "in folds")
         trained(

@@ -1,13 +1,20 @@
 """What the words of the command share: where they speak, and the options that several of them have."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from data.errors import UserError
+
+if TYPE_CHECKING:
+    import optuna
+
+    from search.results.view import View
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -24,13 +31,28 @@ Weights = Annotated[
 ]
 
 
-def seen(book: Any) -> Any:
+@contextmanager
+def loading(what: str = "loading torch") -> Iterator[None]:
+    """Say on stderr that imports of some seconds have begun; in a terminal a spinner turns until the block ends.
+
+    Nothing is said where torch is there already. What a user can get wrong is to be checked before.
+    """
+    if "torch" in sys.modules:
+        yield
+    elif complaints.is_terminal:
+        with complaints.status(what):
+            yield
+    else:
+        complaints.print(f"{what} ...")
+        yield
+
+
+def seen(optuna_study: "optuna.Study") -> "View":
     """A study of Optuna's as the pages see it."""
     from search.results.view import View
 
-    return View.of(
-        book.study_name, (book.metric_names or ["value"])[0], book.user_attrs, book.get_trials(deepcopy=False)
-    )
+    names, trials = optuna_study.metric_names or ["value"], optuna_study.get_trials(deepcopy=False)
+    return View.of(optuna_study.study_name, names[0], optuna_study.user_attrs, trials)
 
 
 def write_text(file: Path, text: str) -> None:

@@ -3,14 +3,23 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
-from search.cli.options import Out, Storage, StudyName, Weights, console, seen
+from search.cli.options import Out, Storage, StudyName, Weights, console, loading, seen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from search.results.leaderboard import Entry
+    from search.results.view import View
+    from search.run.engine import Outcome
+    from search.run.ledger import Ledger
+    from search.study import Study
 
 WIDE = 130
 """Columns from which the leaderboard shows parameters."""
@@ -37,30 +46,32 @@ def search(
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster, 'auto' or ray://HOST:PORT.")] = None,
 ) -> None:
     """Search: sample, train side by side, stop early what falls behind; go on where the last run stopped."""
-    from search import paths as home
-    from search.load import load_study, study_file, with_starts
-    from search.run import engine, initial, live
-    from search.run.ledger import Ledger, open_storage
+    from search import paths
+    from search.load import check_weights, load_study, study_file, with_starts
 
+    # Everything that costs no import is checked first.
     file = study_file(study)
+    paths.check_storage(storage)
+    paths.check_writable(out / paths.name_of(study))
     root = data.absolute() if data else None
-    chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
-    chosen = with_starts(chosen, start or ())
-    weights = initial.checked(chosen, weights)
-    folder = home.folder_of(study, out)
-    with home.locked(folder):
+    with loading():
+        chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
+        chosen = with_starts(chosen, start or ())
+        weights = check_weights(chosen, weights)
+    folder = paths.folder_of(study, out)
+    with paths.locked(folder):
+        from search.run import live
+
         with live.progress(console, "preparing images") as show:
             chosen.task.prepare(show)
-        storage_ = open_storage(home.url_of(folder, storage))
-        ledger = Ledger(chosen, home.name_of(study), storage_, chosen.task.identity())
-        adopted = ledger.adopt()
-        if ledger.finished or adopted:
-            console.print(f"going on: {ledger.finished} trials finished, {adopted} interrupted ones taken up again")
+        ledger = _open_ledger(chosen, paths.name_of(study), paths.url_of(folder, storage))
         if ledger.finished >= chosen.trials:
             console.print(f"{ledger.finished} of {chosen.trials} trials are finished; --trials asks for more.")
             summarise(study, out, storage, chosen)
             return
         console.print("starting the workers (their first trial takes some seconds to begin)")
+        from search.run import engine
+
         with live.watched(console, ledger) as view:
             outcome = engine.search(
                 ledger,
@@ -74,13 +85,7 @@ def search(
                 weights=weights,
                 watch=view,
             )
-    devices = outcome.devices
-    console.print(
-        f"{devices.workers} at a time on {devices.cpus:g} CPU and {devices.gpus:g} GPU each: start-up "
-        f"{outcome.startup_s:.0f} s, search {outcome.search_s:.0f} s, of which trained "
-        f"{outcome.trained_s / devices.workers:.0f} s a worker"
-    )
-    summarise(study, out, storage, chosen)
+    summarise(study, out, storage, chosen, outcome)
     if outcome.why:
         cause = f"--hours {hours:g} are over" if outcome.why == "time" else f"stopped by {outcome.why}"
         console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
@@ -88,24 +93,48 @@ def search(
             raise typer.Exit(130)
 
 
-def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
-    """The board, the baseline beside the best error, and the Pareto page."""
-    from search import paths as home
-    from search.dashboard import pareto
+def _open_ledger(chosen: "Study", name: str, url: str) -> "Ledger":
+    """The study in its storage, with what a dead run left taken up again."""
+    from search.run.ledger import Ledger, open_storage
+
+    ledger = Ledger(chosen, name, open_storage(url), chosen.task.identity())
+    adopted = ledger.adopt()
+    if ledger.finished or adopted:
+        console.print(f"going on: {ledger.finished} trials finished, {adopted} interrupted ones taken up again")
+    return ledger
+
+
+def summarise(study: str, out: Path, storage: str | None, chosen: "Study", outcome: "Outcome | None" = None) -> None:
+    """Where the time went, the board, the baseline beside the best error, and the Pareto page."""
+    from search import paths
     from search.format import measured, named
 
-    view = seen(home.recorded(study, out, storage))
-    found = list(view.entries)
-    console.print(board(found, view, 10))
-    finished = [(entry.error, entry.number) for entry in found if entry.state == "finished" and entry.error is not None]
-    if finished:
-        mean, (least, number_) = chosen.task.baseline(), min(finished)
+    if outcome is not None:
+        devices = outcome.devices
+        console.print(
+            f"{devices.workers} at a time on {devices.cpus:g} CPU and {devices.gpus:g} GPU each: start-up "
+            f"{outcome.startup_s:.0f} s, search {outcome.search_s:.0f} s, of which trained "
+            f"{outcome.trained_s / devices.workers:.0f} s a worker"
+        )
+    view = seen(paths.recorded(study, out, storage))
+    console.print(board(view.entries, view, 10))
+    errors = [
+        (entry.error, entry.number) for entry in view.entries if entry.state == "finished" and entry.error is not None
+    ]
+    if errors:
+        mean, (least, trial) = chosen.task.baseline(), min(errors)
         unit = chosen.task.unit
         console.print(
             f"always answering the mean: {measured(mean, unit)}; smallest {named(chosen.task.metric)}: "
-            f"{measured(least, unit)} (trial {number_}), {least / mean:.0%} of it"
+            f"{measured(least, unit)} (trial {trial}), {least / mean:.0%} of it"
         )
-    page = home.folder_of(study, out) / "pareto.html"
+    _write_page(view, paths.folder_of(study, out))
+
+
+def _write_page(view: "View", folder: Path) -> None:
+    from search.dashboard import pareto
+
+    page = folder / "pareto.html"
     pareto.write(view, page)
     console.print(f"Pareto page: {page}")
 
@@ -119,41 +148,28 @@ def best(
     as_json: Annotated[bool, typer.Option("--json", help="Every trial, as JSON.")] = False,
 ) -> None:
     """The leaderboard, Pareto-optimal trials marked, and the Pareto page anew."""
-    from search import paths as home
-    from search.dashboard import pareto
+    from search import paths
 
-    view = seen(home.recorded(study, out, storage))
-    found = list(view.entries)
+    view = seen(paths.recorded(study, out, storage))
+    shown = [entry for entry in view.entries if all_states or entry.state == "finished"]
     if as_json:
-        typer.echo(
-            json.dumps(
-                [asdict(entry) for entry in found if all_states or entry.state == "finished"], indent=1, default=str
-            )
-        )
+        typer.echo(json.dumps([asdict(entry) for entry in shown], indent=1, default=str))
         return
-    console.print(
-        board(
-            found if all_states else [e for e in found if e.state == "finished"],
-            view,
-            count,
-        )
-    )
-    page = home.folder_of(study, out) / "pareto.html"
-    pareto.write(view, page)
-    console.print(f"Pareto page: {page}")
+    console.print(board(shown, view, count))
+    _write_page(view, paths.folder_of(study, out))
 
 
-def board(found: list[Any], view: Any, count: int) -> Table:
+def board(entries: "Sequence[Entry]", view: "View", count: int) -> Table:
     """The leaderboard as a table; a star marks a Pareto-optimal trial. A narrow terminal goes without parameters."""
-    from search.format import digits, named, titled
-    from search.run.live import STYLES, brief
+    from search.format import digits, named, params_text, titled
+    from search.run.live import STYLES
 
     wide = console.width >= WIDE
-    scored = any(entry.score is not None for entry in found)
-    valued = any(entry.value != entry.error for entry in found)  # a study may minimise the error itself
+    scored = any(entry.score is not None for entry in entries)
+    valued = any(entry.value != entry.error for entry in entries)  # a study may minimise the error itself
     note = "* no finished trial is both cheaper and more exact"
     table = Table(
-        title=f"best {min(count, len(found))} of {len(found)} trials",
+        title=f"best {min(count, len(entries))} of {len(entries)} trials",
         caption=note if wide else f"{note}; a wider window adds parameters",
     )
     ranked = ("score", "band") if scored else ("value",) if valued else ()
@@ -163,25 +179,18 @@ def board(found: list[Any], view: Any, count: int) -> Table:
     table.add_column("state")
     if wide:
         table.add_column("parameters", overflow="fold")
-    for entry in found[:count]:
-        value = (number(entry.score), entry.band) if scored else (number(entry.value),) if valued else ()
+    for entry in entries[:count]:
+        value = (digits(entry.score), entry.band) if scored else (digits(entry.value),) if valued else ()
         table.add_row(
             "*" if entry.pareto else "",
             f"{entry.number}" + (f" {escape(entry.name)}" if entry.name else ""),
             *value,
-            number(entry.params_m),
-            number(entry.gflops),
-            "" if entry.error is None else digits(entry.error),
+            *map(digits, (entry.params_m, entry.gflops, entry.error)),
             str(entry.epochs),
             f"[{STYLES[entry.state]}]{entry.state}[/]" if entry.state in STYLES else entry.state,
-            *((escape(brief(entry.params)),) if wide else ()),
+            *((escape(params_text(entry.params)),) if wide else ()),
         )
     return table
-
-
-def number(value: float | None) -> str:
-    """Four significant digits."""
-    return "" if value is None else f"{value:.4g}"
 
 
 def score(
@@ -190,14 +199,14 @@ def score(
     pixel_diff: Annotated[float, typer.Option(help="Mean distance, pixels of the 224 x 224 image.")],
 ) -> None:
     """The course's score of a network: Params [M] x FLOPs [G] x e^PixelDiff, smaller is better."""
-    from search import objective as scoring
+    from search import objective
 
     try:
-        log = scoring.log_score(params_m, gflops, pixel_diff)
+        log = objective.log_score(params_m, gflops, pixel_diff)
     except ValueError as error:
         raise UserError(f"{error}.") from error
-    exact = scoring.score(log)
-    typer.echo(f"score {f'e^{log:.9g}' if exact is None else f'{exact:.10g}'}, PixelDiff {scoring.band(pixel_diff)}")
+    exact = objective.score(log)
+    typer.echo(f"score {f'e^{log:.9g}' if exact is None else f'{exact:.10g}'}, PixelDiff {objective.band(pixel_diff)}")
 
 
 def cost(
@@ -211,13 +220,17 @@ def cost(
     storage: Storage = None,
 ) -> None:
     """What a network costs, layer by layer: of a trial, a starting trial, or parameters of a study."""
-    from search import paths as home
-    from search.cli import price
+    from search import paths
     from search.load import load_study, study_file
 
     if trial is not None and start is not None:
         raise UserError("--trial and --start name two networks; give one of them.")
-    chosen = load_study(str(study_file(study)))
-    recorded = home.recorded(study, out, storage) if trial is not None else None
-    params = price.parameters(chosen, recorded, trial, start, values or [])
-    console.print(price.table(chosen, params))
+    file = study_file(study)
+    recorded = paths.recorded(study, out, storage) if trial is not None else None
+    with loading():
+        from search.cli import price
+
+        chosen = load_study(str(file))
+        params = price.parameters(chosen, recorded, trial, start, values or [])
+        table = price.table(chosen, params)
+    console.print(table)

@@ -37,15 +37,15 @@ def retrain(
     from search import paths as home
     from search.after import retrain as last
     from search.format import digits, measured, named
-    from search.load import load_study, study_file
-    from search.run import initial, live
+    from search.load import check_weights, load_study, study_file
+    from search.run import live
 
     if trial is not None and (best_ or best_under is not None):
         raise UserError("--trial names one trial, --best and --best-under choose another; give one of them.")
     file = study_file(study)
     root = data.absolute() if data else None
     chosen = load_study(str(file), data=root)
-    weights = initial.checked(chosen, weights)
+    weights = check_weights(chosen, weights)
     entry = last.choose(home.recorded(study, out, storage), trial, pixels(best_under))
     folder = home.folder_of(study, out)
     length = epochs or chosen.final_epochs or 5 * chosen.epochs

@@ -11,8 +11,7 @@ import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from search.dashboard.style import ACCENT, MUTED, SERIES, base, empty, heading
-from search.format import HOVER, measured, titled
-from search.ranges import spelt
+from search.format import HOVER, measured, range_text, titled
 from search.results.accuracy import area_under, fraction_within, levels, limbs, within95
 from search.results.answers import Answers
 from search.results.leaderboard import Entry
@@ -282,7 +281,7 @@ def plain(value: Any) -> str:
 def ranged(distribution: BaseDistribution) -> str:
     """The range that a parameter is sampled from, in words."""
     logarithmic = isinstance(distribution, (FloatDistribution, IntDistribution)) and distribution.log
-    return f"{spelt(distribution)}{', evenly in the logarithm' if logarithmic else ''}"
+    return f"{range_text(distribution)}{', evenly in the logarithm' if logarithmic else ''}"
 
 
 def moment(time: datetime | None) -> str:

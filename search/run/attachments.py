@@ -3,26 +3,25 @@
 The driver alone calls this. An attachment that fails (a full disk, say) ends no search: it is said once.
 """
 
+from __future__ import annotations
+
 import logging
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import optuna
-import torch
-from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
-from optuna_dashboard import get_note, save_note, save_plotly_graph_object
-
-from search.dashboard import pareto
 from search.format import measured
 from search.results import answers
-from search.results import example_sheet as sheet
 from search.results.view import View
-from search.run import checkpoint as weights
 from search.run.ledger import Ledger
-from search.run.note import PLOT, note
+from search.study import Architecture
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.artifacts import FileSystemArtifactStore
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +37,8 @@ WHOLE, BEST, NEWEST = 300, 200, 100
 
 def store(folder: Path) -> FileSystemArtifactStore:
     """The artifacts of the study in `folder`; Optuna's dashboard takes it too."""
+    from optuna.artifacts import FileSystemArtifactStore
+
     return FileSystemArtifactStore(folder / "artifacts")
 
 
@@ -47,11 +48,12 @@ class Attachments:
     def __init__(self, ledger: Ledger, file: Path, folder: Path) -> None:
         """For the study of `file`, kept in `ledger`, whose folder is `folder`."""
         self._ledger, self._file, self._folder = ledger, file, folder
-        self._warned = False
+        self._warned = self._begun = False
         self._due = time.monotonic() + EVERY
 
     def begin(self) -> None:
-        """The note, before the first trial."""
+        """The note, as early as may be; not before training, for its imports take seconds."""
+        self._begun = True
         with self._careful("writing the study's note"):
             self._note()
 
@@ -64,8 +66,17 @@ class Attachments:
         with self._careful("deleting pictures"):
             answers.sweep(self._folder)
 
+    def network(self, number: int, arch: Architecture) -> None:
+        """The layers and the drawing of an admitted trial's network, so that pages need no torch to show them."""
+        from search.results import network
+
+        with self._careful(f"recording the network of trial {number}"):
+            network.save(self._folder, number, arch)
+
     def keep_up(self) -> None:
-        """The figure anew, if it is due. A trial has ended."""
+        """The figure anew, if it is due, and the note if there is none. A trial has ended."""
+        if not self._begun:
+            self.begin()
         began = time.monotonic()
         if began < self._due:
             return
@@ -89,60 +100,74 @@ class Attachments:
             with self._careful(f"attaching the files of trial {number}"):
                 shutil.rmtree(scratch, ignore_errors=True)
                 scratch.mkdir(parents=True)
-                made = make(number, scratch)
-                if made is not None:
-                    attach(self._ledger.running[number], made, self._folder)
+                file = make(number, scratch)
+                if file is not None:
+                    attach(self._ledger.running[number], file, self._folder)
         shutil.rmtree(scratch, ignore_errors=True)
 
     def _examples(self, number: int, scratch: Path) -> Path:
-        found = answers.load(self._folder, number)
-        if found is None:
+        from search.results import example_sheet
+
+        judged = answers.load(self._folder, number)
+        if judged is None:
             raise FileNotFoundError(f"{answers.file(self._folder, number)} is missing or cannot be read")
         error, unit = self._ledger.curves[number][-1]["error"], self._ledger.study.task.unit
-        made = scratch / f"examples-{number}.png"
-        drawn = sheet.sheet(
-            found, self._folder, f"trial {number} after epoch {found.epoch}: {measured(error, unit)}", unit
-        )
-        drawn.save(made, compress_level=1)  # 0.06 s and 1.1 MB; the default takes 0.2 s to save a tenth of that
-        return made
+        file = scratch / f"examples-{number}.png"
+        title = f"trial {number} after epoch {judged.epoch}: {measured(error, unit)}"
+        drawn = example_sheet.sheet(judged, self._folder, title, unit)
+        drawn.save(file, compress_level=1)  # 0.06 s and 1.1 MB; the default takes 0.2 s to save a tenth of that
+        return file
 
     def _answers(self, number: int, scratch: Path) -> Path:
-        made = scratch / f"answers-{number}.json"
-        shutil.copyfile(answers.file(self._folder, number), made)
-        return made
+        file = scratch / f"answers-{number}.json"
+        shutil.copyfile(answers.file(self._folder, number), file)
+        return file
 
     def _weights(self, number: int, scratch: Path) -> Path | None:
-        made = scratch / f"weights-{number}.pt"
+        import torch
+
+        from search.run import checkpoint
+
+        file = scratch / f"weights-{number}.pt"
         if not self._ledger.enters(number, self._ledger.study.keep) and not attached(
-            self._ledger.running[number], made.name
+            self._ledger.running[number], file.name
         ):
             return None
-        state = weights.load(weights.path(self._folder / "weights", number))
+        state = checkpoint.load(checkpoint.path(self._folder / "weights", number))
         epoch = self._ledger.curves[number][-1]["epoch"]
         if state is None or state["epoch"] != epoch:
             raise FileNotFoundError(f"{self._folder}/weights has no weights of epoch {epoch:g}")
-        torch.save(weights.judged(state), made)
-        return made
+        torch.save(checkpoint.judged(state), file)
+        return file
 
     def _plot(self) -> None:
         """The Pareto figure as it stands, if a trial has anything to show."""
-        book, study = self._ledger.book, self._ledger.study
-        trials = book.get_trials(deepcopy=False)
-        view = thinned(View.of(book.study_name, study.objective.name, book.user_attrs, trials))
+        from optuna_dashboard import save_plotly_graph_object
+
+        from search.dashboard import pareto
+        from search.run.note import PLOT
+
+        optuna_study, objective = self._ledger.optuna_study, self._ledger.study.objective.name
+        trials = optuna_study.get_trials(deepcopy=False)
+        view = thinned(View.of(optuna_study.study_name, objective, optuna_study.user_attrs, trials))
         if all(entry.error is None for entry in view.entries):
             return
         figure = pareto.figure(view).update_layout(template="plotly_white")
         if len(view.trials) < len(trials):
             which = f"the front, the best {BEST} and the newest {NEWEST} of {len(trials):,} trials"
             figure.update_layout(title_subtitle_text=which)
-        save_plotly_graph_object(book, figure, graph_object_id=PLOT)
+        save_plotly_graph_object(optuna_study, figure, graph_object_id=PLOT)
 
     def _note(self) -> None:
         """The note, unless it says already what it should; what a person wrote is kept."""
-        before = get_note(self._ledger.book)
+        from optuna_dashboard import get_note, save_note
+
+        from search.run.note import note
+
+        before = get_note(self._ledger.optuna_study)
         after = note(self._ledger, self._file, self._folder, before)
         if after != before:
-            save_note(self._ledger.book, after)
+            save_note(self._ledger.optuna_study, after)
 
     @contextmanager
     def _careful(self, what: str) -> Iterator[None]:
@@ -162,11 +187,15 @@ class Attachments:
 
 def attached(trial: optuna.Trial, name: str) -> str | None:
     """The id of the file `name` that a killed run attached to this trial; None if it did not."""
+    from optuna.artifacts import get_all_artifact_meta
+
     return next((meta.artifact_id for meta in get_all_artifact_meta(trial) if meta.filename == name), None)
 
 
 def attach(trial: optuna.Trial, file: Path, folder: Path) -> None:
     """Attach a file to a running trial, once."""
+    from optuna.artifacts import upload_artifact
+
     before = attached(trial, file.name)
     if before is None:
         upload_artifact(artifact_store=store(folder), file_path=str(file), study_or_trial=trial)

@@ -13,9 +13,10 @@ from timm.optim import create_optimizer_v2
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
+from data.errors import UserError
 from data.storage.batches import batches
 from data.storage.pack import Part
-from search.run import initial
+from models.pretrained import WeightsError, load_
 from search.run.learning_rate import schedule
 from search.study import Config, Task
 
@@ -130,28 +131,9 @@ def fit(
     if state is not None:
         learner.load(state)
     memory = Memory(device)
-    for epoch in range(state["epoch"] + 1 if state is not None else 1, epochs + 1):
-        started = time.perf_counter()
-        train_loss, images = learner.train(epoch, memory.sample)
-        train_seconds = time.perf_counter() - started
-        if not np.isfinite(train_loss):
-            raise DivergedError(f"the loss became {train_loss} in epoch {epoch} (learning rate {learner.peak:g})")
-        outputs, valid_loss = judge(task, learner.judged, config, split.valid, device)
-        error = task.error(outputs, split.valid)
-        if not np.isfinite(error):
-            raise DivergedError(f"the error became {error} in epoch {epoch} (learning rate {learner.peak:g})")
-        measured = Epoch(
-            epoch=epoch,
-            error=error,
-            train_loss=train_loss,
-            valid_loss=valid_loss,
-            lr=learner.lr,
-            seconds=time.perf_counter() - started,
-            train_seconds=train_seconds,
-            images=images,
-            memory_mb=memory.peak_mb(),
-        )
-        yield Reached(measured, partial(learner.state, epoch), outputs)
+    reached = state["epoch"] if state is not None else 0
+    for epoch in range(reached + 1, epochs + 1):
+        yield learner.run_epoch(epoch, split.valid, memory)
 
 
 class Learner:
@@ -173,7 +155,7 @@ class Learner:
         self._teacher = teacher
         self._task, self._config, self._part, self._seed, self._device = task, config, part, seed, device
         torch.manual_seed(seed)
-        self.net = initial.build(config).to(device).to(memory_format=torch.channels_last)
+        self.net = build(config).to(device).to(memory_format=torch.channels_last)
         betas = {} if training.betas is None else {"betas": training.betas}
         self._optimizer = create_optimizer_v2(
             self.net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay, **betas
@@ -189,11 +171,6 @@ class Learner:
     def judged(self) -> nn.Module:
         """The network that is judged: the running mean of the weights where one is kept."""
         return self.net if self._ema is None else self._ema.module
-
-    @property
-    def peak(self) -> float:
-        """The largest learning rate of the schedule."""
-        return self._config.training.lr
 
     @property
     def lr(self) -> float:
@@ -219,6 +196,37 @@ class Learner:
         if self._ema is not None:
             self._ema.load_state_dict(state["ema"])
 
+    def run_epoch(self, epoch: int, valid: Part, memory: "Memory") -> Reached:
+        """Train for one epoch, and judge on the validation part.
+
+        Raises:
+            DivergedError: the loss or the error is not finite.
+        """
+        started = time.perf_counter()
+        train_loss, images = self.train(epoch, memory.sample)
+        train_seconds = time.perf_counter() - started
+        self._check_finite("loss", train_loss, epoch)
+        outputs, valid_loss = judge(self._task, self.judged, self._config, valid, self._device)
+        error = self._task.error(outputs, valid)
+        self._check_finite("error", error, epoch)
+        measured = Epoch(
+            epoch=epoch,
+            error=error,
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            lr=self.lr,
+            seconds=time.perf_counter() - started,
+            train_seconds=train_seconds,
+            images=images,
+            memory_mb=memory.peak_mb(),
+        )
+        return Reached(measured, partial(self.state, epoch), outputs)
+
+    def _check_finite(self, what: str, value: float, epoch: int) -> None:
+        if not np.isfinite(value):
+            peak = self._config.training.lr
+            raise DivergedError(f"the {what} became {value} in epoch {epoch} (learning rate {peak:g})")
+
     def train(self, epoch: int, after_step: Callable[[], None]) -> tuple[float, int]:
         """One epoch: the mean loss over its steps, and the images it saw."""
         task, training, part, size = self._task, self._config.training, self._part, self._config.arch.size
@@ -235,8 +243,8 @@ class Learner:
             with torch.autocast(self._device.type, dtype=self._half, enabled=self._amp):
                 loss, answers = task.loss(self.net, inputs, targets, training)
                 if self._teacher is not None:
-                    said = self._taught(self._teacher, pixels, true, before)
-                    distance = (answers.float() - said).square().sum(-1).add(TINY).sqrt().mean()
+                    lesson = self._taught(self._teacher, pixels, true, before)
+                    distance = (answers.float() - lesson).square().sum(-1).add(TINY).sqrt().mean()
                     loss = (1 - self._teacher.weight) * loss + self._teacher.weight * distance
             self._optimizer.zero_grad()
             torch.autograd.backward(self._scaler.scale(loss))
@@ -266,6 +274,21 @@ class Learner:
         return answers.float()
 
 
+def build(config: Config) -> nn.Module:
+    """The network of a trial, freshly drawn from torch's global random state, then pre-trained where that is asked for.
+
+    Raises:
+        UserError: the weights are not there, are broken, or are another network's.
+    """
+    net = config.arch.build()
+    if config.training.weights:
+        try:
+            load_(net, config.training.weights, getattr(config.arch, "name", ""))
+        except WeightsError as error:
+            raise UserError(f"{error}") from error
+    return net
+
+
 @torch.inference_mode()
 def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.device) -> tuple[Array, float]:
     """What the network answers for a whole part, float32 (N, ...), and the mean loss."""
@@ -273,15 +296,15 @@ def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.
     outputs, losses = [], torch.zeros((), device=device)
     for pixels, targets in batches(part.pixels, part.rows, part.targets, JUDGED_AT_ONCE, device):
         inputs = task.inputs(pixels, config.arch.size).contiguous(memory_format=torch.channels_last)
-        loss, answered = task.loss(net, inputs, targets, config.training)
-        outputs.append(answered.float())
+        loss, answers = task.loss(net, inputs, targets, config.training)
+        outputs.append(answers.float())
         losses += loss * len(pixels)
     return torch.cat(outputs).cpu().numpy(), float(losses) / len(part.rows)
 
 
-def larger(one: Any, other: Any) -> Any:
+def larger(first: Any, second: Any) -> Any:
     """The larger of two input sizes, sides of squares or (height, width): of the latter the one with more pixels."""
-    return max(one, other, key=lambda size: np.prod(size if isinstance(size, tuple) else (size, size)))
+    return max(first, second, key=lambda size: np.prod(size if isinstance(size, tuple) else (size, size)))
 
 
 def seeded(seed: int, epoch: int, device: torch.device) -> tuple[torch.Generator, torch.Generator]:

@@ -1,4 +1,4 @@
-"""The study's book: Optuna's storage, the one place where a search's state is kept.
+"""A search's state: Optuna's storage, the one place where it is kept.
 
 Only the driver writes to it. A trial's life: asked -> refused (PRUNED, untrained), or reported epoch by epoch and
 then finished (COMPLETE), stopped early (PRUNED with its whole curve) or failed (FAIL with the reason). What a dead
@@ -6,54 +6,33 @@ or interrupted run was training goes back to WAITING, which Optuna hands out aga
 the same trial, with its parameters, curve and weights, goes on where it was.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import optuna
-import sqlalchemy.exc
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import UserError
 from models.readings import Reading, Readings
+from search.format import digits
 from search.run.sampler import TrialSampler, derived
+from search.run.settings import ROW, Row, TrialAssignment
+from search.run.storage import first_line, open_storage
 from search.schedulers import record
-from search.study import Config, Study
+from search.study import Architecture, Config, Study
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+__all__ = ["ROW", "Ledger", "Row", "TrialAssignment", "first_line", "is_finished", "open_storage"]
 
 REFUSALS = 300
 """Samples in a row that may break the bounds before the search gives up."""
 
 FAILURES = 8
 """Trials in a row that may fail before the search gives up."""
-
-Row = dict[str, float]
-"""One epoch's measurements: search.run.fit.Epoch as a dictionary."""
-
-ROW = ("epoch", "error", "train_loss", "valid_loss", "lr", "seconds", "train_seconds", "images", "memory_mb")
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A trial to train.
-
-    Attributes:
-        number: the trial's number in the study.
-        params: what was sampled; `space(FixedTrial(params))` rebuilds the Config.
-        seed: of its training.
-        epochs: length of its training.
-        last: what its last epoch measured in an earlier run; None for a fresh trial.
-    """
-
-    number: int
-    params: dict[str, Any]
-    seed: int
-    epochs: int
-    last: Row | None
 
 
 class Ledger:
@@ -71,69 +50,94 @@ class Ledger:
             data: what the task calls its data.
             seeds: of the starting trials that shall not have their number's own.
 
+        Attributes:
+            undisturbed: what a timed reading is measured in; the engine has its workers stand still meanwhile.
+            on_admission: called with the number and the architecture of each trial that is to be trained.
+
         Raises:
             UserError: the storage holds a study of that name that minimises something else or saw other data.
         """
         self.study = study
-        self.book = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
+        self.optuna_study = optuna.create_study(
+            study_name=name, storage=storage, direction="minimize", load_if_exists=True
+        )
         self._storage = storage
-        named = self.book.metric_names
-        if named is None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self.book.set_metric_names([study.objective.name])
-        elif named != [study.objective.name]:
-            raise UserError(
-                f"the study {name!r} in this storage minimises {named[0]!r}, and {study.objective.name!r} is asked "
-                "for; give --out another folder to begin a new study."
-            )
         self.running: dict[int, optuna.Trial] = {}
         self.ended: list[FrozenTrial] = []
-        self.assigned: dict[int, Assignment] = {}
+        self.assigned: dict[int, TrialAssignment] = {}
         self.curves: dict[int, list[Row]] = {}
         self.readings: dict[int, Readings] = {}
+        self.undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.on_admission: Callable[[int, Architecture], None] = lambda _, __: None
         self._workers: dict[int, str] = {}
-        trials = self.book.get_trials(deepcopy=False)
-        self.finished = sum(is_finished(trial) for trial in trials)
         self._failed_in_a_row = 0
-        known = {trial.user_attrs.get("name") for trial in trials}
+        self._check_objective(name)
+        self._describe(name, data)
+        trials = self.optuna_study.get_trials(deepcopy=False)
+        self.finished = sum(is_finished(trial) for trial in trials)
+        names = {trial.user_attrs.get("name") for trial in trials}
+        for start, params in study.starts.items():
+            if start not in names:
+                seed = {"seed": seeds[start]} if seeds and start in seeds else {}
+                self.optuna_study.enqueue_trial(dict(params), user_attrs={"name": start, **seed})
+
+    def _check_objective(self, name: str) -> None:
+        """Name what is minimised, or refuse a study that minimises something else."""
+        wanted, stored = [self.study.objective.name], self.optuna_study.metric_names
+        if stored is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self.optuna_study.set_metric_names(wanted)
+        elif stored != wanted:
+            raise UserError(
+                f"the study {name!r} in this storage minimises {stored[0]!r}, and {wanted[0]!r} is asked for; give "
+                "--out another folder to begin a new study."
+            )
+
+    def _describe(self, name: str, data: str) -> None:
+        """Keep with the study what its pages must know, or refuse other data."""
+        study, stored = self.study, self.optuna_study.user_attrs
         for key, value in (
             ("metric", study.task.metric),
             ("unit", study.task.unit),
             ("data", data),
             ("objective", study.objective.described().record()),
         ):
-            if key not in self.book.user_attrs:
-                self.book.set_user_attr(key, value)
-        if self.book.user_attrs["data"] != data:
+            if key not in stored:
+                self.optuna_study.set_user_attr(key, value)
+        if stored.get("data", data) != data:
             raise UserError(
                 f"the study {name!r} was searched on other data, or another split of it, and errors would not be "
                 "comparable; give --data the same folder, or --out another one to begin a new study."
             )
         how = {"trials": study.trials, "epochs": study.epochs, "seed": study.seed, **record(study.scheduler)}
-        if self.book.user_attrs.get("search") != how:
-            self.book.set_user_attr("search", how)
-        for start, params in study.starts.items():
-            if start not in known:
-                seed = {"seed": seeds[start]} if seeds and start in seeds else {}
-                self.book.enqueue_trial(dict(params), user_attrs={"name": start, **seed})
+        if stored.get("search") != how:
+            self.optuna_study.set_user_attr("search", how)
 
     def adopt(self) -> int:
         """Put what a dead run left RUNNING back to WAITING; how many there were."""
-        orphans = self.book.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        orphans = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in orphans:
-            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+            self._wait(trial)
         return len(orphans)
 
     def release(self) -> int:
         """Put what is being trained now back to WAITING, for the next run; how many there are."""
         for trial in self.running.values():
-            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+            self._wait(trial)
         released = len(self.running)
         self.running.clear()
         return released
 
-    def ask(self) -> Assignment | None:
+    def _wait(self, trial: optuna.Trial | FrozenTrial) -> None:
+        """Put a RUNNING trial back to WAITING.
+
+        Optuna has no public way: `tell` ends trials, `enqueue_trial` makes another one. pyproject.toml bounds Optuna's
+        version for this, and tests/search/test_ledger.py goes through it.
+        """
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+    def ask(self) -> TrialAssignment | None:
         """The next trial to train, its price known and admitted; None when the study has all its trials.
 
         Raises:
@@ -142,67 +146,88 @@ class Ledger:
         for _ in range(REFUSALS):
             if self.finished + len(self.running) >= self.study.trials:
                 return None
-            trials = self.book.get_trials(deepcopy=False)
-            number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
-            self.book.sampler = TrialSampler(self.study.sampler, self.study.seed, number)
-            trial = self.book.ask()
-            self.running[trial.number] = trial
+            trial = self._sample()
             try:
                 config = self.study.space(trial, self.study.task)
-                found = self._read(trial, config)
+                readings = self._read(trial, config)
             except Exception as error:  # noqa: BLE001 - the study file's own code: its fault is written down
                 self.fail(trial.number, f"{type(error).__name__} while building the trial: {error}")
                 continue
-            known = trial.user_attrs
-            self.curves[trial.number] = list(known.get("curve", []))
-            self.readings[trial.number] = found
-            for key, value in (
-                *found.items(),
-                ("budget", self.study.epochs),
-                ("seed", derived(self.study.seed, trial.number)),
-            ):
-                if key not in known:
-                    trial.set_user_attr(key, value)
-            if not self._admit(trial, found):
-                continue
-            known = trial.user_attrs
-            curve = self.curves[trial.number]
-            self.assigned[trial.number] = Assignment(
-                trial.number, trial.params, known["seed"], known["budget"], curve[-1] if curve else None
-            )
-            return self.assigned[trial.number]
-        bounds = ", ".join(f"{one.title} {bound:g} {one.unit}".strip() for one, bound in self._bounds())
+            if self._admit(trial, readings):
+                self.on_admission(trial.number, config.arch)
+                return self._assign(trial, readings)
+        bounds = ", ".join(f"{reading.title} {bound:g} {reading.unit}".strip() for reading, bound in self._bounds())
         raise UserError(
             f"{REFUSALS} samples in a row broke the study's bounds ({bounds}); widen the bounds or narrow the space."
         )
 
+    def _sample(self) -> optuna.Trial:
+        """A trial that waits, else a new one, with the sampler of its number."""
+        trials = self.optuna_study.get_trials(deepcopy=False)
+        number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
+        self.optuna_study.sampler = TrialSampler(self.study.sampler, self.study.seed, number)
+        trial = self.optuna_study.ask()
+        self.running[trial.number] = trial
+        for key, value in (("budget", self.study.epochs), ("seed", derived(self.study.seed, trial.number))):
+            if key not in trial.user_attrs:
+                trial.set_user_attr(key, value)
+        return trial
+
     def _read(self, trial: optuna.Trial, config: Config) -> Readings:
-        """A trial's readings; those that an earlier run took are kept."""
-        known = trial.user_attrs
-        return {
-            reading.name: float(known[reading.name] if reading.name in known else reading.measure(config.arch))
-            for reading in self.study.readings
+        """All of a trial's readings, kept with it; those that an earlier run took stay as they are.
+
+        Those by the clock come last, and in one go: no trial trains meanwhile.
+        """
+        stored = trial.user_attrs
+        readings = {
+            reading.name: float(stored[reading.name]) for reading in self.study.readings if reading.name in stored
         }
+        missing = [reading for reading in self.study.readings if reading.name not in readings]
+        for reading in missing:
+            if not reading.timed:
+                readings[reading.name] = float(reading.measure(config.arch))
+        timed = [reading for reading in missing if reading.timed]
+        if timed and not self._broken(readings):  # a refused network's latency is worth no pause
+            with self.undisturbed():
+                readings.update({reading.name: float(reading.measure(config.arch)) for reading in timed})
+        for reading in missing:
+            if reading.name in readings:
+                trial.set_user_attr(reading.name, readings[reading.name])
+        return readings
 
     def _bounds(self) -> list[tuple[Reading, float]]:
         """The readings that have a bound."""
-        return [(one, self.study.bounds[one.name]) for one in self.study.readings if one.name in self.study.bounds]
+        bounds = self.study.bounds
+        return [(reading, bounds[reading.name]) for reading in self.study.readings if reading.name in bounds]
+
+    def _broken(self, readings: Readings) -> list[str]:
+        """Which bounds these readings break, in words."""
+        return [
+            f"{reading.title} {digits(readings[reading.name])} {reading.unit} > {bound:g} {reading.unit}"
+            for reading, bound in self._bounds()
+            if readings.get(reading.name, 0.0) > bound
+        ]
 
     def _admit(self, trial: optuna.Trial, readings: Readings) -> bool:
         """Whether the trial is within the bounds; one that isn't is told, untrained."""
-        broken = []
-        told = self._storage.get_trial(trial._trial_id).constraints
-        for one, bound in self._bounds():
-            price = readings[one.name]
-            if not told:
-                trial.set_constraint(one.title, math.log(price / bound))
-            if price > bound:
-                broken.append(f"{one.title} {price:.4g} {one.unit} > {bound:g} {one.unit}")
-        if not broken:
-            return True
-        trial.set_user_attr("refused", ", ".join(broken))
-        self._tell(trial.number, TrialState.PRUNED)
-        return False
+        constraints = trial.constraints
+        for reading, bound in self._bounds():
+            if reading.title not in constraints and reading.name in readings:
+                trial.set_constraint(reading.title, math.log(readings[reading.name] / bound))
+        broken = self._broken(readings)
+        if broken:
+            trial.set_user_attr("refused", ", ".join(broken))
+            self._tell(trial.number, TrialState.PRUNED)
+        return not broken
+
+    def _assign(self, trial: optuna.Trial, readings: Readings) -> TrialAssignment:
+        """The trial as a worker needs it, with what an earlier run left."""
+        number, stored = trial.number, trial.user_attrs
+        curve = list(stored.get("curve", []))
+        self.curves[number], self.readings[number] = curve, readings
+        last = curve[-1] if curve else None
+        self.assigned[number] = TrialAssignment(number, trial.params, stored["seed"], stored["budget"], last)
+        return self.assigned[number]
 
     def report(self, number: int, row: Row) -> None:
         """Write down one epoch of a running trial; an epoch that is known already stays as it was."""
@@ -275,54 +300,26 @@ class Ledger:
         self.curves.pop(number, None)
         self.assigned.pop(number, None)
         self.finished += "refused" not in trial.user_attrs
-        self.ended.append(self.book.tell(trial, value, state=state))
+        self.ended.append(self.optuna_study.tell(trial, value, state=state))
 
     def past(self) -> Iterator[tuple[int, int, Mapping[int, float]]]:
         """Every trained trial that is over: number, length of its training, value by epoch."""
-        for trial in self.book.get_trials(deepcopy=False):
+        for trial in self.optuna_study.get_trials(deepcopy=False):
             if is_finished(trial) and trial.intermediate_values:
                 yield trial.number, trial.user_attrs["budget"], trial.intermediate_values
 
     def enters(self, number: int, count: int) -> bool:
         """Whether a running trial, as it stands, would be among the best `count` finished ones."""
         value = self.value(number, self.curves[number][-1])
-        complete = self.book.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        complete = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return len([trial for trial in complete if trial.values[0] <= value]) < count
 
     def best(self, count: int) -> list[int]:
         """The numbers of the best `count` finished trials, best first."""
-        complete = self.book.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        complete = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return [trial.number for trial in sorted(complete, key=lambda trial: trial.values[0])[:count]]
 
 
 def is_finished(trial: FrozenTrial) -> bool:
     """Whether a trial counts as one of the study's: over, and not refused before training."""
     return trial.state.is_finished() and "refused" not in trial.user_attrs
-
-
-def open_storage(url: str) -> BaseStorage:
-    """Optuna's storage at `url`.
-
-    Raises:
-        UserError: the URL is malformed, its driver is missing, or the database cannot be opened.
-    """
-    try:
-        try:
-            return optuna.storages.get_storage(url)
-        except sqlalchemy.exc.OperationalError as error:
-            if "already exists" not in str(error):
-                raise
-            return optuna.storages.get_storage(url)  # someone else, a dashboard perhaps, made the tables meanwhile
-    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
-        raise UserError(
-            f"--storage {url!r} is no database URL ({first_line(error)}); e.g. sqlite:///study.db."
-        ) from error
-    except ImportError as error:
-        raise UserError(f"--storage {url!r} needs a database driver that is not installed: {error}.") from error
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        raise UserError(f"the storage {url!r} cannot be opened: {first_line(error)}.") from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, without a full stop."""
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

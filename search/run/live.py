@@ -1,9 +1,8 @@
 """A search as it is seen in the terminal: a live table, or a line a trial where there is no terminal."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group, RenderableType
@@ -19,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from search.format import measured, named
+from search.format import digits, measured, named, params_text
 from search.results.leaderboard import Entry, entry
 from search.run.ledger import Ledger
 
@@ -39,7 +38,7 @@ class View:
         self._drawn = 0.0
         self._best: Entry | None = None
         self._counts = dict.fromkeys(STYLES, 0)
-        for trial in ledger.book.get_trials(deepcopy=False):
+        for trial in ledger.optuna_study.get_trials(deepcopy=False):
             if trial.state.is_finished():
                 self._count(trial)
         self._bar = Progress(
@@ -54,12 +53,12 @@ class View:
         self._task = self._bar.add_task("search", total=ledger.study.trials, completed=ledger.finished)
 
     def _count(self, trial: FrozenTrial) -> Entry:
-        found = entry(trial, self._ledger.study.task.metric, pareto=False)
-        self._counts[found.state] += 1
-        better = self._best is None or (found.value or 0) < (self._best.value or 0)
+        ended = entry(trial, self._ledger.study.task.metric, pareto=False)
+        self._counts[ended.state] += 1
+        better = self._best is None or (ended.value or 0) < (self._best.value or 0)
         if trial.state is TrialState.COMPLETE and better:
-            self._best = found
-        return found
+            self._best = ended
+        return ended
 
     def __call__(self, ledger: Ledger) -> None:
         """Print what has ended since the last call, and redraw four times a second.
@@ -68,11 +67,11 @@ class View:
         """
         task = ledger.study.task
         while self._shown < len(ledger.ended):
-            found = self._count(ledger.ended[self._shown])
+            ended = self._count(ledger.ended[self._shown])
             self._shown += 1
-            mark = " [bold]best so far[/]" if found is self._best else ""
+            mark = " [bold]best so far[/]" if ended is self._best else ""
             self._console.print(
-                f"[{STYLES[found.state]}]{found.state:>8}[/] {line(found, task.metric, task.unit)}{mark}"
+                f"[{STYLES[ended.state]}]{ended.state:>8}[/] {line(ended, task.metric, task.unit)}{mark}"
             )
         self._bar.update(self._task, completed=ledger.finished)
         if self._live is not None and time.monotonic() - self._drawn > 0.25:
@@ -99,38 +98,31 @@ class View:
                 last = curve[-1]
                 cells[2:] = [
                     measured(last["error"], task.unit),
-                    f"{last['train_loss']:.4f}",
-                    f"{last['lr']:.1e}",
-                    f"{last['images'] / last['train_seconds']:.0f}",
+                    digits(last["train_loss"]),
+                    digits(last["lr"]),
+                    digits(last["images"] / last["train_seconds"]),
                 ]
-            table.add_row(*cells, *((escape(brief(trial.params)),) if wide else ()))
+            table.add_row(*cells, *((escape(params_text(trial.params)),) if wide else ()))
         counted = "  ".join(f"[{STYLES[state]}]{count} {state}[/]" for state, count in self._counts.items() if count)
         best = f"best {line(self._best, task.metric, task.unit)}" if self._best else "no finished trial yet"
         return Group(table, f"{counted}  {best}" if counted else best, self._bar)
 
 
-def line(found: Entry, metric: str, unit: str) -> str:
+def line(ended: Entry, metric: str, unit: str) -> str:
     """A trial in one line; `metric` and `unit` are those of its error."""
-    parts = [f"trial {found.number}"]
-    if found.name:
-        parts.append(f"({escape(found.name)})")
-    if found.score is not None:
-        parts.append(f"score {found.score:.4g}")
-    if found.error is not None:
-        told = escape(f"{named(metric)} {measured(found.error, unit)}")
-        parts.append(f"{told} after {found.epochs} epoch{'' if found.epochs == 1 else 's'}")
-    if found.params_m is not None and found.gflops is not None:
-        parts.append(f"{found.params_m:.3f} M {found.gflops:.4f} G")
-    if found.reason:
-        parts.append(escape(found.reason.splitlines()[0][:160]))
+    parts = [f"trial {ended.number}"]
+    if ended.name:
+        parts.append(f"({escape(ended.name)})")
+    if ended.score is not None:
+        parts.append(f"score {digits(ended.score)}")
+    if ended.error is not None:
+        text = escape(f"{named(metric)} {measured(ended.error, unit)}")
+        parts.append(f"{text} after {ended.epochs} epoch{'' if ended.epochs == 1 else 's'}")
+    if ended.params_m is not None and ended.gflops is not None:
+        parts.append(f"{digits(ended.params_m)} M {digits(ended.gflops)} G")
+    if ended.reason:
+        parts.append(escape(ended.reason.splitlines()[0][:160]))
     return " ".join(parts)
-
-
-def brief(params: dict[str, Any]) -> str:
-    """Parameters in a few words."""
-    return " ".join(
-        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in params.items()
-    )
 
 
 @contextmanager
@@ -148,7 +140,7 @@ def watched(console: Console, ledger: Ledger) -> Iterator[View]:
 
 
 @contextmanager
-def progress(console: Console, what: str) -> Iterator[Any]:
+def progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for work that calls back with (done, total); without a terminal a line now and then."""
     if console.is_terminal:
         with Progress(
@@ -160,14 +152,18 @@ def progress(console: Console, what: str) -> Iterator[Any]:
             transient=True,
         ) as bar:
             task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    said = time.monotonic()
 
-    def say(done: int, total: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > 10:
-            said = time.monotonic()
+            def update(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
+            yield update
+        return
+    printed = time.monotonic()
+
+    def print_now_and_then(done: int, total: int) -> None:
+        nonlocal printed
+        if time.monotonic() - printed > 10:
+            printed = time.monotonic()
             console.print(f"{what}: {done} of {total}")
 
-    yield say
+    yield print_now_and_then

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from search.format import digits, named
+from search.format import digits, named, range_text
 from search.paths import STUDIES
-from search.ranges import spelt
 from search.results.leaderboard import Entry, entries
 from search.run.ledger import Ledger, is_finished
 from search.schedulers import record
@@ -37,14 +36,14 @@ def note(ledger: Ledger, file: Path, folder: Path, before: str = "") -> str:
         before: the note as it is; what a person wrote, below OWN or instead of our note, is taken over.
     """
     study = ledger.study
-    trials = ledger.book.get_trials(deepcopy=False)
-    found = [entry for entry in entries(trials, study.task.metric) if entry.state == "finished"]
+    trials = ledger.optuna_study.get_trials(deepcopy=False)
+    ranked = [entry for entry in entries(trials, study.task.metric) if entry.state == "finished"]
     _, line, own = before.rpartition(OWN)
     parts = [
-        f"# {code(ledger.book.study_name)}",
+        f"# {code(ledger.optuna_study.study_name)}",
         "A posefront search for a small network that errs little.",
-        listed(*facts(study), f"{sum(map(is_finished, trials))} trials are over, {len(found)} had all their epochs"),
-        *(["## Best trials", table(found[:LINES], study.task.metric, study.task.unit)] if found else []),
+        listed(*facts(study), f"{sum(map(is_finished, trials))} trials are over, {len(ranked)} had all their epochs"),
+        *(["## Best trials", table(ranked[:LINES], study.task.metric, study.task.unit)] if ranked else []),
         *parameters(trials),
         "## How to read these pages",
         listed(
@@ -62,7 +61,7 @@ def note(ledger: Ledger, file: Path, folder: Path, before: str = "") -> str:
         f"{code(str(folder))} has `weights/` of the best {study.keep} and of those in training, `answers/`, "
         "`pictures/`, `artifacts/` and `pareto.html`. Commands, with the `--out`, `--storage` and `--data` that the "
         "search was given:",
-        commands(file, found),
+        commands(file, ranked),
         "---",
         OWN,
         own.strip() if line else before.strip(),
@@ -75,9 +74,9 @@ def facts(study: Study) -> list[str]:
     score = study.objective.described().score
     meant = f", the logarithm of {score}" if score else ""
     bounds = [
-        f"{one.title} at most {study.bounds[one.name]:g} {one.unit}".strip()
-        for one in study.readings
-        if one.name in study.bounds
+        f"{reading.title} at most {study.bounds[reading.name]:g} {reading.unit}".strip()
+        for reading in study.readings
+        if reading.name in study.bounds
     ]
     numbers = record(study.scheduler)
     stopping = numbers["scheduler"]
@@ -96,39 +95,33 @@ def facts(study: Study) -> list[str]:
     ]
 
 
-def table(found: Sequence[Entry], metric: str, unit: str) -> str:
+def table(ranked: Sequence[Entry], metric: str, unit: str) -> str:
     """Trials as a table; `metric` and `unit` are those of the error."""
-    scored = any(entry.score is not None for entry in found)
+    scored = any(entry.score is not None for entry in ranked)
     # Where the error alone is minimised it is not said twice.
-    alone = all(entry.value == entry.error for entry in found)
-    ranked = [] if alone else ["score" if scored else "value"]
-    titles = ["trial", *ranked, code(named(metric)) + (f", {code(unit)}" if unit else ""), "Params, M", "FLOPs, G"]
+    alone = all(entry.value == entry.error for entry in ranked)
+    columns = [] if alone else ["score" if scored else "value"]
+    titles = ["trial", *columns, code(named(metric)) + (f", {code(unit)}" if unit else ""), "Params, M", "FLOPs, G"]
     lines = [f"| {' | '.join([*titles, 'epochs'])} |", f"|{'---:|' * (len(titles) + 1)}"]
-    for entry in found:
+    for entry in ranked:
         title = f"{entry.number} {code(entry.name)}" if entry.name else str(entry.number)
-        value = [] if alone else [four(entry.score if scored else entry.value)]
-        error = "" if entry.error is None else digits(entry.error)
-        cells = [title, *value, error, four(entry.params_m), four(entry.gflops), str(entry.epochs)]
-        lines.append(f"| {' | '.join(cells)} |")
+        value = [] if alone else [digits(entry.score if scored else entry.value)]
+        columns = [title, *value, digits(entry.error), digits(entry.params_m), digits(entry.gflops), str(entry.epochs)]
+        lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
-
-
-def four(value: float | None) -> str:
-    """Four significant digits."""
-    return "" if value is None else f"{value:.4g}"
 
 
 def parameters(trials: Sequence[FrozenTrial]) -> list[str]:
     """What was sampled from which ranges; nothing before the first sample."""
     space = {name: distribution for trial in trials for name, distribution in trial.distributions.items()}
-    lines = [f"{code(name)}: {code(spelt(distribution))}" for name, distribution in space.items()]
+    lines = [f"{code(name)}: {code(range_text(distribution))}" for name, distribution in space.items()]
     return ["## What is searched", listed(*lines)] if lines else []
 
 
-def commands(file: Path, found: Sequence[Entry]) -> str:
+def commands(file: Path, ranked: Sequence[Entry]) -> str:
     """What to type."""
     name = shlex.quote(file.stem if file.parent == STUDIES else str(file))
-    best = found[0].number if found else 0
+    best = ranked[0].number if ranked else 0
     lines = (f"search {name}", f"dashboard {name}", f"best {name}", f"cost {name} --trial {best}")
     return "\n".join(f"    posefront {' '.join(line.splitlines())}" for line in lines)
 

@@ -11,7 +11,11 @@ from search.run.ledger import ROW, Ledger
 
 @dataclass(frozen=True)
 class Past:
-    """What a scheduler needs of a trial that is over."""
+    """What Ray's schedulers read of a trial that is over.
+
+    There is no public way to tell them of trials they did not see: pyproject.toml bounds Ray's version, and
+    tests/search/test_rungs.py compares what they make of these with what they make of trials of their own.
+    """
 
     trial_id: str
     config: dict[str, Any] = field(compare=False)

@@ -4,7 +4,7 @@ import gc
 import os
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,54 +12,13 @@ from typing import Any
 import torch
 
 from data.errors import UserError
-from search.after.model import load
 from search.load import load_study
 from search.results import answers
 from search.run import checkpoint as weights
 from search.run.fit import DivergedError, Teacher, fit
-from search.run.ledger import Assignment
+from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
 from search.study import Config, Study, replay
-from search.variant import Variants, change_of, varied, vary_task
-
-
-@dataclass(frozen=True)
-class Final:
-    """How a last training differs from a trial's.
-
-    Attributes:
-        ema: decay of the running mean of the weights where the trial itself keeps none.
-        teacher: folder of a model (search.after.model) whose answers are learnt beside the true points; None for none.
-        study: the teacher's study, by name or file.
-        weight: of the teacher's answers in the loss, 0 to 1; the rest is the true points'.
-        variants: what is changed in which trial, as search.variant has it; empty for nothing in any.
-    """
-
-    ema: float = 0.0
-    teacher: str | None = None
-    study: str | None = None
-    weight: float = 0.5
-    variants: Variants = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker must know beyond the trial itself; the same for a whole search.
-
-    Attributes:
-        study: the study's file.
-        data: the folder that replaces the task's own; None to leave it.
-        folder: the study's folder; training states, answers and pictures are written in it.
-        threads: CPU threads a trial.
-        weights: pre-trained ones that every trial begins with instead of its own choice; None to leave it.
-        final: of a last training; None in a search.
-    """
-
-    study: str
-    data: str | None
-    folder: str
-    threads: int
-    weights: str | None = None
-    final: Final | None = None
+from search.variant import change_of, varied, vary_task
 
 
 @cache
@@ -68,7 +27,7 @@ def studied(name: str, data: str | None, weights: str | None = None) -> Study:
     return load_study(name, data=data, weights=weights)
 
 
-def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str, Any]]:
+def work(settings: WorkerSettings, trial: TrialAssignment, device: torch.device) -> Iterator[dict[str, Any]]:
     """Train one trial, going on from its saved state if there is one.
 
     The state is saved before its row is handed over, so after a kill it is at most one epoch ahead of the storage:
@@ -79,18 +38,18 @@ def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str
         `Epoch.row()` for each epoch; or, last, {'failed': reason}: a trial that cannot go on never ends its worker,
         since a new one costs many seconds.
     """
-    settle(job.threads, device)
-    folder = Path(job.folder)
+    settle(settings.threads, device)
+    folder = Path(settings.folder)
     file = weights.path(folder / "weights", trial.number)
     config = None
     try:
-        final = job.final or Final()
-        study = varied(studied(job.study, job.data, job.weights), final.variants)
+        final = settings.final or FinalTraining()
+        study = varied(studied(settings.study, settings.data, settings.weights), final.variants)
         config, _ = replay(study, trial.params)
         task = vary_task(study.task, change_of(trial.params, final.variants))
         if final.ema and not config.training.ema:
             config = replace(config, training=replace(config.training, ema=final.ema))
-        teacher = taught(final, job.data, device)
+        teacher = teacher_of(final, settings.data, device)
         state = weights.load(file, device)
         if trial.last is not None:
             yield trial.last
@@ -102,11 +61,11 @@ def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str
             task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state, teacher=teacher
         ):
             row = trained.epoch.row()
-            found = answers.of(task, trained.outputs, part, trained.epoch.epoch)
+            judged = answers.of(task, trained.outputs, part, trained.epoch.epoch)
             # An epoch whose state is on disk is not trained again, so its answers are written before, and the
             # pictures they name before them.
-            answers.save_pictures(found, task, folder)
-            answers.save(found, folder, trial.number)
+            answers.save_pictures(judged, task, folder)
+            answers.save(judged, folder, trial.number)
             weights.save({"row": row, **trained.take()}, file)
             yield row
     except DivergedError as error:
@@ -115,11 +74,11 @@ def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str
         yield {"failed": str(error)}
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
-            yield {"failed": told(error)}
+            yield {"failed": described(error)}
         else:
             yield {"failed": out_of_memory(config, device)}
     except Exception as error:  # noqa: BLE001 - whatever it was, it is written down with the trial
-        yield {"failed": told(error)}
+        yield {"failed": described(error)}
     finally:
         if (
             device.type == "cuda"
@@ -128,7 +87,7 @@ def work(job: Job, trial: Assignment, device: torch.device) -> Iterator[dict[str
             torch.cuda.empty_cache()
 
 
-def taught(final: Final, data: str | None, device: torch.device) -> Teacher | None:
+def teacher_of(final: FinalTraining, data: str | None, device: torch.device) -> Teacher | None:
     """The teacher of a last training, if it has one.
 
     Raises:
@@ -136,6 +95,8 @@ def taught(final: Final, data: str | None, device: torch.device) -> Teacher | No
     """
     if final.teacher is None:
         return None
+    from search.after.model import load  # a last training's alone
+
     model = load(Path(final.teacher), final.study, None if data is None else Path(data))
     return Teacher(model.net.to(device), model.config.arch.size, final.weight)
 
@@ -156,8 +117,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def out_of_memory(config: Config | None, device: torch.device) -> str:
     """What to say of it."""
-    tried = f"a batch of {config.training.batch} at {sides(config.arch.size)} px" if config else "the trial"
-    return f"out of memory: {tried} is too much for {device}"
+    attempt = f"a batch of {config.training.batch} at {sides(config.arch.size)} px" if config else "the trial"
+    return f"out of memory: {attempt} is too much for {device}"
 
 
 def sides(size: Any) -> str:
@@ -165,6 +126,6 @@ def sides(size: Any) -> str:
     return " x ".join(map(str, size)) if isinstance(size, tuple) else str(size)
 
 
-def told(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """An unforeseen error, with the place it came from."""
     return f"{type(error).__name__}: {error}\n{''.join(traceback.format_tb(error.__traceback__)[-3:])}".strip()

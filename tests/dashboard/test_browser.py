@@ -276,7 +276,7 @@ def test_nothing_to_see_is_said_in_a_sentence(tmp_path: Path, see: Callable[[str
             trained(book, 20.0, epochs=0, end="fail")
         page.wait_for_selector("text=All 3 trials that were tried failed")
         assert "broke <img" in page.inner_text("main")
-        book.book._storage.delete_study(book.book._study_id)
+        book.optuna_study._storage.delete_study(book.optuna_study._study_id)
         page.wait_for_selector("text=is no longer in its storage")
         assert page.evaluate("window.hurt") is None
         assert seen.wrong == []
@@ -297,7 +297,7 @@ def test_a_file_deleted_while_open_and_a_server_that_ends(tmp_path: Path, see: C
 def test_hostile_text_is_text_on_every_page(tmp_path: Path, see: Callable[[str], Seen]) -> None:
     book = recorded(tmp_path)
     for error, end in ((20.0, "finish"), (12.0, "finish"), (30.0, "stop"), (15.0, "fail"), (25.0, "")):
-        book.book.enqueue_trial({}, user_attrs={"name": HOSTILE})
+        book.optuna_study.enqueue_trial({}, user_attrs={"name": HOSTILE})
         trained(book, error, end=end)
     for _ in range(8):
         trained(book, 14.0)

@@ -161,7 +161,7 @@ def test_every_change_of_a_search_is_read_and_only_changes(file: Path, book: Led
         lambda: train(book, [4.0]),
         book.release,
         lambda: ledger(STUDY, url(file)).ask(),
-        lambda: book.book.set_user_attr("late", [1]),
+        lambda: book.optuna_study.set_user_attr("late", [1]),
     ):
         assert not reader.changed()
         act()
@@ -169,7 +169,7 @@ def test_every_change_of_a_search_is_read_and_only_changes(file: Path, book: Led
         view = reader.read()
         alike(view.trials, optunas(url(file), "book"))
         alike(view.trials, fresh(file))
-        assert view.attrs == book.book.user_attrs
+        assert view.attrs == book.optuna_study.user_attrs
         assert reader.read() is view
         states.append(reader.state())
     assert [state.revision for state in states] == list(range(1, 1 + len(states)))
@@ -392,7 +392,7 @@ def test_what_cannot_be_read_is_said_in_a_sentence(wrong: dict[str, str], what: 
 def test_a_study_that_is_not_there_is_said_with_those_that_are(file: Path, book: Ledger) -> None:
     with pytest.raises(UserError, match=r"the storage holds no study 'big'; it holds: book\.") as found:
         Reader(url(file), "big").read()
-    assert str(found.value) == str(home.absent("big", [book.book.study_name]))
+    assert str(found.value) == str(home.absent("big", [book.optuna_study.study_name]))
 
 
 def test_the_tables_that_are_read_are_this_optunas() -> None:

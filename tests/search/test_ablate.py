@@ -140,7 +140,7 @@ def test_a_mean_and_its_interval_are_students() -> None:
 
 def begun(tmp_path: Path, seeds: int = 4) -> tuple[Study, Entry, dict, Ledger, Path]:
     """An ablation of the best of three trials, nothing of it trained."""
-    book = searched(tmp_path).book
+    book = searched(tmp_path).optuna_study
     study = load_study(str(TINY))
     entry = choose(book, None, None)
     config = ablate.config_of(study, entry)
@@ -233,7 +233,7 @@ def test_what_was_interrupted_goes_on_and_more_seeds_are_added(tmp_path: Path) -
         ledger.report(asked.number, dict.fromkeys(ROW, 1.0) | {"epoch": 1, "error": 20.0})
         if asked.number < 2:
             ledger.finish(asked.number)
-    seeds = {trial.params[PARAMETER]: trial.user_attrs["seed"] for trial in ledger.book.trials if trial.params}
+    seeds = {trial.params[PARAMETER]: trial.user_attrs["seed"] for trial in ledger.optuna_study.trials if trial.params}
     assert len(set(seeds.values())) == 1
     again = ablate.ledger_of(study, "tiny_study", room, entry, 2, 2, variants)
     assert again.adopt() == 1
@@ -355,7 +355,7 @@ def test_what_a_user_can_get_wrong(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_every_way_of_an_ablation_from_one_command(tmp_path: Path) -> None:
-    book = searched(tmp_path).book
+    book = searched(tmp_path).optuna_study
     entry = next(one for one in entries(book.get_trials(), "pixel_diff") if one.number == 1)
     command = [POSEFRONT, "ablate", TINY, "--out", tmp_path, "--trial", "1", "--seeds", "2", "--epochs", "2"]
     command += ["--changes", "ema=0,schedule=constant", "--workers", "2"]

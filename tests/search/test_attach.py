@@ -110,7 +110,7 @@ def finished(attachments: Attachments, book: Ledger, folder: Path, error: float)
 
 
 def files(book: Ledger, number: int) -> list[str]:
-    trial = book.book.trials[number]
+    trial = book.optuna_study.trials[number]
     return sorted(meta.filename for meta in get_all_artifact_meta(trial, storage=book._storage))
 
 
@@ -133,8 +133,8 @@ def test_the_dashboard_shows_note_figure_and_files(storage: Callable[[], BaseSto
     book = Ledger(STUDY, HOSTILE, storage())
     attachments = Attachments(book, FILE, tmp_path)
     attachments.begin()
-    assert "## Best trials" not in get_note(book.book)
-    assert not get_plotly_graph_objects(book._storage.get_study_system_attrs(book.book._study_id))
+    assert "## Best trials" not in get_note(book.optuna_study)
+    assert not get_plotly_graph_objects(book._storage.get_study_system_attrs(book.optuna_study._study_id))
     numbers = [finished(attachments, book, tmp_path, error) for error in (9.0, 5.0, 7.0)]
     assert numbers == [0, 1, 2]
     attachments.end()
@@ -153,7 +153,7 @@ def test_the_dashboard_shows_note_figure_and_files(storage: Callable[[], BaseSto
     y = drawn["y"]  # a typed array is written as base64
     values = np.frombuffer(base64.b64decode(y["bdata"]), y["dtype"]).tolist() if "bdata" in y else y
     assert sorted(values) == [5.0, 7.0, 9.0]
-    assert text.split("## Best trials")[1].splitlines()[4].startswith(f"| {book.book.best_trial.number} | ")
+    assert text.split("## Best trials")[1].splitlines()[4].startswith(f"| {book.optuna_study.best_trial.number} | ")
     store = FileSystemArtifactStore(tmp_path / "artifacts")
     for number, trial in enumerate(metas):
         assert sorted(meta.filename for meta in trial) == whole(number)
@@ -170,7 +170,7 @@ def test_the_dashboard_shows_note_figure_and_files(storage: Callable[[], BaseSto
             assert 700 < image.height < 1200
 
     app = optuna_dashboard.wsgi(storage(), artifact_store=store)
-    status, said = get(app, f"/api/studies/{book.book._study_id}")
+    status, said = get(app, f"/api/studies/{book.optuna_study._study_id}")
     assert status.startswith("200")
     detail = json.loads(said)
     assert detail["note"]["body"] == text
@@ -178,7 +178,9 @@ def test_the_dashboard_shows_note_figure_and_files(storage: Callable[[], BaseSto
     for trial in detail["trials"]:
         assert sorted(shown["filename"] for shown in trial["artifacts"]) == whole(trial["number"])
         for shown in trial["artifacts"]:
-            status, content = get(app, f"/artifacts/{book.book._study_id}/{trial['trial_id']}/{shown['artifact_id']}")
+            status, content = get(
+                app, f"/artifacts/{book.optuna_study._study_id}/{trial['trial_id']}/{shown['artifact_id']}"
+            )
             assert status.startswith("200")
             assert content == (tmp_path / shown["filename"]).read_bytes()
 
@@ -311,15 +313,15 @@ def test_code_is_the_text_itself(text: str) -> None:
 
 
 def test_what_a_person_writes_into_the_note_stays(ledger: Ledger, tmp_path: Path) -> None:
-    optuna_dashboard.save_note(ledger.book, "mine")
+    optuna_dashboard.save_note(ledger.optuna_study, "mine")
     attachments = Attachments(ledger, FILE, tmp_path)
     attachments.begin()
-    assert get_note(ledger.book).endswith(f"{OWN}\n\nmine")
-    optuna_dashboard.save_note(ledger.book, get_note(ledger.book) + "\nmore")
+    assert get_note(ledger.optuna_study).endswith(f"{OWN}\n\nmine")
+    optuna_dashboard.save_note(ledger.optuna_study, get_note(ledger.optuna_study) + "\nmore")
     finished(attachments, ledger, tmp_path, 4.0)
     attachments.end()
-    assert get_note(ledger.book).endswith(f"{OWN}\n\nmine\nmore")
-    assert "## Best trials" in get_note(ledger.book)
+    assert get_note(ledger.optuna_study).endswith(f"{OWN}\n\nmine\nmore")
+    assert "## Best trials" in get_note(ledger.optuna_study)
 
 
 def test_the_note_says_what_is_searched(ledger: Ledger, tmp_path: Path) -> None:

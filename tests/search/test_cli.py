@@ -179,7 +179,7 @@ def test_the_board_and_the_page_of_every_state(tmp_path: Path, monkeypatch: pyte
             book.fail(asked.number, "<script>alert(1)</script>")
         elif end:
             getattr(book, end)(asked.number)
-    found = entries(book.book.get_trials(deepcopy=False), "pixel_diff")
+    found = entries(book.optuna_study.get_trials(deepcopy=False), "pixel_diff")
     assert [entry.state for entry in found] == ["finished", "finished", "stopped", "running", "failed"]
     assert found[0].error == 12.0
     assert not any(entry.pareto for entry in found if entry.state != "finished")
@@ -189,7 +189,7 @@ def test_the_board_and_the_page_of_every_state(tmp_path: Path, monkeypatch: pyte
     assert [entry["number"] for entry in listed] == [entry.number for entry in found]
     page = (folder / "pareto.html").read_text()
     assert "<script>alert(1)" not in page
-    assert {trial.state for trial in book.book.trials} >= {TrialState.RUNNING, TrialState.FAIL}
+    assert {trial.state for trial in book.optuna_study.trials} >= {TrialState.RUNNING, TrialState.FAIL}
 
 
 def test_a_search_that_has_all_its_trials_says_so_and_stops_at_once(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_search_that_has_all_its_trials_says_so_and_stops_at_once(tmp_path: Pa
     out = said("search", TINY, "--out", tmp_path, "--trials", 1)
     assert "1 of 1 trials are finished; --trials asks for more" in out
     assert "always answering the mean" in out
-    assert len(book.book.trials) == 1
+    assert len(book.optuna_study.trials) == 1
 
 
 def test_a_study_of_someone_else_is_not_read_as_ours(tmp_path: Path) -> None:

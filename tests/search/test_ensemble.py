@@ -20,7 +20,7 @@ from search.load import load_study
 from search.run import checkpoint as weights
 from search.run.fit import fit
 from search.run.ledger import ROW, Ledger, open_storage
-from search.run.worker import Final
+from search.run.settings import FinalTraining
 from search.study import replay
 
 STUDY = """
@@ -130,7 +130,7 @@ def test_a_fold_that_failed_half_way_is_no_model(tmp_path: Path) -> None:
     study = load_study(str(file))
     book = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path}/small/study.db")
     entry, variants = retrain.choose(book, 0, None), ensemble.variants_of(study.task)
-    room = home.made(ensemble.room_of(tmp_path / "small", 0, 1))
+    room = home.make_folder(ensemble.room_of(tmp_path / "small", 0, 1))
     ledger = retrain.ledger_of(study, "small", room, entry, 1, 1, variants, "in folds")
     config, _ = replay(study, entry.params)
     (reached,) = fit(study.task, config, epochs=1, seed=1, device=torch.device("cpu"))
@@ -141,4 +141,4 @@ def test_a_fold_that_failed_half_way_is_no_model(tmp_path: Path) -> None:
         weights.save(reached.take(), weights.path(room / "weights", trial.number))
         end(trial.number)
     with pytest.raises(UserError, match="came to an end; the last said: out of memory"):
-        ensemble.finish(ledger, study, room, tmp_path / "small", "small", entry, Final(variants=variants))
+        ensemble.finish(ledger, study, room, tmp_path / "small", "small", entry, FinalTraining(variants=variants))

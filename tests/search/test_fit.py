@@ -16,8 +16,8 @@ from search.results import answers
 from search.run import checkpoint as weights
 from search.run.fit import DivergedError, Epoch, fit, judge
 from search.run.learning_rate import schedule
-from search.run.ledger import ROW, Assignment
-from search.run.worker import Job, work
+from search.run.settings import ROW, TrialAssignment, WorkerSettings
+from search.run.worker import work
 from search.study import Config, Study, Training
 
 CPU = torch.device("cpu")
@@ -157,12 +157,12 @@ def test_a_learning_rate_that_diverges_is_said_so(study: Study) -> None:
         epochs(study, config(study, lr=1e30), 6)
 
 
-def job(tmp_path: Path) -> Job:
-    return Job(str(STUDY_FILE), None, str(tmp_path), 1)
+def job(tmp_path: Path) -> WorkerSettings:
+    return WorkerSettings(str(STUDY_FILE), None, str(tmp_path), 1)
 
 
-def assignment(trouble: str, last: dict[str, float] | None = None) -> Assignment:
-    return Assignment(7, {"width": 0.2, "size": 32, "trouble": trouble, "lr": 3e-3}, 1, 3, last)
+def assignment(trouble: str, last: dict[str, float] | None = None) -> TrialAssignment:
+    return TrialAssignment(7, {"width": 0.2, "size": 32, "trouble": trouble, "lr": 3e-3}, 1, 3, last)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The book-keeping of a search, without Ray: what becomes of each trial, in Optuna's own storage."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from data.errors import UserError
 from data.tasks.freihand import FreiHand
 from models.cost import cost
 from models.net import Arch
+from models.readings import FLOPS, PARAMS, Reading
 from search.run.ledger import FAILURES, ROW, Ledger, open_storage
 from search.study import Config, Study, Training
 
@@ -53,7 +56,7 @@ def train(book: Ledger, errors: list[float]) -> int:
 
 
 def told(book: Ledger, number: int) -> optuna.trial.FrozenTrial:
-    return book.book.trials[number]
+    return book.optuna_study.trials[number]
 
 
 def value(trial: optuna.trial.FrozenTrial, error: float) -> float:
@@ -79,7 +82,7 @@ def test_a_finished_trial_is_complete_with_its_last_value_and_whole_curve() -> N
         200.0,
         104.0,
     )
-    assert book.book.metric_names == ["ln Params[M] + ln FLOPs[G] + PixelDiff[px]"]
+    assert book.optuna_study.metric_names == ["ln Params[M] + ln FLOPs[G] + PixelDiff[px]"]
 
 
 def test_a_stopped_trial_is_pruned_not_complete_and_keeps_its_curve_and_readings() -> None:
@@ -139,7 +142,7 @@ def test_the_number_of_trials_is_kept_exactly_however_many_run_at_once() -> None
     assert book.ask() is None  # one finished, four in training
     book.fail(numbers[1], "x")
     assert book.ask() is None
-    assert len(book.book.trials) == 5
+    assert len(book.optuna_study.trials) == 5
 
 
 def test_refused_samples_are_recorded_cost_nothing_and_do_not_count() -> None:
@@ -149,8 +152,8 @@ def test_refused_samples_are_recorded_cost_nothing_and_do_not_count() -> None:
     for _ in range(30):
         book.finish(train(book, [1.0]))
     assert book.ask() is None
-    refused = [trial for trial in book.book.trials if "refused" in trial.user_attrs]
-    kept = [trial for trial in book.book.trials if "refused" not in trial.user_attrs]
+    refused = [trial for trial in book.optuna_study.trials if "refused" in trial.user_attrs]
+    kept = [trial for trial in book.optuna_study.trials if "refused" not in trial.user_attrs]
     assert len(kept) == 30
     assert refused
     for trial in refused:
@@ -177,7 +180,7 @@ def test_starting_trials_come_first_and_once(tmp_path: Path) -> None:
     assert first is not None
     assert first.params == named
     again = ledger(study, url)
-    assert [trial.user_attrs.get("name") for trial in again.book.trials] == ["published"]
+    assert [trial.user_attrs.get("name") for trial in again.optuna_study.trials] == ["published"]
 
 
 def test_interrupted_trials_go_on_as_themselves(tmp_path: Path) -> None:
@@ -185,11 +188,11 @@ def test_interrupted_trials_go_on_as_themselves(tmp_path: Path) -> None:
     dead = ledger(STUDY, url)
     dead.finish(train(dead, [9, 9, 9, 9]))
     lost, seed = train(dead, [40, 30]), told(dead, 1).user_attrs["seed"]
-    dead.book.ask()  # killed before its parameters were sampled
+    dead.optuna_study.ask()  # killed before its parameters were sampled
 
     book = ledger(STUDY, url)
     assert book.adopt() == 2
-    assert {trial.state for trial in book.book.trials} == {TrialState.COMPLETE, TrialState.WAITING}
+    assert {trial.state for trial in book.optuna_study.trials} == {TrialState.COMPLETE, TrialState.WAITING}
     asked = book.ask()
     assert asked is not None
     assert (asked.number, asked.seed, asked.last) == (lost, seed, row(2, 30))
@@ -203,7 +206,7 @@ def test_interrupted_trials_go_on_as_themselves(tmp_path: Path) -> None:
     assert unsampled.number == 2
     assert set(unsampled.params) == {"size", "width", "lr"}
     assert book.release() == 2
-    assert [trial.state.name for trial in book.book.trials] == ["COMPLETE", "WAITING", "WAITING"]
+    assert [trial.state.name for trial in book.optuna_study.trials] == ["COMPLETE", "WAITING", "WAITING"]
 
 
 def test_a_resumed_search_samples_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
@@ -221,7 +224,7 @@ def test_a_resumed_search_samples_what_an_uninterrupted_one_does(tmp_path: Path)
             assert asked is not None
             book.report(asked.number, row(1, 10 * asked.params["width"] + abs(math.log(asked.params["lr"] / 1e-2))))
             book.finish(asked.number)
-        return [trial.params for trial in book.book.trials]
+        return [trial.params for trial in book.optuna_study.trials]
 
     whole = searched(f"sqlite:///{tmp_path}/a.db", ())
     assert searched(f"sqlite:///{tmp_path}/b.db", (3, 12)) == whole
@@ -251,14 +254,16 @@ def test_a_trial_killed_while_it_was_sampled_gets_what_it_would_have_got(
             book = ledger(replace(study, space=chosen), url)
             book.adopt()
             try:
-                while len(book.book.get_trials(deepcopy=False)) <= past or (chosen is space and book.finished <= past):
+                while len(book.optuna_study.get_trials(deepcopy=False)) <= past or (
+                    chosen is space and book.finished <= past
+                ):
                     asked = book.ask()
                     assert asked is not None
                     book.report(asked.number, row(1, 10 * asked.params["width"]))
                     book.finish(asked.number)
             except KeyboardInterrupt:
                 pass
-        params.append([trial.params for trial in book.book.trials])
+        params.append([trial.params for trial in book.optuna_study.trials])
     assert params[0] == params[1]
     assert len(params[0]) == past + 1
 
@@ -266,8 +271,8 @@ def test_a_trial_killed_while_it_was_sampled_gets_what_it_would_have_got(
 def test_the_storage_says_how_it_was_searched_last(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/s.db"
     how = {"trials": 5, "epochs": 4, "scheduler": "asha", "grace": 1, "reduction": 3, "seed": 0}
-    assert ledger(STUDY, url).book.user_attrs["search"] == how
-    assert ledger(replace(STUDY, trials=9), url).book.user_attrs["search"] == {**how, "trials": 9}
+    assert ledger(STUDY, url).optuna_study.user_attrs["search"] == how
+    assert ledger(replace(STUDY, trials=9), url).optuna_study.user_attrs["search"] == {**how, "trials": 9}
 
 
 def test_who_would_be_among_the_best() -> None:
@@ -311,3 +316,48 @@ def test_the_best_few_are_those_of_least_value() -> None:
         book.finish(train(book, [error]))
     book.stop(train(book, [1.0]))
     assert book.best(2) == [3, 1]
+
+
+def test_a_timed_reading_is_taken_undisturbed_once_and_only_of_what_may_be_trained(tmp_path: Path) -> None:
+    quiet: list[str] = []
+    measured: list[float] = []
+    admitted: list[int] = []
+
+    @contextmanager
+    def undisturbed() -> Iterator[None]:
+        quiet.append("begin")
+        yield
+        quiet.append("end")
+
+    def clock(arch: Any) -> float:
+        assert quiet[-1] == "begin"
+        measured.append(arch.width)
+        return 10 * arch.width
+
+    def opened() -> Ledger:
+        book = ledger(study, f"sqlite:///{tmp_path}/s.db")
+        book.undisturbed = undisturbed
+        book.on_admission = lambda number, _: admitted.append(number)
+        return book
+
+    latency = Reading("latency_ms", "Latency", "ms", clock, timed=True)
+    dear = {"size": 64, "width": 0.5, "lr": 1e-3}
+    starts = {"dear": dear, "slow": {**dear, "width": 0.4}, "fast": {**dear, "width": 0.1}}
+    bounds = {"gflops": cost(Arch(21, 0.4, 32, 64, "direct")).flops / 1e9, "latency_ms": 3.5}
+    study = replace(STUDY, starts=starts, readings=(PARAMS, FLOPS, latency), bounds=bounds)
+    book = opened()
+    asked = book.ask()
+    assert asked is not None
+    assert (asked.number, admitted) == (2, [2])
+    assert measured == [0.4, 0.1]
+    assert quiet == ["begin", "end"] * 2
+    dear_, slow, fast = book.optuna_study.trials
+    assert "latency_ms" not in dear_.user_attrs
+    assert slow.user_attrs["refused"] == "Latency 4.000 ms > 3.5 ms"
+    assert slow.user_attrs["latency_ms"] == 4
+    assert slow.constraints["Latency"] > 0 > fast.constraints["Latency"]
+    assert {"params_m", "gflops", "latency_ms"} <= fast.user_attrs.keys()
+    again = opened()
+    again.adopt()
+    assert again.ask().number == 2  # type: ignore[union-attr]
+    assert measured == [0.4, 0.1]

@@ -26,8 +26,9 @@ from search.load import load_study
 from search.run import checkpoint as weights
 from search.run import fit as fitting
 from search.run.fit import fit
-from search.run.ledger import Assignment, Ledger
-from search.run.worker import Job, work
+from search.run.ledger import Ledger
+from search.run.settings import TrialAssignment, WorkerSettings
+from search.run.worker import work
 from search.study import Config, Training
 
 CPU = torch.device("cpu")
@@ -80,7 +81,7 @@ def drive(file: Path, folder: Path, after: Callable[[dict[str, float]], None] = 
     ledger = Ledger(load_study(str(file)), "noise", storage, "noise")
     ledger.adopt()
     while (trial := ledger.ask()) is not None:
-        for row in work(Job(str(file), None, str(folder), 1), trial, CPU):
+        for row in work(WorkerSettings(str(file), None, str(folder), 1), trial, CPU):
             if "failed" in row:
                 ledger.fail(trial.number, row["failed"])
                 break
@@ -263,5 +264,5 @@ def whole_rows(file: Path, folder: Path) -> Iterator[dict[str, float]]:
     study = load_study(str(file))
     ledger = Ledger(replace(study, trials=1), "noise", optuna.storages.InMemoryStorage(), "noise")
     trial = ledger.ask()
-    assert isinstance(trial, Assignment)
-    yield from work(Job(str(file), None, str(folder), 1), trial, CPU)
+    assert isinstance(trial, TrialAssignment)
+    yield from work(WorkerSettings(str(file), None, str(folder), 1), trial, CPU)

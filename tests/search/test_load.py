@@ -1,0 +1,99 @@
+"""What a study's file can get wrong is said with its line when it is loaded; what a study is needs no torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.errors import UserError
+from search.load import load_study
+
+FILE = """from search.schedulers import Asha
+from search.study import Study
+from types import SimpleNamespace
+
+task = SimpleNamespace(points=21)
+
+def space(trial, task):
+    trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+    trial.suggest_int("size", 32, 64, step=16)
+    trial.suggest_float("width", 0.1, 0.5, step=0.1)
+    trial.suggest_categorical("kernel", [3, 5])
+
+study = Study(task, space, trials=3, epochs=2)
+"""
+
+
+def test_the_file_that_the_others_spoil_is_well(tmp_path: Path) -> None:
+    (tmp_path / "s.py").write_text(FILE)
+    assert load_study(str(tmp_path / "s.py")).trials == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "expected"),
+    [
+        ("epochs=2", 'epochs=2, scheduler="asha"', 13, "write Asha(grace=3)"),
+        ("epochs=2", "epochs=2, scheduler=3", 13, "Study.scheduler must be one of search.schedulers"),
+        ("space(trial, task)", "space(trial)", 7, "begin it with `def space(trial, task):`"),
+        ("epochs=2", 'epochs=2, bounds={"latency": 1}', 13, "on readings of the study: params_m, gflops"),
+        ("epochs=2", 'epochs=2, bounds={"gflops": 0}', 13, "Study.bounds must be above 0"),
+        ("trials=3", "trials=0", 13, "Study.trials must be at least 1, not 0"),
+        ("epochs=2", "epochs=2, reduction=3", 13, "reduction"),
+        ("0.5, step=0.1", "0.55, step=0.1", 10, "steps of 0.1, which do not divide"),
+        ("64, step=16", "60, step=16", 9, "steps of 16, which do not divide"),
+        ("1e-4, 1e-1", "0, 1e-1", 8, "must begin above 0"),
+        ("0.1, 0.5", "0.5, 0.1", 10, "the lower end comes first"),
+        ("[3, 5]", "[(3, 3), (5, 5)]", 11, "the choice (3, 3), a tuple"),
+        ("[3, 5]", "[]", 11, "has no choices"),
+    ],
+)
+def test_nonsense_is_refused_in_one_sentence_with_its_line(
+    tmp_path: Path, old: str, new: str, line: int, expected: str
+) -> None:
+    file = tmp_path / "s.py"
+    assert old in FILE
+    file.write_text(FILE.replace(old, new))
+    with pytest.raises(UserError) as caught:
+        load_study(str(file))
+    said = str(caught.value)
+    assert said.startswith(f"{file}, line {line}: ")
+    assert expected in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["search", "nosuch"],
+        ["best", "nosuch"],
+        ["search", "quickstart", "--out", "/proc/x"],
+        ["search", "quickstart", "--storage", "nonsense"],
+        ["search", "quickstart", "--storage", "sqlite:////nowhere/at/all/s.db"],
+        ["search", "quickstart", "--nosuch"],
+    ],
+)
+def test_a_wrong_word_costs_no_heavy_import(words: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from search.cli.app import run\n"
+        "try:\n    run()\nexcept SystemExit as end:\n    print(end.code)\n"
+        "print(sorted({'torch', 'ray', 'timm', 'sklearn', 'pandas', 'scipy', 'optuna'} & set(sys.modules)))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    assert run.stdout.splitlines() == ["2", "[]"], run.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_and_a_board_need_no_torch() -> None:
+    code = (
+        "import sys, search.load, search.paths, search.study, search.schedulers, search.objective, search.format\n"
+        "import search.cli.search, search.run.ledger, search.run.live, search.dashboard.pareto\n"
+        "print(sorted({'torch', 'ray', 'timm', 'sklearn', 'pandas', 'scipy'} & set(sys.modules)))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    assert run.stdout == "[]\n"
