@@ -91,8 +91,8 @@ def search(
 def summarise(study: str, out: Path, storage: str | None, chosen: Any) -> None:
     """The board, the baseline beside the best error, and the Pareto page."""
     from search import paths as home
-    from search.dashboard import pareto
     from search.format import measured, named
+    from search.results.figures import pareto
 
     view = seen(home.recorded(study, out, storage))
     found = list(view.entries)
@@ -120,14 +120,14 @@ def best(
 ) -> None:
     """The leaderboard, Pareto-optimal trials marked, and the Pareto page anew."""
     from search import paths as home
-    from search.dashboard import pareto
+    from search.results.figures import pareto
 
     view = seen(home.recorded(study, out, storage))
     found = list(view.entries)
     if as_json:
         typer.echo(
             json.dumps(
-                [asdict(entry) for entry in found if all_states or entry.state == "finished"], indent=1, default=str
+                [flat(entry) for entry in found if all_states or entry.state == "finished"], indent=1, default=str
             )
         )
         return
@@ -141,6 +141,12 @@ def best(
     page = home.folder_of(study, out) / "pareto.html"
     pareto.write(view, page)
     console.print(f"Pareto page: {page}")
+
+
+def flat(entry: Any) -> dict[str, Any]:
+    """A trial for JSON, its readings beside the rest."""
+    fields: dict[str, Any] = asdict(entry)
+    return fields | fields.pop("readings")
 
 
 def board(found: list[Any], view: Any, count: int) -> Table:

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from data.errors import UserError
 from search.dashboard import tables
-from search.dashboard.database import Database, VersionError
+from search.dashboard.database import SCHEMA, Database, VersionError
 from search.dashboard.tables import NoStudyError, Tables
 from search.paths import absent
 from search.results.view import View
@@ -48,7 +48,7 @@ class Reader:
     Attributes:
         name: of the study.
         url: of the storage, without a password.
-        stale: why the last reading did not get through and gave what was known before; else empty.
+        stale: why the last reading did not get through and gave what was read before; else empty.
     """
 
     def __init__(self, url: str | BaseStorage, name: str) -> None:
@@ -70,9 +70,9 @@ class Reader:
         self._stamp: int | None = None
         if isinstance(url, BaseStorage):
             self.url = type(url).__name__
-            self._source: Tables | Other = Other(url, name)
+            self._source: Tables | OptunaStorage = OptunaStorage(url, name)
             return
-        self.url = shown(url)
+        self.url = without_password(url)
         try:
             self._source = Tables(url, name)
         except (sa.exc.ArgumentError, ValueError, ImportError) as error:
@@ -104,8 +104,8 @@ class Reader:
         with self._lock:
             state = self._refreshed()
             if self._view is None or self._viewed != state.revision:
-                objective = (state.study.system_attrs.get(METRIC_NAMES) or ["value"])[0]
-                self._view = View.of(self.name, str(objective), state.study.user_attrs, state.trials)
+                value_name = (state.study.system_attrs.get(METRIC_NAMES) or ["value"])[0]
+                self._view = View.of(self.name, str(value_name), state.study.user_attrs, state.trials)
                 self._viewed = state.revision
             return self._view
 
@@ -124,43 +124,49 @@ class Reader:
         return stamp is None or stamp != self._stamp
 
     def _refreshed(self) -> State:
-        known = self._state
+        """The state as it is now; the previous one where nothing has changed or the database is busy."""
+        previous = self._state
         try:
             stamp = self._source.stamp()  # before reading: what is written meanwhile is read the next time
-            if known is not None and not self._unlike(stamp):
+            if previous is not None and not self._unlike(stamp):
                 self.stale = ""
-                return known
+                return previous
             study, trials = self._source.read()
         except (NoStudyError, FileNotFoundError) as error:
             self._drop()
-            if self._revision:
-                raise GoneError(
-                    f"the study {self.name!r} is no longer in {self.url}: it was deleted or moved; once it is searched "
-                    "again, it is shown again."
-                ) from error
-            if isinstance(error, NoStudyError):
-                raise absent(self.name, self._source.names()) from error
-            raise unreadable(error, self.url) from error
+            raise self._absent(error) from error
         except (sa.exc.SQLAlchemyError, OSError, VersionError) as error:
-            if known is not None and passing(error):
-                self.stale = str(unreadable(error, self.url))
-                return known
             if not passing(error):
                 self._drop()
+            elif previous is not None:
+                self.stale = str(unreadable(error, self.url))
+                return previous
             raise unreadable(error, self.url) from error
         self.stale, self._stamp = "", stamp
         life = self._source.life
-        if known is None or known.life != life or known.study != study or not same(known.trials, trials):
-            self._revision += 1
-            known = self._state = State(study, tuple(trials), life, self._revision)
-        return known
+        if previous is not None and previous.life == life and previous.study == study and same(previous.trials, trials):
+            return previous
+        self._revision += 1
+        self._state = State(study, tuple(trials), life, self._revision)
+        return self._state
+
+    def _absent(self, error: Exception) -> UserError:
+        """Why there is no study, or no file."""
+        if self._revision:
+            return GoneError(
+                f"the study {self.name!r} is no longer in {self.url}: it was deleted or moved; once it is searched "
+                "again, it is shown again."
+            )
+        return (
+            absent(self.name, self._source.names()) if isinstance(error, NoStudyError) else unreadable(error, self.url)
+        )
 
     def _drop(self) -> None:
         self._state = self._view = self._stamp = None
         self._source.close()
 
 
-class Other:
+class OptunaStorage:
     """A study in a storage that is not relational, read through Optuna. Not thread-safe.
 
     Attributes:
@@ -213,7 +219,7 @@ def names(url: str) -> list[str]:
         finally:
             database.close()
     except (sa.exc.SQLAlchemyError, ValueError, ImportError, OSError, VersionError) as error:
-        raise unreadable(error, shown(url)) from error
+        raise unreadable(error, without_password(url)) from error
 
 
 def same(before: Sequence[FrozenTrial], now: Sequence[FrozenTrial]) -> bool:
@@ -232,11 +238,17 @@ def passing(error: Exception) -> bool:
 
 def unreadable(error: Exception, url: str) -> UserError:
     """Why a storage cannot be read, in a sentence."""
-    said = str(getattr(error, "orig", None) or error).strip()
-    first = said.splitlines()[0].rstrip(".") if said else type(error).__name__
+    text = str(getattr(error, "orig", None) or error).strip()
+    first = text.splitlines()[0].rstrip(".") if text else type(error).__name__
     if isinstance(error, VersionError):
+        versions = f"({error.version}, not {SCHEMA})"
+        if error.newer:
+            return UserError(
+                f"the tables of {url} were made by a newer version of Optuna {versions} than this posefront reads; "
+                "install a newer posefront."
+            )
         return UserError(
-            f"the tables of {url} were made by another version of Optuna ({first}); bring them up to date with "
+            f"the tables of {url} were made by an older version of Optuna {versions}; bring them up to date with "
             "`optuna storage upgrade --storage URL`."
         )
     if isinstance(error, FileNotFoundError):
@@ -252,7 +264,7 @@ def unreadable(error: Exception, url: str) -> UserError:
     return UserError(f"{url} cannot be read ({first}); give the storage that the search was given.")
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """A URL without its password."""
     try:
         return sa.make_url(url).render_as_string(hide_password=True)

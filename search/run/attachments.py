@@ -15,10 +15,10 @@ import torch
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
-from search.dashboard import pareto
 from search.format import measured
 from search.results import answers
 from search.results import example_sheet as sheet
+from search.results.figures import pareto
 from search.results.view import View
 from search.run import checkpoint as weights
 from search.run.ledger import Ledger

@@ -8,8 +8,8 @@ from torch import nn
 from models.cost import cost, measure
 from models.net import Arch
 from models.stages import Plan, Stage, plan, plan_of
-from search.dashboard import drawing
-from search.dashboard.drawing import svg, wrapped
+from search.results import architecture
+from search.results.architecture import svg, wrapped
 
 NS = "{http://www.w3.org/2000/svg}"
 
@@ -192,7 +192,7 @@ def test_hostile_names_stay_text() -> None:
 
 
 def test_a_page_has_both_layouts(small: Plan) -> None:
-    root = parsed(drawing.figure(small, "t"))
+    root = parsed(architecture.figure(small, "t"))
     assert [(div.get("class"), div[0].get("viewBox", "").split()[2]) for div in root] == [
         ("wide", "1160"),
         ("narrow", "620"),

@@ -119,7 +119,7 @@ def test_another_storage_is_read_through_optuna(tmp_path: Path) -> None:
 
 def test_a_made_study_is_one_of_this_projects(file: Path) -> None:
     from search.study import replay
-    from studies.freihand import space
+    from studies.freihand import study as freihand
 
     make(file, trials=300)
     view = Reader(url(file), "big").read()
@@ -127,7 +127,7 @@ def test_a_made_study_is_one_of_this_projects(file: Path) -> None:
     assert {entry.state for entry in view.entries} == {"finished", "stopped", "failed", "refused", "running"}
     asked: dict[str, Any] = {}
     for trial in view.trials:
-        _, distributions = replay(space, trial.params)
+        _, distributions = replay(freihand, trial.params)
         assert distributions == trial.distributions
         assert list(distributions) == list(trial.params)
         asked |= distributions
@@ -349,9 +349,10 @@ def wrong(tmp_path: Path) -> dict[str, str]:
     for name, statement in (
         ("foreign", "create table t (x)"),
         ("old", "update alembic_version set version_num = 'v3'"),
+        ("new", "update alembic_version set version_num = 'v3.10.0.a'"),
     ):
-        if name == "old":
-            optuna.create_study(study_name="book", storage=url(tmp_path / "old.db"))
+        if name != "foreign":
+            optuna.create_study(study_name="book", storage=url(tmp_path / f"{name}.db"))
         with closing(sqlite3.connect(tmp_path / f"{name}.db")) as made, made:
             made.execute(statement)
     return {path.stem: url(path) for path in tmp_path.iterdir()} | {
@@ -371,7 +372,11 @@ def wrong(tmp_path: Path) -> dict[str, str]:
         ("folder", r"folder.db cannot be read \(unable to open database file\); give the storage"),
         ("empty", "empty.db holds no studies of Optuna; give the storage that the search was given."),
         ("foreign", "foreign.db holds no studies of Optuna; give the storage that the search was given."),
-        ("old", r"the tables of .*old.db were made by another version of Optuna \(v3, not v3.2.0.a\); bring them up"),
+        ("old", r"the tables of .*old.db were made by an older version of Optuna \(v3, not v3.2.0.a\); bring them up"),
+        (
+            "new",
+            r"new.db were made by a newer version of Optuna \(v3.10.0.a, not v3.2.0.a\) than .* a newer posefront.",
+        ),
         ("malformed", "'sqlite/study.db' is no database URL .*; e.g. sqlite:///study.db."),
         ("unknown", "'nosuchbase://host/x' is no database URL"),
         ("driver", r"postgresql://me:\*\*\*@host/x needs a database driver that is not installed: No module named"),

@@ -14,9 +14,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import ecdf
 
-from search.dashboard import curves, pareto, progress, style, why
+from search.dashboard import curves, progress, why
 from search.objective import REFERENCE, CourseScore
 from search.results import importance
+from search.results import pareto as plane
+from search.results.figures import base, pareto
+from search.results.style import ACCENT
 from search.results.view import View
 from search.schedulers import recorded
 
@@ -113,7 +116,7 @@ FIGURES: dict[str, Callable[[View], go.Figure]] = {
     "parallel": why.parallel,
     "learning": curves.learning,
     "loss": lambda seen: curves.learning(seen, "train_loss"),
-    "one": lambda seen: curves.one(seen, seen.trials[0].number) if seen.trials else style.empty("no trial"),
+    "one": lambda seen: curves.of_trial(seen, seen.trials[0].number) if seen.trials else base.empty("no trial"),
 }
 
 STUDIES: dict[str, Callable[[], View]] = {
@@ -406,14 +409,14 @@ def test_equal_scores_are_diagonals() -> None:
     for line in lines:
         assert line.x0 + line.y0 == pytest.approx(line.x1 + line.y1)
         tens = (line.x0 + line.y0) / math.log(10)
-        assert tens == pytest.approx(round(tens), abs=1e-6) or line.line.color == style.ACCENT
-    assert [pareto.score_text(math.log(s)) for s in (285.6, 28104, 1e9, 3.2e12, 0.01, 9.99e-5)] == [
+        assert tens == pytest.approx(round(tens), abs=1e-6) or line.line.color == ACCENT
+    assert [plane.score_text(math.log(s)) for s in (285.6, 28104, 1e9, 3.2e12, 0.01, 9.99e-5)] == [
         "285.6",
         "28,104",
-        "10<sup>9</sup>",
-        "3.2\u00d710<sup>12</sup>",
+        "10\u2079",
+        "3.2\u00d710\u00b9\u00b2",
         "0.01",
-        "10<sup>-4</sup>",
+        "10\u207b\u2074",
     ]
 
 
@@ -457,7 +460,7 @@ def test_the_page_of_the_picture_is_one_file(tmp_path: Any) -> None:
     assert "<img src=x" not in page
     assert not list(tmp_path.glob("*.half"))
     with pytest.raises(UserError, match=r"cannot write .*--out"):
-        pareto.write(view(trial(0)), tmp_path / "missing" / "pareto.html")
+        pareto.write(view(trial(0)), tmp_path / "pareto.html" / "pareto.html")
 
 
 def test_a_slice_shows_each_trial_at_its_value() -> None:
