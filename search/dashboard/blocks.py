@@ -5,6 +5,7 @@ its `width` is 'half', 'third', 'two-thirds', else the whole row.
 """
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -34,6 +35,11 @@ def figure(key: str, drawn: go.Figure, height: int, *, width: str = "", selects:
 def html(key: str, title: str, source: str, *, width: str = "") -> Block:
     """A text with what belongs to a study escaped."""
     return {"kind": "html", "id": key, "title": title, "html": source, "width": width}
+
+
+def note(text: str) -> str:
+    """A sentence as HTML, where there is nothing else to show or what there is needs a word; escaped."""
+    return f'<p class="note">{escape(text)}</p>'
 
 
 def later(key: str, title: str, path: str, *, height: int = 0) -> Block:

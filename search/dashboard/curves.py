@@ -86,12 +86,7 @@ def _of_a_state(view: View, numbers: Sequence[int], state: str, what: str, trace
     colour = STATES[state][0]
     x, y, of = _end_to_end({number: view.curves[number] for number in numbers}, what)
     legend = trace(
-        x=[None],
-        y=[None],
-        mode="lines",
-        name=f"{state} ({len(numbers):,})",
-        line={"color": colour},
-        legendgroup=state,
+        x=[None], y=[None], mode="lines", name=f"{state} ({len(numbers):,})", line={"color": colour}, legendgroup=state
     )
     lines = trace(
         x=x,

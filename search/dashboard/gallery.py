@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
+from search.dashboard.blocks import note
 from search.format import measured
 from search.results.answers import RANKS, Answers, Example
 from search.results.skeletons import skeletons
@@ -28,7 +29,7 @@ def gallery(
         sides: width and height of a row's picture, in any unit.
     """
     if answers is None or not answers.examples:
-        return '<p class="note">This trial has no pictures: it was not trained, or before its answers were kept.</p>'
+        return note("This trial has no pictures: it was not trained, or before its answers were kept.")
     unit = unit if answers.unit is None else answers.unit
     rows = []
     for rank in RANKS:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from search.dashboard.blocks import note
 from search.dashboard.gallery import card, signs
 from search.format import measured
 from search.results import answers
@@ -92,8 +93,3 @@ def html(view: View, folder: Path, href: Callable[[int], str]) -> str:
 def answerer(image: Hard) -> str:
     """Whose answer is shown, where one is."""
     return f"; answer of trial {image.trial}" if image.example.answered or image.example.said else ""
-
-
-def note(text: str) -> str:
-    """A sentence; escaped."""
-    return f'<p class="note">{escape(text)}</p>'

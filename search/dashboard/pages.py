@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from data.errors import UserError
 from search.dashboard import curves, errors, gallery, hardest, progress, trial, why
-from search.dashboard.blocks import Block, board, figure, html, later
+from search.dashboard.blocks import Block, board, figure, html, later, note
 from search.dashboard.now import Machine, duration, training
 from search.dashboard.progress import Against
 from search.dashboard.source import Source
@@ -93,8 +93,8 @@ def page(
     if name == "now":
         return frame | {"blocks": now_page(view, machine)}
     if sentence := trouble(view):
-        note = html("trouble", "", f'<p class="sentence">{escape(sentence)}</p>')
-        return frame | {"blocks": [note, board(view, "trials")]}
+        reason = html("trouble", "", f'<p class="sentence">{escape(sentence)}</p>')
+        return frame | {"blocks": [reason, board(view, "trials")]}
     shown = view if chosen is None else view.only(chosen)
     if name == "progress":
         return frame | progress_page(shown, [v for key, v in views.items() if key != source.key], choices)
@@ -158,7 +158,6 @@ def progress_page(view: View, others: Sequence[View], choices: Choices) -> dict[
     alike = [other for other in others if not progress.unlike([view, other])]
     views, unlike = [view, *alike], len(others) - len(alike)
     count = "1 other study is" if unlike == 1 else f"{unlike} other studies are"
-    note = f'<p class="note">{count} judged by another number and not shown here.</p>'
     listed = choice(choices, "against", "against", AGAINST)
     against = cast("Against", listed["value"])
     blocks = [
@@ -166,7 +165,12 @@ def progress_page(view: View, others: Sequence[View], choices: Choices) -> dict[
         figure("hypervolume", progress.hypervolume(views, against), 400, width="half"),
         figure("edf", progress.edf(views), 400, width="half"),
     ]
-    return {"choices": [listed], "blocks": [html("others", "", note), *blocks] if unlike else blocks}
+    return {
+        "choices": [listed],
+        "blocks": [html("others", "", note(f"{count} judged by another number and not shown here.")), *blocks]
+        if unlike
+        else blocks,
+    }
 
 
 def why_page(source: Source, view: View, choices: Choices) -> dict[str, Any]:

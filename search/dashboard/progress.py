@@ -214,9 +214,7 @@ def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
     base(drawn, x=title, y=f"dominated hypervolume [{escape(unit)}]")
     start = f"ln(price) {worst[0]:.2f} and {views[0].error_name} {measured(worst[1], views[0].unit)}"
     heading(
-        drawn,
-        "Dominated hypervolume",
-        f"of finished trials, from the worst of all shown: {start}{_data_note(views)}",
+        drawn, "Dominated hypervolume", f"of finished trials, from the worst of all shown: {start}{_data_note(views)}"
     )
     drawn.update_xaxes(rangemode="tozero")
     return drawn.update_yaxes(rangemode="tozero")

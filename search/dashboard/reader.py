@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from threading import Lock
 
 import sqlalchemy as sa
-from optuna.storages import BaseStorage
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
@@ -51,11 +50,11 @@ class Reader:
         stale: why the last reading did not get through and gave what was read before; else empty.
     """
 
-    def __init__(self, url: str | BaseStorage, name: str) -> None:
+    def __init__(self, url: str, name: str) -> None:
         """Name the study; nothing is read yet.
 
         Args:
-            url: Optuna's URL, or one of its other storages, which is read through Optuna.
+            url: of Optuna's relational storage.
             name: of the study.
 
         Raises:
@@ -68,13 +67,9 @@ class Reader:
         self._view: View | None = None
         self._viewed = self._revision = 0
         self._stamp: int | None = None
-        if isinstance(url, BaseStorage):
-            self.url = type(url).__name__
-            self._source: Tables | OptunaStorage = OptunaStorage(url, name)
-            return
         self.url = without_password(url)
         try:
-            self._source = Tables(url, name)
+            self._tables = Tables(url, name)
         except (sa.exc.ArgumentError, ValueError, ImportError) as error:
             raise unreadable(error, self.url) from error
 
@@ -87,7 +82,7 @@ class Reader:
         """Whether `read` may find anything new; cheap, and never an error. Only SQLite can tell without reading."""
         with self._lock:
             try:
-                return self._state is None or self._unlike(self._source.stamp())
+                return self._state is None or self._unlike(self._tables.stamp())
             except (sa.exc.SQLAlchemyError, OSError, VersionError):
                 return True
 
@@ -117,7 +112,7 @@ class Reader:
     def close(self) -> None:
         """Let go of the database; the next read opens it again."""
         with self._lock:
-            self._source.close()
+            self._tables.close()
             self._stamp = None
 
     def _unlike(self, stamp: int | None) -> bool:
@@ -127,11 +122,11 @@ class Reader:
         """The state as it is now; the previous one where nothing has changed or the database is busy."""
         previous = self._state
         try:
-            stamp = self._source.stamp()  # before reading: what is written meanwhile is read the next time
+            stamp = self._tables.stamp()  # before reading: what is written meanwhile is read the next time
             if previous is not None and not self._unlike(stamp):
                 self.stale = ""
                 return previous
-            study, trials = self._source.read()
+            study, trials = self._tables.read()
         except (NoStudyError, FileNotFoundError) as error:
             self._drop()
             raise self._absent(error) from error
@@ -143,7 +138,7 @@ class Reader:
                 return previous
             raise unreadable(error, self.url) from error
         self.stale, self._stamp = "", stamp
-        life = self._source.life
+        life = self._tables.life
         if previous is not None and previous.life == life and previous.study == study and same(previous.trials, trials):
             return previous
         self._revision += 1
@@ -158,52 +153,12 @@ class Reader:
                 "again, it is shown again."
             )
         return (
-            absent(self.name, self._source.names()) if isinstance(error, NoStudyError) else unreadable(error, self.url)
+            absent(self.name, self._tables.names()) if isinstance(error, NoStudyError) else unreadable(error, self.url)
         )
 
     def _drop(self) -> None:
         self._state = self._view = self._stamp = None
-        self._source.close()
-
-
-class OptunaStorage:
-    """A study in a storage that is not relational, read through Optuna. Not thread-safe.
-
-    Attributes:
-        life: as that of Tables.
-    """
-
-    def __init__(self, storage: BaseStorage, name: str) -> None:
-        self.life = 0
-        self._storage = storage
-        self._name = name
-        self._study: int | None = None
-
-    def stamp(self) -> None:
-        """Only reading tells."""
-
-    def read(self) -> tuple[FrozenStudy, list[FrozenTrial]]:
-        """The study and its trials, by number.
-
-        Raises:
-            NoStudyError: there is no such study.
-        """
-        try:
-            key = self._storage.get_study_id_from_name(self._name)
-            study = next(study for study in self._storage.get_all_studies() if study._study_id == key)
-            trials = self._storage.get_all_trials(key, deepcopy=False)
-        except (KeyError, StopIteration) as error:
-            raise NoStudyError(self._name) from error
-        self.life += self._study not in (None, key)
-        self._study = key
-        return study, trials
-
-    def names(self) -> list[str]:
-        """The studies in the storage."""
-        return [study.study_name for study in self._storage.get_all_studies()]
-
-    def close(self) -> None:
-        """Nothing is held."""
+        self._tables.close()
 
 
 def names(url: str) -> list[str]:

@@ -185,13 +185,7 @@ def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str]
     application = Application(sources, (*LOCAL, host) if host in ("127.0.0.1", "localhost", "::1") else ("*",))
     try:
         server = waitress.create_server(
-            application,
-            host=host,
-            port=port,
-            threads=6,
-            ident=None,
-            channel_timeout=60,
-            max_request_body_size=LARGEST,
+            application, host=host, port=port, threads=6, ident=None, channel_timeout=60, max_request_body_size=LARGEST
         )
     except OSError as error:
         raise UserError(

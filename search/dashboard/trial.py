@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from search.dashboard.blocks import note
 from search.format import compact, measured
 from search.ranges import spelt
 from search.results.leaderboard import Entry
@@ -25,14 +26,14 @@ def parameters(view: View, number: int) -> str:
     """Facts and sampled parameters of a trial as HTML, with the range that each parameter was sampled from."""
     entry = view.by_number.get(number)
     if entry is None:
-        return sentence(f"There is no trial {number} in this study.")
+        return note(f"There is no trial {number} in this study.")
     trial = view.trial(number)
     values = "".join(
         f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts(view, entry, trial.user_attrs) if value
     )
     shown = f'<dl class="facts-of-trial">{values}</dl>'
     if not trial.params:
-        return shown + sentence("Its parameters have not been sampled yet.")
+        return shown + note("Its parameters have not been sampled yet.")
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td class="right">{escape(plain(value))}</td>'
         f"<td>{escape(ranged(trial.distributions[name]))}</td></tr>"
@@ -71,7 +72,7 @@ def facts(view: View, entry: Entry, attrs: Mapping[str, Any]) -> list[tuple[str,
 def cost_table(cost: "Cost") -> str:
     """The layers of a network as HTML, with totals and each layer's share of FLOPs, as `posefront cost` prints them."""
     if not cost.layers:
-        return sentence("This network has no layers that hold or compute anything.")
+        return note("This network has no layers that hold or compute anything.")
     rows = []
     for layer in cost.layers:
         share = 100 * layer.flops / cost.flops if cost.flops else 0.0
@@ -120,11 +121,6 @@ TIMES = " \u00d7 "
 def counts(*numbers: int) -> str:
     """Cells of whole numbers, thousands apart."""
     return "".join(f'<td class="right">{number:,}</td>' for number in numbers)
-
-
-def sentence(text: str) -> str:
-    """What stands where there is nothing to show."""
-    return f'<p class="note">{escape(text)}</p>'
 
 
 def number(value: float | None, unit: str = "") -> str:

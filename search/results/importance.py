@@ -99,12 +99,6 @@ def shares(view: View, target: Target) -> Shares | str:
     return Shares(tuple(sorted(found, key=lambda share: -share.share)), total)
 
 
-def importances(view: View, target: Target) -> dict[str, float] | str:
-    """The shares of `shares` by the parameter's name, largest first; or its sentence."""
-    found = shares(view, target)
-    return found if isinstance(found, str) else {share.name: share.share for share in found.shares}
-
-
 def at(view: View, entry: Entry, target: Target) -> float:
     """A trial's target; NaN where it has none that compares."""
     if target == "cost":

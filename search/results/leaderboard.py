@@ -85,10 +85,7 @@ class Entry:
 
 
 def entries(
-    trials: Sequence[FrozenTrial],
-    metric: str,
-    readings: Sequence[str] = READINGS,
-    cost: Sequence[str] = READINGS,
+    trials: Sequence[FrozenTrial], metric: str, readings: Sequence[str] = READINGS, cost: Sequence[str] = READINGS
 ) -> list[Entry]:
     """All trials: finished ones by value, then the others by state and value.
 

@@ -158,6 +158,12 @@ def strings(node: Any) -> Iterator[str]:
         yield node
 
 
+def importances(seen: View, target: importance.Target) -> dict[str, float] | str:
+    """The shares by the parameter's name, largest first; or the sentence why they are not known."""
+    found = importance.shares(seen, target)
+    return found if isinstance(found, str) else {share.name: share.share for share in found.shares}
+
+
 def named(figure: go.Figure, start: str) -> Any:
     """The one trace whose name starts so."""
     (found,) = [trace for trace in figure.data if trace.name and trace.name.startswith(start)]
@@ -319,12 +325,12 @@ def test_one_parameter_alone_drives_each_target() -> None:
         trials.append(trial(number, errors=(error,), price=(width, 0.1), params=params))
     seen = view(*trials)
     for target, driver in (("error", "lr"), ("cost", "width")):
-        found = importance.importances(seen, target)  # type: ignore[arg-type]
+        found = importances(seen, target)  # type: ignore[arg-type]
         assert isinstance(found, dict)
         assert next(iter(found)) == driver
         assert found[driver] > 0.9
         assert sum(found.values()) - found[driver] < 0.03
-    both = importance.importances(seen, "value")
+    both = importances(seen, "value")
     assert isinstance(both, dict)
     assert min(both["lr"], both["width"]) > 0.15
     assert both["idle"] < 0.03
@@ -351,13 +357,13 @@ def test_a_conditional_parameter_is_judged_among_its_own_trials() -> None:
 
 
 def test_importance_says_why_it_is_not_known() -> None:
-    assert importance.importances(view(*(trial(n) for n in range(7))), "error") == (
+    assert importances(view(*(trial(n) for n in range(7))), "error") == (
         "Importances need 8 finished trials; there are 7."
     )
-    same = importance.importances(view(*(trial(n) for n in range(9))), "cost")
+    same = importances(view(*(trial(n) for n in range(9))), "cost")
     assert isinstance(same, str)
     assert "same cost" in same
-    no_choice = importance.importances(view(*(trial(n, errors=(9.0 + n,)) for n in range(9))), "error")
+    no_choice = importances(view(*(trial(n, errors=(9.0 + n,)) for n in range(9))), "error")
     assert no_choice == "No parameter differs between the trials."
 
 
@@ -410,13 +416,13 @@ def test_equal_scores_are_diagonals() -> None:
         assert line.x0 + line.y0 == pytest.approx(line.x1 + line.y1)
         tens = (line.x0 + line.y0) / math.log(10)
         assert tens == pytest.approx(round(tens), abs=1e-6) or line.line.color == ACCENT
-    assert [plane.score_text(math.log(s)) for s in (285.6, 28104, 1e9, 3.2e12, 0.01, 9.99e-5)] == [
+    assert [pareto.raised(plane.score_text(math.log(s))) for s in (285.6, 28104, 1e9, 3.2e12, 0.01, 9.99e-5)] == [
         "285.6",
         "28,104",
-        "10\u2079",
-        "3.2\u00d710\u00b9\u00b2",
+        "10<sup>9</sup>",
+        "3.2\u00d710<sup>12</sup>",
         "0.01",
-        "10\u207b\u2074",
+        "10<sup>-4</sup>",
     ]
 
 

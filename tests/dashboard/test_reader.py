@@ -13,8 +13,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from data.errors import UserError
@@ -98,23 +97,6 @@ def test_all_is_read_as_optuna_reads_it(file: Path) -> None:
     wanted = optunas(url(file), "odd")
     assert {trial.state for trial in wanted} == set(TrialState)
     alike(Reader(url(file), "odd").state().trials, wanted)
-
-
-def test_another_storage_is_read_through_optuna(tmp_path: Path) -> None:
-    path = str(tmp_path / "journal.log")
-    storage = JournalStorage(JournalFileBackend(path))
-    awkward(storage)
-    reader = Reader(JournalStorage(JournalFileBackend(path)), "odd")
-    before = reader.state()
-    wanted = JournalStorage(JournalFileBackend(path))
-    alike(before.trials, wanted.get_all_trials(0))
-    assert reader.state() is before
-    storage.set_trial_user_attr(before.trials[-1]._trial_id, "late", 1)
-    assert reader.state().trials[-1].user_attrs["late"] == 1
-    assert reader.revision == 2
-    storage.delete_study(0)
-    with pytest.raises(GoneError):
-        reader.state()
 
 
 def test_a_made_study_is_one_of_this_projects(file: Path) -> None:

@@ -1,6 +1,7 @@
 """The Pareto plane drawn by plotly: every trial a point, equal scores as diagonals."""
 
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -209,7 +210,7 @@ def _draw_diagonals(drawn: go.Figure, shown: Plane) -> None:
             drawn.add_annotation(
                 x=line.x0,
                 y=line.y0,
-                text=line.label,
+                text=raised(line.label),
                 showarrow=False,
                 xanchor="left",
                 yanchor="bottom",
@@ -217,6 +218,11 @@ def _draw_diagonals(drawn: go.Figure, shown: Plane) -> None:
                 yshift=-2 if line.x0 == shown.x[0] else -16,
                 font={"size": 11, "color": colour},
             )
+
+
+def raised(text: str) -> str:
+    """A text whose powers of ten, '10^9', are as plotly has them."""
+    return re.sub(r"10\^(-?\d+)", r"10<sup>\1</sup>", text)
 
 
 def _draw_reference(drawn: go.Figure, shown: Plane, design: Mark, trace: Any) -> None:
