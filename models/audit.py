@@ -21,8 +21,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.plan import CostError, Layer
+
 with warnings.catch_warnings():  # fvcore scripts a loss of its own when it is imported, which torch now deprecates
     warnings.simplefilter("ignore", FutureWarning)
+    from fvcore.nn import FlopCountAnalysis as FlopCountAnalysis
     from fvcore.nn.jit_handles import (
         addmm_flop_jit,
         batchnorm_flop_jit,
@@ -87,35 +90,6 @@ _PLUMBING = {f"prim::{name}" for name in ("Constant", "ListConstruct", "ListUnpa
 # Where parameters may meet data: counted operators, scales that the audit counts, biases, and PReLU.
 WEIGHTED = PRODUCTS.keys() | ELEMENTS.keys() | {"aten::prelu", "aten::cat", "aten::stack"}
 WEIGHTED |= {f"aten::{name}{end}" for name in SUMS | SCALES for end in ("", "_")}
-
-
-class CostError(ValueError):
-    """A network whose cost would come out too low: the message names the operator, parameter or buffer."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A row of the table: what one module does itself, without its children.
-
-    Attributes:
-        name: the module's path in the network, empty for the network itself.
-        type: its class.
-        output: shape of what it answers, for a batch of one.
-        params: trainable numbers; one that is shared stands in the first row that has it.
-        buffers: other floating-point numbers that it keeps (BatchNorm's statistics).
-        flops: fvcore's count, and one for each element that a parameter scales or that is a product in a sum.
-        flops_m: 'M', as fvcore's but one an element of a BatchNorm, not two. The same in a folded network.
-        flops_ma: 'M+A', multiplies and adds apart: two for each multiply-add, one for each element pooled or scaled.
-    """
-
-    name: str
-    type: str
-    output: tuple[int, ...]
-    params: int
-    buffers: int
-    flops: int
-    flops_m: int
-    flops_ma: int
 
 
 _FREE, _COUNTED = 1, 2  # the lesser wins where flows meet
@@ -205,45 +179,38 @@ class Audit:
         return self.flows[name]
 
     def follow(self, op: str, kind: str, inputs: list[Any], outputs: list[Any]) -> tuple[_Flow, int, int]:
-        """The flow of an operator's answer, and the elements that it scales and that are products in its sum.
+        """The flow of an operator's output, and the elements that it scales and that are products in its sum.
 
         Refuses what would hide work or weights.
         """
-        flows = [self.flow(value) for value in inputs]
         if op in {"size", "Int", "arange"}:
             return _Flow(), 0, 0
         if op in {"zeros", "ones", "full", "zeros_like"}:
             return _Flow(data=True), 0, 0  # may be written to
+        flows = [self.flow(value) for value in inputs]
         if op == "batch_norm":
             flows = [_Flow(f.data, f.weights) if i in {3, 4} else f for i, f in enumerate(flows)]  # statistics
         merged = _merge(flows)
         constant = _merge(flow for flow in flows if not flow.data)
-        if merged.data and constant.stored:
-            raise CostError(f"{names(constant.stored)} is used as a weight by {kind}, but is no parameter")
-        if merged.data and constant.weights and kind not in WEIGHTED:
-            raise CostError(f"{names(constant.weights)} is at work in {kind}, which nobody counts")
-        if kind.endswith("_") and constant.weights and _is_view(inputs[0]):
-            raise CostError(f"{names(constant.weights)} is written into a view by {kind}, past any counter")
+        _refuse_hidden_weights(kind, merged, constant, inputs[0])
         if not merged.data:
             return merged, 0, 0
-        elements, product = prod(get_shape(outputs[0]) or ()), merged.product
-        scaled = summed = 0
+        elements, products = prod(get_shape(outputs[0]) or ()), [flow.product for flow in flows[:2]]
         if op in SCALES and constant.weights:
-            scaled, product = elements, 0
-        elif op in SCALES and flows[0].data and flows[1].data:
+            return _Flow(data=True), elements, 0
+        if op in SCALES and flows[0].data and flows[1].data:
             shapes = [get_shape(value) for value in inputs[:2]]
             if elements > max(map(prod, shapes)):
                 raise CostError(f"{kind} of shapes {shapes} is a matrix product by hand, which nobody counts")
-            product = _FREE
-        elif op in PRODUCTIVE:
-            product = _FREE
-        elif op in POOLS:
-            summed, product = prod(get_shape(inputs[0])) if product == _FREE else 0, 0
-        elif op in SUMS and all(flow.product for flow in flows[:2]):
-            summed, product = elements * [flow.product for flow in flows[:2]].count(_FREE), _COUNTED
-        elif kind in PRODUCTS or kind in ELEMENTS:
-            product = 0
-        return _Flow(data=True, product=product), scaled, summed
+            return _Flow(data=True, product=_FREE), 0, 0
+        if op in PRODUCTIVE:
+            return _Flow(data=True, product=_FREE), 0, 0
+        if op in POOLS:
+            return _Flow(data=True), 0, prod(get_shape(inputs[0])) if merged.product == _FREE else 0
+        if op in SUMS and all(products):
+            return _Flow(data=True, product=_COUNTED), 0, elements * products.count(_FREE)
+        counted = kind in PRODUCTS or kind in ELEMENTS
+        return _Flow(data=True, product=0 if counted else merged.product), 0, 0
 
     def layers(self) -> Iterator[Layer]:
         """The rows: every module that holds or computes something of its own."""
@@ -266,6 +233,16 @@ def _merge(flows: Iterable[_Flow]) -> _Flow:
         frozenset().union(*(flow.stored for flow in flows)),
         min((flow.product for flow in flows if flow.product), default=0),
     )
+
+
+def _refuse_hidden_weights(kind: str, merged: _Flow, constant: _Flow, target: Any) -> None:
+    """Refuse an operator in which numbers meet data uncounted, or are written into a view of `target`."""
+    if merged.data and constant.stored:
+        raise CostError(f"{names(constant.stored)} is used as a weight by {kind}, but is no parameter")
+    if merged.data and constant.weights and kind not in WEIGHTED:
+        raise CostError(f"{names(constant.weights)} is at work in {kind}, which nobody counts")
+    if kind.endswith("_") and constant.weights and _is_view(target):
+        raise CostError(f"{names(constant.weights)} is written into a view by {kind}, past any counter")
 
 
 def names(names: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from math import prod
 
 from torch import nn
 
-from models.audit import Layer
+from models.plan import Layer
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

@@ -8,10 +8,9 @@ attention); see `models.audit`.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -20,46 +19,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.audit import Audit, CostError, Layer, names
+from models.audit import Audit, FlopCountAnalysis, names
 from models.fold import fold_
-
-with warnings.catch_warnings():  # fvcore scripts a loss of its own when it is imported, which torch now deprecates
-    warnings.simplefilter("ignore", FutureWarning)
-    from fvcore.nn import FlopCountAnalysis
-
-__all__ = ["Cost", "CostError", "Layer", "cost", "measure"]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one image. Every total is the sum of its column.
-
-    Attributes:
-        params: trainable numbers, of `cost` those of the deployed network.
-        trained: trainable numbers while it is trained, each BatchNorm's scale and shift among them: what papers print.
-        flops: the one that is ranked: fvcore's count, and the elements above.
-        layers: a row for every module that holds or computes something of its own, in the order of the network.
-    """
-
-    params: int
-    trained: int
-    flops: int
-    layers: tuple[Layer, ...]
-
-    @property
-    def buffers(self) -> int:
-        """Numbers kept beside the parameters."""
-        return sum(layer.buffers for layer in self.layers)
-
-    @property
-    def flops_m(self) -> int:
-        """Total of the column M."""
-        return sum(layer.flops_m for layer in self.layers)
-
-    @property
-    def flops_ma(self) -> int:
-        """Total of the column M+A."""
-        return sum(layer.flops_ma for layer in self.layers)
+from models.plan import Cost, CostError
 
 
 class Buildable(Protocol):

@@ -1,77 +1,109 @@
 """ONNX: the deployed network for other runtimes, checked before it is handed over."""
 
-import importlib
-import importlib.util
-import os
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from onnx.checker import check_model
-from onnx.reference import ReferenceEvaluator
 from torch import nn
 
+from data.errors import UserError
+from data.storage.files import replacing
 from models.fold import fold
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 TOLERANCE = 1e-4
 """Of an answer, absolute: a hundredth of a pixel in 100. Float32 needs about 2e-7 for points in [0, 1]."""
+
+BATCHES = (1, 5)
+"""Sizes of the batches that the file is checked with; it is exported with another."""
 
 
 class ExportError(RuntimeError):
     """The exported network answers something else."""
 
 
-def onnx(net: nn.Module, shape: tuple[int, ...], file: Path) -> float:
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        difference: the largest absolute difference between ONNX Runtime's answers and torch's.
+        opset: the version of ONNX's operators that a runtime must know.
+    """
+
+    difference: float
+    opset: int
+
+
+def onnx(net: nn.Module, shape: tuple[int, ...], file: Path) -> Exported:
     """Write the deployed network (evaluation mode, BatchNorm folded) as ONNX.
 
     Its input is called `images`, float32 (batch, *shape), its output `points`; the size of the batch is free. The
-    weights are inside. The file appears only when another implementation of ONNX (onnxruntime where it is installed,
-    else the reference of the onnx package) gives the network's own answers on random images.
+    weights are inside. The file appears only when ONNX Runtime gives the network's own answers on random images.
 
     Args:
         net: a network with one input and one output; it is left as it was.
         shape: of one input without the batch.
-        file: to write; its folder must exist.
-
-    Returns:
-        The largest absolute difference between the answers.
+        file: to write; its folder is made.
 
     Raises:
-        ExportError: it is above TOLERANCE.
+        ExportError: the answers differ by more than TOLERANCE.
+        UserError: the file cannot be written there.
     """
-    deployed = fold(net).cpu().float()
-    random = torch.Generator().manual_seed(0)
-    images = torch.randn(3, *shape, generator=random)
-    half = file.with_name(f".{file.name}.{os.getpid()}.half")
     try:
-        torch.onnx.export(
-            deployed,
-            (images[:2],),
-            half,
-            input_names=["images"],
-            output_names=["points"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            external_data=False,
-            dynamo=True,
-            verbose=False,
-        )
-        check_model(str(half))
-        difference = max(_difference(deployed, half, images), _difference(deployed, half, images[:1]))
-        if not difference <= TOLERANCE:
-            raise ExportError(f"{file} would answer {difference:g} beside the network, more than {TOLERANCE:g}")
-        half.replace(file)
-    finally:
-        half.unlink(missing_ok=True)
-    return difference
+        with replacing(file) as half:
+            opset = write(net, shape, half)
+            difference = _difference(fold(net).cpu().float(), half, shape)
+            if not difference <= TOLERANCE:
+                raise ExportError(f"{file} would answer {difference:g} beside the network, more than {TOLERANCE:g}")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written ({error.strerror or error}); give another path.") from error
+    return Exported(difference, opset)
+
+
+def write(net: nn.Module, shape: tuple[int, ...], file: Path) -> int:
+    """Write the deployed network as `onnx` does, unchecked; returns the opset."""
+    from onnx import load
+    from onnx.checker import check_model
+
+    torch.onnx.export(
+        fold(net).cpu().float(),
+        (torch.zeros(2, *shape),),
+        file,
+        input_names=["images"],
+        output_names=["points"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        external_data=False,
+        dynamo=True,
+        verbose=False,
+    )
+    check_model(str(file))
+    opset: int = next(entry.version for entry in load(file).opset_import if entry.domain in ("", "ai.onnx"))
+    return opset
+
+
+def session(file: Path) -> InferenceSession:
+    """ONNX Runtime's network of a file, on one thread of the CPU."""
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 @torch.no_grad()
-def _difference(net: nn.Module, file: Path, images: torch.Tensor) -> float:
+def _difference(net: nn.Module, file: Path, shape: tuple[int, ...]) -> float:
     """The largest absolute difference between a network's answers and its file's."""
-    given = {"images": images.numpy()}
-    if importlib.util.find_spec("onnxruntime"):
-        session = importlib.import_module("onnxruntime").InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        answered = session.run(None, given)[0]
-    else:
-        answered = np.asarray(next(iter(ReferenceEvaluator(str(file)).run(None, given))))
-    return float(np.abs(answered - net(images).numpy()).max())
+    network, random = session(file), torch.Generator().manual_seed(0)
+    differences = []
+    for batch in BATCHES:
+        images = torch.randn(batch, *shape, generator=random)
+        (answer,) = network.run(None, {"images": images.numpy()})
+        differences.append(np.abs(answer - net(images).numpy()).max())
+    return float(max(differences))

@@ -8,19 +8,31 @@ from typing import Any
 
 import torch
 import torch.fx
-from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.utils import parametrize
 
 # Exactly these: a subclass may do more to its weight (weight standardisation would undo a folded scale).
 _CONVS = {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d}
-_NORMS = {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, BatchNormAct2d}
+_NORMS = {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm}
 _NOTHING = {nn.Identity, nn.Dropout, nn.Dropout2d}  # in evaluation mode
 
 
-class _Tracer(torch.fx.Tracer):
+def _is_norm(module: nn.Module | None) -> bool:
+    return type(module) in _NORMS or _has_act(module)
+
+
+def _has_act(module: nn.Module | None) -> bool:
+    """Whether it is timm's BatchNorm with an activation; told by its name, for importing timm takes four seconds."""
+    kind = type(module)
+    return f"{kind.__module__}.{kind.__qualname__}" == "timm.layers.norm_act.BatchNormAct2d"
+
+
+class Tracer(torch.fx.Tracer):
+    """torch.fx's, with every BatchNorm as one operation."""
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m) in _NORMS or super().is_leaf_module(m, module_qualified_name)
+        """Whether a module is one operation."""
+        return _is_norm(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def fold(module: nn.Module) -> nn.Module:
@@ -42,7 +54,7 @@ def fold_(module: nn.Module) -> nn.Module:
         torch.fx.proxy.TraceError: the network's control flow depends on its input.
     """
     module = module.eval()
-    graph = _Tracer().trace(module)
+    graph = Tracer().trace(module)
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     owners = Counter(id(m) for _, m in module.named_modules(remove_duplicate=False))
     owners.update(id(p) for m in module.modules() for p in m.parameters(recurse=False))
@@ -61,7 +73,7 @@ def fold_(module: nn.Module) -> nn.Module:
 
     for node in graph.nodes:
         norm = called(node)
-        if norm is None or type(norm) not in _NORMS or norm.running_mean is None or not private(node, norm):
+        if norm is None or not _is_norm(norm) or norm.running_mean is None or not private(node, norm):
             continue
         source = node.args[0]
         while type(called(source)) in _NOTHING and len(source.users) == 1:
@@ -70,7 +82,7 @@ def fold_(module: nn.Module) -> nn.Module:
         if conv is None or type(conv) not in _CONVS or len(source.users) != 1 or not private(source, conv):
             continue
         _fuse(conv, norm)
-        rest = norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity()
+        rest = norm.get_submodule("act") if _has_act(norm) else nn.Identity()
         module.set_submodule(str(node.target), rest)
     return module
 

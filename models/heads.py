@@ -19,9 +19,10 @@ import math
 
 import torch
 import torch.fx
-from timm.layers import BatchNormAct2d, ConvNormAct
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from models.network import ConvNormAct
 
 SIGMA = 1.0  # of a target heatmap, in cells (Nibali et al. 2018, section 4.2)
 BIN_SIGMA = 0.0125  # of target bins, in image sides: about 5.7 bins of 448 (Li et al. 2022, as tuned in RTMPose)
@@ -97,14 +98,14 @@ def _step(channels: int, out: int, upsample: bool, ring: bool, separable: bool) 
     """
     layers: list[nn.Module] = []
     if separable:
-        layers.append(ConvNormAct(channels, out, 1, act_layer="relu"))
+        layers.append(ConvNormAct(channels, out, 1, act=nn.ReLU))
         channels = out
     groups = out if separable else 1
     if upsample:
         layers.append(nn.ConvTranspose2d(channels, out, 4, 2, padding=0 if ring else 1, groups=groups, bias=False))
     else:
         layers.append(nn.Conv2d(channels, out, 3, padding=2 if ring else 1, groups=groups, bias=False))
-    return nn.Sequential(*layers, BatchNormAct2d(out, act_layer="relu"))
+    return nn.Sequential(*layers, nn.BatchNorm2d(out), nn.ReLU(inplace=True))
 
 
 class Heatmap(nn.Module):

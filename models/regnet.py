@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from timm.models.regnet import RegNet as Backbone
-from timm.models.regnet import RegNetCfg, adjust_widths_groups_comp, generate_regnet
+import numpy as np
 
-from models.bodies import BodyNet, Pooled, check_head, check_whole, sides
+from models.bodies import check_head, check_whole, sides
+
+if TYPE_CHECKING:
+    from models.network import Net
 
 STAGES = 4
 """Of every RegNet; the paper keeps to it (section 3.2), and so does timm."""
@@ -86,24 +88,42 @@ class RegNet:
     @property
     def stages(self) -> Stages:
         """Its widths, depths and groups."""
-        blocks, count, groups = generate_regnet(self.wa, self.w0, self.wm, self.depth, self.group)
-        raw, depths = zip(*((width, len(list(same))) for width, same in groupby(blocks)), strict=True)
-        widths, groups = adjust_widths_groups_comp(list(raw), [self.bottle] * count, groups)
-        return Stages(tuple(widths), depths, tuple(groups))
+        widths, depths, groups = [], [], []
+        for width, same in groupby(_block_widths(self.depth, self.w0, self.wa, self.wm)):
+            inner = int(width * self.bottle)
+            group = min(self.group, inner)
+            inner = round(inner / group) * group  # of the 3 x 3 convolutions: whole groups
+            widths.append(int(inner / self.bottle))
+            depths.append(len(list(same)))
+            groups.append(group)
+        return Stages(tuple(widths), tuple(depths), tuple(groups))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width)."""
         return (self.channels, *sides(self.size))
 
-    def build(self) -> BodyNet:
+    def build(self) -> Net:
         """The network with fresh weights, drawn from torch's global generator."""
+        from timm.models.regnet import RegNet as Backbone
+        from timm.models.regnet import RegNetCfg
+
+        from models.backbones import Pooled
+        from models.network import Net
+
         config = RegNetCfg(self.depth, self.w0, self.wa, self.wm, self.group, self.bottle, self.se)
         body = Backbone(config, in_chans=self.channels, num_classes=0, drop_path_rate=self.drop_path)
-        return BodyNet(self, body, Pooled(body.head_hidden_size, self.outputs, pool=False))
+        return Net(self, body, Pooled(body.head_hidden_size, self.outputs, pool=False))
+
+
+def _block_widths(depth: int, w0: int, wa: float, wm: float) -> list[int]:
+    """The width of each block by equations 2 to 4 of the paper, in float32 as timm computes it."""
+    linear = np.arange(depth, dtype=np.float32) * np.float32(wa) + np.float32(w0)
+    powers = np.round(np.log(linear / np.float32(w0)) / np.float32(np.log(wm)))
+    widths: list[int] = (np.round(w0 * np.power(np.float32(wm), powers) / 8) * 8).astype(int).tolist()
+    return widths
 
 
 def stage_count(depth: int, w0: int, wa: float, wm: float) -> int:
     """How many stages the numbers give; a `RegNet` needs four."""
-    count: int = generate_regnet(wa, w0, wm, depth, 1)[1]
-    return count
+    return len(set(_block_widths(depth, w0, wa, wm)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial, reduce
 from itertools import groupby, pairwise
 from math import prod
@@ -13,59 +13,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from models.blocks import CONTAINERS, CONVS, TRANSPOSED, blocks, busy, kind_of, squeezes
-from models.cost import Buildable, Cost, Layer, cost
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Blocks in a row that are alike.
-
-    Attributes:
-        name: path of the first block in the network.
-        kind: what a block is, in words: 'inverted residual', 'convolution', '4 parallel branches', else its class.
-        repeats: how many blocks.
-        channels: of the answer; of a vector its length.
-        sides: of the answer beside the channels: (height, width) of maps, (bins,) of distributions, () of a vector.
-        kernel: side of its largest kernel, 0 where it has none.
-        squeeze: whether it has squeeze-excitation.
-        up: by how much transposed convolutions multiply the resolution, 1 where there are none.
-        head: whether it belongs to the part that answers.
-        params: trainable numbers.
-        flops: multiply-adds as fvcore counts them.
-    """
-
-    name: str
-    kind: str
-    repeats: int
-    channels: int
-    sides: tuple[int, ...]
-    kernel: int
-    squeeze: bool
-    up: int
-    head: bool
-    params: int
-    flops: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A network from end to end; the costs of the stages and of `decode` add up to the totals.
-
-    Attributes:
-        input_shape: (channels, height, width).
-        stages: in the network's order.
-        answer: shape of what the network answers, without the batch; () where it is no single tensor.
-        decode: (params, flops) of what the network does itself, outside its modules.
-        params: trainable numbers.
-        flops: multiply-adds as fvcore counts them.
-    """
-
-    input_shape: tuple[int, ...]
-    stages: tuple[Stage, ...]
-    answer: tuple[int, ...]
-    decode: tuple[int, int]
-    params: int
-    flops: int
+from models.cost import Buildable, cost
+from models.plan import Cost, Layer, Plan, Stage
 
 
 def plan(arch: Buildable) -> Plan:

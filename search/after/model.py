@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import UserError
-from models.cost import Cost, cost
+from models.cost import cost
+from models.plan import Cost
 from search.load import load_study
 from search.run.ledger import Row
 from search.study import Config, Study, replay

@@ -146,7 +146,8 @@ def best(
 def flat(entry: Any) -> dict[str, Any]:
     """A trial for JSON, its readings beside the rest."""
     fields: dict[str, Any] = asdict(entry)
-    return fields | fields.pop("readings")
+    readings: dict[str, Any] = fields.pop("readings")
+    return fields | readings
 
 
 def board(found: list[Any], view: Any, count: int) -> Table:

@@ -206,5 +206,9 @@ def export(
 
     found = models.load(model, study)
     target = file or model / "model.onnx"
-    largest = exporting.onnx(found.net, found.config.arch.input_shape, target)
-    console.print(f"ONNX: {target}; its answers differ from torch's by at most {largest:.2g} of a side", soft_wrap=True)
+    exported = exporting.onnx(found.net, found.config.arch.input_shape, target)
+    console.print(
+        f"ONNX: {target}; its answers differ from torch's by at most {exported.difference:.2g} of a side; opset "
+        f"{exported.opset}",
+        soft_wrap=True,
+    )

@@ -129,10 +129,10 @@ def part(source: Source, view: View, what: str, number: int, href: Href) -> dict
         raise AbsentError(number)
     with BUILDING:
         try:
-            cost, plan = source.network(view, number)
+            network = source.network(view, number)
         except UserError as mistake:
             return {"html": f"<p>{escape(capital(mistake))}</p>"}
-        return {"html": trial.cost_table(cost) if what == "layers" else architecture.figure(plan)}
+        return {"html": trial.cost_table(network.cost) if what == "layers" else architecture.figure(network.plan)}
 
 
 def capital(mistake: UserError) -> str:

@@ -1,5 +1,6 @@
 """Where a study lies: its storage to read, its folder, and the file that can build its networks again."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,7 @@ from search.dashboard.reader import Reader, names
 from search.results.view import View
 
 if TYPE_CHECKING:
-    from models.cost import Cost
-    from models.stages import Plan
+    from search.results.network import NetworkRecord
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,27 @@ class Source:
     out: Path
     storage: str | None
 
-    def network(self, view: View, number: int) -> "tuple[Cost, Plan]":
-        """What a trial's network costs, and its plan.
+    def network(self, view: View, number: int) -> "NetworkRecord":
+        """A trial's network: what was recorded when it was admitted, else built anew from its parameters.
 
-        Slow the first time: torch is imported and the study's file is run.
+        To build it is slow the first time: torch is imported and the study's file is run.
 
         Raises:
-            UserError: the file is not known, or does not make this trial any more.
+            UserError: there is no record, and the file is not known or does not make this trial any more.
         """
-        from models.cost import CostError, cost
-        from models.stages import plan
+        from search.results import network
+
+        record, params_m = network.load(self.folder, number), view.by_number[number].params_m
+        # A folder may hold the record of another study's trial, begun under the same name.
+        if record is not None and params_m is not None and math.isclose(record.cost.params / 1e6, params_m):
+            return record
+        return self._rebuilt(view, number)
+
+    def _rebuilt(self, view: View, number: int) -> "NetworkRecord":
+        """A trial's network by the study's file."""
+        from models.plan import CostError
         from search.load import load_study
+        from search.results import network
         from search.study import replay
 
         if self.file is None:
@@ -61,7 +71,7 @@ class Source:
         study = load_study(str(self.file))
         try:
             config, _ = replay(study, view.trial(number).params)
-            return cost(config.arch), plan(config.arch)
+            return network.record(number, config.arch)
         except (ValueError, TypeError, AttributeError, KeyError, CostError) as error:
             raise UserError(
                 f"{self.file} makes no network from the parameters of trial {number}: {str(error).rstrip('.')}; it was "

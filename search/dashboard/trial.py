@@ -16,7 +16,7 @@ from search.results.leaderboard import Entry
 from search.results.view import View
 
 if TYPE_CHECKING:
-    from models.cost import Cost
+    from models.plan import Cost
 
 RUNS = Path("runs")
 """Where studies lie unless --out says otherwise."""

@@ -16,7 +16,7 @@ from search.results import shapes
 from search.results.shapes import Shape
 
 if TYPE_CHECKING:  # torch is not needed to draw
-    from models.stages import Plan, Stage
+    from models.plan import Plan, Stage
 
 MARGIN = 12
 COLUMN, WIDEST = 92, 136

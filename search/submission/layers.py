@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 
-from models.cost import Cost, Layer
+from models.plan import Cost, Layer
 from search.submission.sentences import line
 
 ROWS = 110

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from models.cost import Cost
+from models.plan import Cost
 from search.after.model import Facts, Model
 from search.objective import REFERENCE, band
 from search.results.accuracy import fraction_within, within95

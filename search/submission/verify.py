@@ -16,7 +16,8 @@ from torch import nn
 
 from data.errors import UserError
 from data.tasks.freihand import FreiHand
-from models.cost import CostError, cost
+from models.cost import cost
+from models.plan import CostError
 from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256

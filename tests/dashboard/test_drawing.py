@@ -7,7 +7,8 @@ from torch import nn
 
 from models.cost import cost, measure
 from models.net import Arch
-from models.stages import Plan, Stage, plan, plan_of
+from models.plan import Plan, Stage
+from models.stages import plan, plan_of
 from search.results import architecture
 from search.results.architecture import svg, wrapped
 

@@ -19,6 +19,7 @@ from optuna.trial import TrialState, create_trial
 from PIL import Image, ImageDraw
 
 from data.storage.pack import Part
+from models.plan import Cost, Layer, Plan, Stage
 from models.readings import FLOPS, PARAMS
 from search.dashboard import errors, pages, replies, report
 from search.dashboard.hardest import hardest
@@ -27,7 +28,7 @@ from search.dashboard.reader import Reader
 from search.dashboard.source import Source
 from search.format import compact, digits, measured, named, titled
 from search.objective import CourseScore, ErrorAlone
-from search.results import answers
+from search.results import answers, network
 from search.results import example_sheet as sheet
 from search.run import live, note
 from search.schedulers import NoStopping
@@ -311,6 +312,32 @@ def test_a_trials_page(made: dict[str, Source], name: str) -> None:
     assert bars["layout"]["xaxis"]["title"]["text"] == f"mean error [{kind.each_unit}]"
     assert ("distance" in curve["layout"]["xaxis"]["title"]["text"]) == pointed
     assert f"[{kind.each_unit}]" in curve["layout"]["xaxis"]["title"]["text"]
+
+
+def test_a_recorded_network_is_shown_without_the_studys_file(made: dict[str, Source]) -> None:
+    source = made["faces"]
+    view, number = source.reader.read(), best(source)
+    params = round(1e6 * (view.by_number[number].params_m or 0))
+
+    def part(what: str) -> str:
+        return str(pages.part(source, view, what, number, str)["html"])
+
+    assert "studies/ has none named" in part("network")
+    for count, recorded in ((params, True), (params + 1, False)):  # the other is another network's record
+        layer = Layer("body.0", "Conv2d", (1, 8, 4, 4), count, 0, 64, 64, 128)
+        stage = Stage("body.0", "convolution", 1, 8, (4, 4), 3, False, 1, False, count, 64)
+        record = network.NetworkRecord(
+            trial=number,
+            arch="Arch()",
+            cost=Cost(count, count, 64, (layer,)),
+            plan=Plan((3, 8, 8), (stage,), (68, 2), (0, 0), count, 64),
+        )
+        file = network.file_of(source.folder, number)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(record.model_dump_json())
+        assert ("<svg" in part("network")) == recorded
+        assert ("Conv2d" in part("layers")) == recorded
+    file.unlink()
 
 
 def test_of_many_labels_the_worst_have_bars(made: dict[str, Source]) -> None:

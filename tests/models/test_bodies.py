@@ -7,10 +7,12 @@ import pytest
 import timm
 import torch
 from timm.layers import DropPath
+from timm.models import is_model_in_modules
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.bodies import CELL, LINEAR_STD, MAPS_STD, Body, peaks
+from models.backbones import CELL, LINEAR_STD, MAPS_STD, peaks
+from models.bodies import Body
 from models.cost import cost, measure
 from models.fold import fold, fold_
 from models.stages import plan, plan_of
@@ -195,8 +197,6 @@ def test_drop_path(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"name": "resnest-269"}, "Body.name is 'resnest-269', which timm .* does not know; near it: resnest269e"),
-        ({"name": "convnext_bse"}, "near it: convnext_base"),
         ({"outputs": 0}, "Body.outputs is 0, but must be a whole number from 1 to"),
         ({"head": "box"}, "Body.head is 'box', but must be one of"),
         ({"size": 31}, "Body.size is 31, but must be a number from 32 to 1024"),
@@ -216,6 +216,25 @@ def test_drop_path(name: str) -> None:
 def test_refuses(values: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Body(**{"name": "resnet18", "outputs": 2, "head": "linear", "size": 64, **values})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("resnest-269", "Body.name is 'resnest-269', which timm .* does not know; near it: resnest269e"),
+        ("convnext_bse", "near it: convnext_base"),
+    ],
+)
+def test_refuses_names_that_timm_does_not_know(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Body(name, 2, "linear", 64).build()
+
+
+@pytest.mark.parametrize("module", ["hrnet", "resnest"])
+def test_names_tell_the_family(module: str) -> None:
+    """`Body` knows an HRNet and a ResNeSt by the name alone, without timm."""
+    names = timm.list_models()
+    assert [n for n in names if n.startswith(module)] == [n for n in names if is_model_in_modules(n, [module])]
 
 
 def test_refuses_what_timm_has_not() -> None:

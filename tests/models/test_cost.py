@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.audit import FlopCountAnalysis
 from models.bodies import Body
-from models.cost import Cost, CostError, FlopCountAnalysis, cost, measure
+from models.cost import cost, measure
 from models.fold import fold
 from models.net import Arch
+from models.plan import Cost, CostError
 
 
 def totals(table: Cost) -> tuple[int, ...]:

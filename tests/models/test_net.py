@@ -13,7 +13,8 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from models.cost import cost
 from models.heads import BIN_SIGMA, SimCC, centres
-from models.net import Arch, Net
+from models.net import Arch
+from models.network import Net
 
 HEADS = ("direct", "heatmap", "simcc")
 REFERENCE = Arch(21, 1.0, 16, 224, "heatmap", deconv=112, separable=False)

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from onnx.reference import ReferenceEvaluator
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional
 
 from data.transforms.augment import inputs
-from models import export
 from models.cost import cost
 from models.fold import fold
 from models.net import Arch
@@ -167,24 +165,3 @@ def test_functions_bring_what_they_use() -> None:
     assert torch.equal(written(images, 72), inputs(images, 72))
     with pytest.raises(ValueError, match="neither source nor literal"):
         embed(test_functions_bring_what_they_use)
-
-
-def test_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arch = Arch(3, 0.2, 32, 40, "simcc", depth=0.25, neck=0)
-    net = randomised(arch.build(), arch.input_shape)
-    file = tmp_path / "net.onnx"
-    assert 0 <= export.onnx(net, arch.input_shape, file) < 1e-5
-    assert list(tmp_path.iterdir()) == [file]
-    images = torch.randn(5, *arch.input_shape)
-    (answered,) = ReferenceEvaluator(str(file)).run(None, {"images": images.numpy()})
-    with torch.no_grad():
-        assert torch.allclose(torch.from_numpy(answered), net(images), atol=1e-5)
-        assert float((net(images)[0] - net(images)[1]).abs().max()) > 1e-3
-
-    # An exporter that writes another network's file is found out, and what was there stays.
-    before = file.read_bytes()
-    other = randomised(arch.build(), arch.input_shape)
-    monkeypatch.setattr(torch.onnx, "export", lambda *args, **_: Path(args[2]).write_bytes(before))
-    with pytest.raises(export.ExportError, match=r"would answer 0\.\d+ beside the network, more than 0\.0001"):
-        export.onnx(other, arch.input_shape, file)
-    assert [(found, found.read_bytes()) for found in tmp_path.iterdir()] == [(file, before)]

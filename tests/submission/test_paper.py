@@ -20,8 +20,9 @@ from PIL import Image
 from torch import nn
 
 from data.errors import UserError
-from models.cost import Cost, Layer, cost, measure
+from models.cost import cost, measure
 from models.net import Arch
+from models.plan import Cost, Layer
 from search.after.model import Facts, Model, Seed
 from search.objective import CourseScore
 from search.results.answers import Answers, Example

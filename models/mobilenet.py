@@ -1,0 +1,117 @@
+"""The networks of `models.net.Arch`: a table of inverted residuals, and one of three heads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from models.heads import Direct, Heatmap, SimCC
+from models.net import Arch
+from models.network import ConvNormAct, Net, SqueezeExcite
+
+
+class Row(NamedTuple):
+    """A row of the table; only the first of `repeats` blocks has the stride."""
+
+    kernel: int
+    expand: float
+    channels: int
+    repeats: int
+    stride: int
+    squeeze: bool
+    act: type[nn.ReLU | nn.Hardswish]
+
+
+STEM = 16
+LATE = 16  # total stride from which a stage counts as late
+# MobileNetV3-small (Howard et al. 2019, table 2). The last stage's stride becomes 1 for a total stride of 16.
+TABLE = (
+    Row(3, 1.00, 16, 1, 2, True, nn.ReLU),
+    Row(3, 4.50, 24, 1, 2, False, nn.ReLU),
+    Row(3, 3.67, 24, 1, 1, False, nn.ReLU),
+    Row(5, 4.00, 40, 1, 2, True, nn.Hardswish),
+    Row(5, 6.00, 40, 2, 1, True, nn.Hardswish),
+    Row(5, 3.00, 48, 2, 1, True, nn.Hardswish),
+    Row(5, 6.00, 96, 3, 2, True, nn.Hardswish),
+)
+
+
+def _even(channels: float) -> int:
+    """The nearest even number, 2 at least; the next one up where that is below nine tenths."""
+    even = max(2, int(channels + 1) // 2 * 2)
+    return even if even >= 0.9 * channels else even + 2
+
+
+class Block(nn.Module):
+    """Inverted residual (Sandler et al. 2018): expand, depthwise, squeeze-excitation, project, add.
+
+    timm's own block rounds the hidden channels to eights; this one takes them as they are.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        out: int,
+        kernel: int,
+        stride: int,
+        squeeze: float,
+        act: type[nn.ReLU | nn.Hardswish],
+    ) -> None:
+        super().__init__()
+        self.skip = stride == 1 and channels == out
+        self.expand = ConvNormAct(channels, hidden, 1, act=act) if hidden != channels else nn.Identity()
+        self.depthwise = ConvNormAct(hidden, hidden, kernel, stride, groups=hidden, act=act)
+        self.squeeze = SqueezeExcite(hidden, _even(hidden * squeeze)) if squeeze else nn.Identity()
+        self.project = ConvNormAct(hidden, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, out, ceil(h / stride), ceil(w / stride))."""
+        y: Tensor = self.project(self.squeeze(self.depthwise(self.expand(x))))
+        return x + y if self.skip else y
+
+
+def _body(arch: Arch) -> tuple[nn.Sequential, int]:
+    """The body and the number of its output channels."""
+    channels = _even(STEM * arch.width)
+    layers: list[nn.Module] = [ConvNormAct(arch.channels, channels, 3, 2, act=nn.Hardswish)]
+    total = 2
+    for row in TABLE:
+        stride = row.stride if total * row.stride <= arch.stride else 1
+        total *= stride
+        out = _even(row.channels * arch.width)
+        kernel = arch.kernel if total >= LATE else row.kernel
+        for i in range(max(1, round(row.repeats * arch.depth))):
+            expand = max(1.0, row.expand * arch.expansion)
+            hidden = _even(channels * expand) if expand > 1 else channels
+            squeeze = arch.squeeze if row.squeeze else 0.0
+            layers.append(Block(channels, hidden, out, kernel, 1 if i else stride, squeeze, row.act))
+            channels = out
+    if arch.neck:
+        out = _even(arch.neck * arch.width)
+        layers.append(ConvNormAct(channels, out, 1, act=nn.Hardswish))
+        channels = out
+    return nn.Sequential(*layers), channels
+
+
+def _head(arch: Arch, channels: int) -> Direct | Heatmap | SimCC:
+    if arch.head == "direct":
+        return Direct(channels, arch.points)
+    if arch.head == "heatmap":
+        width = _even(arch.deconv * arch.width)
+        return Heatmap(channels, arch.points, arch.size / arch.stride, width, arch.upsample, arch.separable)
+    side = -(-arch.size // arch.stride)
+    return SimCC(channels, arch.points, side, arch.size * arch.split)
+
+
+def build(arch: Arch) -> Net:
+    """The network of an `Arch` with fresh weights, drawn from torch's global generator."""
+    body, channels = _body(arch)
+    for module in body.modules():
+        if isinstance(module, nn.Conv2d):
+            # fan-out, as in MobileNet; a depthwise kernel's fan is its own area
+            nn.init.normal_(module.weight, std=(2 * module.groups / module.weight[:, 0].numel()) ** 0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return Net(arch, body, _head(arch, channels))
