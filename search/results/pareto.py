@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,7 @@ LINES = 12
 """Diagonals in one plane, at most: equal scores a power of ten, or several, apart."""
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A trial in the plane.
 
     Attributes:
@@ -151,9 +151,11 @@ def plane(view: View, extra: Sequence[tuple[float, float]] = ()) -> Plane:
     best = min((point.entry.value for point in finished if point.entry.value is not None), default=None)
     box = (left, right, low, ceiling)
     rail = ceiling + 0.045 * (ceiling - low)
-    by_state = {state: tuple(point for point in points if point.entry.state == state) for state in STATES}
+    by_state: dict[str, list[Point]] = {state: [] for state in STATES}
+    for point in points:
+        by_state[point.entry.state].append(point)
     return Plane(
-        points={state: chosen for state, chosen in by_state.items() if chosen},
+        points={state: tuple(chosen) for state, chosen in by_state.items() if chosen},
         front=tuple(front),
         bands=_bands(ceiling) if view.scored else (),
         diagonals=_diagonals(box, best) if view.scored else (),

@@ -85,7 +85,7 @@ def _points(trace: Any, points: Sequence[Point], state: str, shown: Plane, view:
     drawn = trace(
         x=np.array([point.x for point in points]),
         y=np.where(errors <= shown.ceiling, errors, shown.rail),
-        customdata=np.array([_numbers(point, view) for point in points], dtype=float),
+        customdata=_numbers(points, view),
         mode="markers",
         name=f"{state} ({len(points):,})",
         marker={
@@ -105,11 +105,18 @@ def _points(trace: Any, points: Sequence[Point], state: str, shown: Plane, view:
     return drawn
 
 
-def _numbers(point: Point, view: View) -> list[float | None]:
-    """A trial's row of `customdata`."""
-    entry = point.entry
-    readings = [entry.readings.get(reading.name) for reading in view.readings]
-    return [entry.number, point.y, entry.score, entry.epochs, entry.seconds, *readings]
+def _numbers(points: Sequence[Point], view: View) -> Any:
+    """The rows of `customdata`; NaN where a trial has no such number."""
+    entries = [point.entry for point in points]
+    columns = [
+        [entry.number for entry in entries],
+        [point.y for point in points],
+        [entry.score for entry in entries],
+        [entry.epochs for entry in entries],
+        [entry.seconds for entry in entries],
+        *([entry.readings.get(reading.name) for entry in entries] for reading in view.readings),
+    ]
+    return np.stack([np.array(column, dtype=float) for column in columns], axis=1)
 
 
 def _template(state: str, view: View) -> str:
@@ -162,9 +169,10 @@ def _draw_front(drawn: go.Figure, shown: Plane, trace: Any) -> None:
 
 def _draw_rail(drawn: go.Figure, shown: Plane) -> None:
     """The line on which trials stand whose error has no place in the picture."""
-    if not shown.above:
+    above = shown.above
+    if not above:
         return
-    unmeasured = all(point.y is None for point in shown.above)
+    unmeasured = all(point.y is None for point in above)
     drawn.add_hline(y=shown.rail, line={"color": MUTED, "width": 1, "dash": "dot"}, opacity=0.5, layer="below")
     _beside(drawn, shown.rail, "not measured" if unmeasured else f"none, or > {digits(shown.ceiling)}", MUTED)
 
