@@ -19,8 +19,8 @@ HOVER = ".4g"
 def digits(value: float | None) -> str:
     """A number with four significant digits: 12.88, 6.153, 0.002170; of larger ones two decimals, then none.
 
-    From 1,000 on there are no decimals; below 0.0001, and from ten millions on, there is a power of ten. page.js has
-    the same rule for the cells of tables. Empty text for None.
+    From 1,000 on there are no decimals; below 0.0001, and from ten millions on, there is a power of ten. Empty text for
+    None.
     """
     if value is None:
         return ""
@@ -35,6 +35,12 @@ def digits(value: float | None) -> str:
     if size >= 1:
         return f"{value:.{2 if size >= 10 else 3}f}"
     return f"{value:.{3 - math.floor(math.log10(size))}f}" if size else "0"
+
+
+def compact(value: float) -> str:
+    """The same digits without zeros at the end: 12.88, 6.1, 0.004, 28,104, 2.5e9."""
+    mantissa, power, exponent = digits(value).partition("e")
+    return (mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa) + power + exponent
 
 
 def measured(value: float, unit: str = "") -> str:

@@ -38,9 +38,9 @@ def ablate(
     from search.after import ablate as ablating
     from search.after import retrain
     from search.after.changes import BASE, said, variants
-    from search.dashboard import ablation as drawing
     from search.load import check_weights, load_study, study_file
     from search.results import ablation
+    from search.results.figures import ablation as drawing
     from search.run import live
 
     file = study_file(study)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -132,7 +132,7 @@ def summarise(study: str, out: Path, storage: str | None, chosen: "Study", outco
 
 
 def _write_page(view: "View", folder: Path) -> None:
-    from search.dashboard import pareto
+    from search.results.figures import pareto
 
     page = folder / "pareto.html"
     pareto.write(view, page)
@@ -153,10 +153,17 @@ def best(
     view = seen(paths.recorded(study, out, storage))
     shown = [entry for entry in view.entries if all_states or entry.state == "finished"]
     if as_json:
-        typer.echo(json.dumps([asdict(entry) for entry in shown], indent=1, default=str))
+        typer.echo(json.dumps([flat(entry) for entry in shown], indent=1, default=str))
         return
     console.print(board(shown, view, count))
     _write_page(view, paths.folder_of(study, out))
+
+
+def flat(entry: "Entry") -> dict[str, Any]:
+    """A trial for JSON, its readings beside the rest."""
+    fields: dict[str, Any] = asdict(entry)
+    readings: dict[str, Any] = fields.pop("readings")
+    return fields | readings
 
 
 def board(entries: "Sequence[Entry]", view: "View", count: int) -> Table:

@@ -9,8 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from search.dashboard.progress import Numbers
-from search.dashboard.style import ACCENT, MUTED, SERIES, STATES, SVG_POINTS, base, empty, heading, scatter
+from search.results.figures.base import SVG_POINTS, base, empty, heading, scatter
+from search.results.importance import Numbers
+from search.results.style import ACCENT, MUTED, SERIES, STATES
 from search.results.view import View
 from search.schedulers import recorded
 
@@ -26,6 +27,8 @@ SCHEDULERS = {"asha": "ASHA", "hyperband": "Hyperband"}
 BEHIND = 100
 """Curves of other trials behind one trial's own."""
 
+HOVER = "trial %{customdata}, epoch %{x}: %{y:.4g}<extra></extra>"
+
 
 def learning(view: View, what: What = "error") -> go.Figure:
     """Learning curves of all trials, one trace a state, with the rungs and the stops marked; the best stands out.
@@ -39,110 +42,118 @@ def learning(view: View, what: What = "error") -> go.Figure:
             "No trial has ended its first epoch yet." if view.trials else "No trial yet, so there are no curves."
         )
     chosen = within_cap(view)
-    drawn = go.Figure()
     count = sum(len(view.curves[number]) for number in chosen)
-    kind, many = scatter(count), count > SVG_POINTS
-    for state, (colour, _, _) in STATES.items():
+    drawn, trace = go.Figure(), scatter(count)
+    for state in STATES:
         numbers = [number for number in chosen if view.by_number[number].state == state]
-        if not numbers:
-            continue
-        x, y, of = joined({number: view.curves[number] for number in numbers}, what)
-        # A line for the legend alone, whose colour does not fade with the number of curves.
-        drawn.add_trace(
-            kind(
-                x=[None],
-                y=[None],
-                mode="lines",
-                name=f"{state} ({len(numbers):,})",
-                line={"color": colour},
-                legendgroup=state,
-            )
-        )
-        drawn.add_trace(
-            kind(
-                x=x,
-                y=y,
-                customdata=of,
-                mode="lines" if many else "lines+markers",
-                marker={"size": 3},
-                name=state,
-                legendgroup=state,
-                showlegend=False,
-                line={"color": colour, "width": 1},
-                opacity=faded(len(numbers)),
-                connectgaps=False,
-                hovertemplate="trial %{customdata}, epoch %{x}: %{y:.4g}<extra></extra>",
-            )
-        )
+        if numbers:
+            drawn.add_traces(_of_a_state(view, numbers, state, what, trace, markers=count <= SVG_POINTS))
     stops = [number for number in chosen if view.by_number[number].state == "stopped"]
     if stops:
-        colour = STATES["stopped"][0]
-        drawn.add_trace(
-            kind(
-                x=np.array([view.curves[number][-1]["epoch"] for number in stops], dtype=np.int32),
-                y=np.array([reading(view.curves[number][-1], what) for number in stops], dtype=np.float32),
-                customdata=np.array(stops, dtype=np.int32),
-                mode="markers",
-                name="stopped",
-                legendgroup="stopped",
-                showlegend=False,
-                marker={"color": colour, "symbol": "line-ew-open", "size": 9, "line": {"color": colour, "width": 1.5}},
-                opacity=min(1.0, 2 * faded(len(stops))),
-                hovertemplate="trial %{customdata} stopped after epoch %{x}: %{y:.4g}<extra></extra>",
-                selected={"marker": {"opacity": 1}},
-                unselected={"marker": {"opacity": 0.15}},
-            )
-        )
-    best = next(
-        (entry.number for entry in view.entries if entry.state == "finished" and entry.number in view.curves), None
-    )
+        drawn.add_trace(_stops(view, stops, what, trace))
+    finished = (entry.number for entry in view.entries if entry.state == "finished" and entry.number in view.curves)
+    best = next(finished, None)
     if best is not None:
-        x, y, of = joined({best: view.curves[best]}, what)
-        drawn.add_trace(
-            kind(
-                x=x[:-1],
-                y=y[:-1],
-                customdata=of[:-1],
-                mode="lines",
-                name=f"best: trial {best}",
-                line={"color": ACCENT, "width": 2.5},
-                hovertemplate="trial %{customdata}, epoch %{x}: %{y:.4g}<extra></extra>",
-            )
-        )
+        drawn.add_trace(_best(view, best, what, trace))
     search = view.attrs.get("search", {})
-    lines = recorded(search).rungs(int(search.get("epochs", 0)))
-    for epoch in lines:
+    rungs = recorded(search).rungs(int(search.get("epochs", 0)))
+    for epoch in rungs:
         drawn.add_vline(x=epoch, line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
-    base(drawn, x="epoch", y=titles(view)[what])
-    name = {"error": view.error_name, "train_loss": "training loss"}.get(what, "validation loss")
-    heading(drawn, f"Learning curves: {name}", subtitle(view, search, lines, len(view.curves) - len(chosen)))
-    seen = np.concatenate([np.asarray(trace.y, dtype=float) for trace in drawn.data])
-    seen = seen[~np.isnan(seen)]
-    if not len(seen):
+    titles = {"error": escape(view.error_title), "train_loss": "training loss", "valid_loss": "validation loss"}
+    base(drawn, x="epoch", y=titles[what])
+    name = view.error_name if what == "error" else titles[what]
+    heading(drawn, f"Learning curves: {name}", _subtitle(view, search, rungs, len(view.curves) - len(chosen)))
+    return _zoomed(drawn, view)
+
+
+def _zoomed(drawn: go.Figure, view: View) -> go.Figure:
+    """The figure with axes for what most curves reach; a sentence instead where no number can be drawn."""
+    values = np.concatenate([np.asarray(trace.y, dtype=float) for trace in drawn.data])
+    values = values[~np.isnan(values)]
+    if not len(values):
         return empty("No epoch has a number that can be drawn.")
-    low, high = float(seen.min()), float(np.quantile(seen, 0.995))
+    low, high = float(values.min()), float(np.quantile(values, 0.995))
     pad = 0.05 * (high - low) or 0.5
     drawn.update_yaxes(range=[low - pad, high + pad])
-    drawn.update_xaxes(range=[0.5, longest(view) + 0.5])
-    return drawn
+    # To the last epoch of any trial, so far or as it is planned.
+    planned = max((entry.budget for entry in view.entries), default=0)
+    last = max(planned, max(int(rows[-1]["epoch"]) for rows in view.curves.values()))
+    return drawn.update_xaxes(range=[0.5, last + 0.5])
 
 
-def subtitle(view: View, search: Mapping[str, Any], lines: Sequence[int], left_out: int) -> str:
+def _of_a_state(view: View, numbers: Sequence[int], state: str, what: str, trace: Any, markers: bool) -> list[Any]:
+    """The curves of one state, and a line for the legend alone, whose colour does not fade with their number."""
+    colour = STATES[state][0]
+    x, y, of = _end_to_end({number: view.curves[number] for number in numbers}, what)
+    legend = trace(
+        x=[None], y=[None], mode="lines", name=f"{state} ({len(numbers):,})", line={"color": colour}, legendgroup=state
+    )
+    lines = trace(
+        x=x,
+        y=y,
+        customdata=of,
+        mode="lines+markers" if markers else "lines",
+        marker={"size": 3},
+        name=state,
+        legendgroup=state,
+        showlegend=False,
+        line={"color": colour, "width": 1},
+        opacity=_faded(len(numbers)),
+        connectgaps=False,
+        hovertemplate=HOVER,
+    )
+    return [legend, lines]
+
+
+def _stops(view: View, numbers: Sequence[int], what: str, trace: Any) -> Any:
+    """Where the scheduler stopped trials."""
+    colour = STATES["stopped"][0]
+    return trace(
+        x=np.array([view.curves[number][-1]["epoch"] for number in numbers], dtype=np.int32),
+        y=np.array([_value(view.curves[number][-1], what) for number in numbers], dtype=np.float32),
+        customdata=np.array(numbers, dtype=np.int32),
+        mode="markers",
+        name="stopped",
+        legendgroup="stopped",
+        showlegend=False,
+        marker={"color": colour, "symbol": "line-ew-open", "size": 9, "line": {"color": colour, "width": 1.5}},
+        opacity=min(1.0, 2 * _faded(len(numbers))),
+        hovertemplate="trial %{customdata} stopped after epoch %{x}: %{y:.4g}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 0.15}},
+    )
+
+
+def _best(view: View, number: int, what: str, trace: Any) -> Any:
+    """The best trial's curve, above all others."""
+    x, y, of = _end_to_end({number: view.curves[number]}, what)
+    return trace(
+        x=x[:-1],
+        y=y[:-1],
+        customdata=of[:-1],
+        mode="lines",
+        name=f"best: trial {number}",
+        line={"color": ACCENT, "width": 2.5},
+        hovertemplate=HOVER,
+    )
+
+
+def _subtitle(view: View, search: Mapping[str, Any], rungs: Sequence[int], left_out: int) -> str:
     """What the lines mean and what is not shown."""
     scheduler = str(search.get("scheduler", ""))
-    said = [f"{len(view.curves) - left_out:,} trials"]
-    if lines and scheduler == "median":
-        said.append("the median rule stops from the dotted line on")
-    elif lines:
-        said.append(f"dotted: {SCHEDULERS[scheduler]}'s rungs, after epochs {', '.join(map(str, lines))}")
+    parts = [f"{len(view.curves) - left_out:,} trials"]
+    if rungs and scheduler == "median":
+        parts.append("the median rule stops from the dotted line on")
+    elif rungs:
+        parts.append(f"dotted: {SCHEDULERS[scheduler]}'s rungs, after epochs {', '.join(map(str, rungs))}")
     if left_out:
-        said.append(
+        parts.append(
             f"{left_out:,} not shown: those kept are running ones, the best finished and the latest of the others"
         )
-    return "; ".join(said)
+    return "; ".join(parts)
 
 
-def faded(count: int) -> float:
+def _faded(count: int) -> float:
     """How opaque each of so many curves is."""
     return float(min(0.8, 1.3 * count**-0.33))
 
@@ -152,55 +163,44 @@ def within_cap(view: View) -> list[int]:
     finished = [entry.number for entry in view.entries if entry.state == "finished" and entry.number in view.curves]
     running = [entry.number for entry in view.entries if entry.state == "running" and entry.number in view.curves]
     others = sorted(set(view.curves) - set(finished) - set(running), reverse=True)
-    room, chosen = CAP, []
+    left, chosen = CAP, []
     for number in [*running, *finished, *others]:
-        room -= len(view.curves[number]) + 1
-        if room < 0:
+        left -= len(view.curves[number]) + 1
+        if left < 0:
             break
         chosen.append(number)
     return sorted(chosen)
 
 
-def joined(curves: Mapping[int, "Sequence[Row]"], what: str) -> tuple[Any, Any, Any]:
+def _end_to_end(curves: Mapping[int, "Sequence[Row]"], what: str) -> tuple[Any, Any, Any]:
     """Many curves as one line with gaps.
 
     Returns:
-        epochs, readings (NaN between two curves) and trial numbers, each of shape (points,), with a gap at the end.
+        epochs, values (NaN between two curves) and trial numbers, each of shape (points,), with a gap at the end.
     """
     epochs: list[float] = []
-    readings: list[float] = []
+    values: list[float] = []
     lengths = []
     for rows in curves.values():
         epochs += [row["epoch"] for row in rows]
         epochs.append(rows[-1]["epoch"])
-        readings += [reading(row, what) for row in rows]
-        readings.append(math.nan)
+        values += [_value(row, what) for row in rows]
+        values.append(math.nan)
         lengths.append(len(rows) + 1)
     return (
         np.array(epochs, dtype=np.int16 if max(epochs) < 2**15 else np.int32),
-        np.array(readings, dtype=np.float32),
+        np.array(values, dtype=np.float32),
         np.repeat(np.array(list(curves), dtype=np.int32), lengths),
     )
 
 
-def reading(row: "Row", what: str) -> float:
-    """One epoch's number; NaN where there is none that can be drawn."""
+def _value(row: "Row", what: str) -> float:
+    """A number of one epoch; NaN where there is none that can be drawn."""
     value = row.get(what)
     return value if value is not None and math.isfinite(value) else math.nan
 
 
-def titles(view: View) -> dict[str, str]:
-    """Axis titles of what an epoch measures, escaped."""
-    return {"error": escape(view.error_title), "train_loss": "training loss", "valid_loss": "validation loss"}
-
-
-def longest(view: View) -> int:
-    """The last epoch of any trial, so far or as it is planned."""
-    planned = max((entry.budget for entry in view.entries), default=0)
-    return max(planned, max(int(rows[-1]["epoch"]) for rows in view.curves.values()))
-
-
-def one(view: View, number: int) -> go.Figure:
+def of_trial(view: View, number: int) -> go.Figure:
     """One trial's own curves: losses, the error before the study's best other curves, and the learning rate.
 
     Raises:
@@ -220,41 +220,40 @@ def one(view: View, number: int) -> go.Figure:
         vertical_spacing=0.15,
     )
     drawn.update_xaxes(matches="x")
-    for what, name, colour in (
-        ("train_loss", "training loss", SERIES[0]),
-        ("valid_loss", "validation loss", SERIES[1]),
-    ):
-        drawn.add_trace(line(x, rows, what, name, colour), row=2, col=1)
+    drawn.add_trace(_line(x, rows, "train_loss", "training loss", SERIES[0]), row=2, col=1)
+    drawn.add_trace(_line(x, rows, "valid_loss", "validation loss", SERIES[1]), row=2, col=1)
     behind = [e.number for e in view.entries if e.number in view.curves and e.number != number][:BEHIND]
     if behind:
-        others, errors, of = joined({other: view.curves[other] for other in behind}, "error")
-        drawn.add_scatter(
-            x=others,
-            y=errors,
-            customdata=of,
-            mode="lines",
-            name=f"{len(behind):,} other trials" if len(behind) < BEHIND else f"the {BEHIND} best others",
-            line={"color": MUTED, "width": 1},
-            opacity=0.55,
-            connectgaps=False,
-            hovertemplate="trial %{customdata}, epoch %{x}: %{y:.4g}<extra></extra>",
-            row=1,
-            col=1,
-        )
-    drawn.add_trace(line(x, rows, "error", f"{escape(view.error_name)} of trial {number}", ACCENT), row=1, col=1)
-    drawn.add_trace(line(x, rows, "lr", "learning rate", SERIES[2]), row=2, col=2)
+        drawn.add_trace(_others(view, behind), row=1, col=1)
+    drawn.add_trace(_line(x, rows, "error", f"{escape(view.error_name)} of trial {number}", ACCENT), row=1, col=1)
+    drawn.add_trace(_line(x, rows, "lr", "learning rate", SERIES[2]), row=2, col=2)
     base(drawn, x="epoch", y="", height=560)
     for row, column, title in ((1, 1, escape(view.error_title)), (2, 1, "loss"), (2, 2, "learning rate")):
         drawn.update_yaxes(title={"text": title, "standoff": 6}, row=row, col=column)
     drawn.update_yaxes(type="log", exponentformat="power", row=2, col=2)
     drawn.update_xaxes(range=[0.5, max(entry.budget, int(x[-1])) + 0.5])
-    drawn.update_layout(margin={"t": 24})
-    return drawn
+    return drawn.update_layout(margin={"t": 24})
 
 
-def line(x: Any, rows: "Sequence[Row]", what: str, name: str, colour: str) -> go.Scatter:
+def _others(view: View, numbers: Sequence[int]) -> go.Scatter:
+    """The errors of other trials, pale."""
+    x, y, of = _end_to_end({number: view.curves[number] for number in numbers}, "error")
+    return go.Scatter(
+        x=x,
+        y=y,
+        customdata=of,
+        mode="lines",
+        name=f"{len(numbers):,} other trials" if len(numbers) < BEHIND else f"the {BEHIND} best others",
+        line={"color": MUTED, "width": 1},
+        opacity=0.55,
+        connectgaps=False,
+        hovertemplate=HOVER,
+    )
+
+
+def _line(x: Any, rows: "Sequence[Row]", what: str, name: str, colour: str) -> go.Scatter:
     """One number of one trial against its epochs."""
-    y: Numbers = np.array([reading(row, what) for row in rows])
+    y: Numbers = np.array([_value(row, what) for row in rows])
     return go.Scatter(
         x=x,
         y=y,

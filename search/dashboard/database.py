@@ -24,7 +24,20 @@ VERSION = sa.table("alembic_version", sa.column("version_num"))
 
 
 class VersionError(Exception):
-    """The tables were made by another version of Optuna."""
+    """The tables were made by another version of Optuna, `version`."""
+
+    def __init__(self, version: str | None) -> None:
+        super().__init__(version)
+        self.version = version or "none"
+
+    @property
+    def newer(self) -> bool:
+        """Whether they are newer than those that are read: versions are numbers and letters between dots."""
+        return self._parts(self.version) > self._parts(SCHEMA)
+
+    @staticmethod
+    def _parts(version: str) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (-1, part) for part in version.lstrip("v").split(".")]
 
 
 class Database:
@@ -41,8 +54,8 @@ class Database:
             sqlalchemy.exc.ArgumentError: the URL is malformed or of no known database.
             ImportError: its driver is missing.
         """
-        found = file_of(url)
-        self.file = found.absolute() if found else None
+        file = file_of(url)
+        self.file = file.absolute() if file else None
         self._opened: tuple[int, int] | None = None
         self._version: str | None = None
         if self.file is None:
@@ -72,8 +85,8 @@ class Database:
             if self._version is None:
                 self._version = connection.scalar(sa.select(VERSION.c.version_num))
             if self._version != SCHEMA:
-                found, self._version = self._version, None
-                raise VersionError(f"{found}, not {SCHEMA}")
+                other, self._version = self._version, None
+                raise VersionError(other)
             yield connection
 
     def close(self) -> None:
@@ -82,8 +95,8 @@ class Database:
         self._opened, self._version = None, None
 
     def _identity(self) -> tuple[int, int]:
-        found = self.file.stat() if self.file else None
-        return (found.st_dev, found.st_ino) if found else (0, 0)
+        status = self.file.stat() if self.file else None
+        return (status.st_dev, status.st_ino) if status else (0, 0)
 
     def _connect(self) -> sqlite3.Connection:
         """SQLite's file, without making one; a plain connection but for the writes it refuses."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from search.dashboard.blocks import note
 from search.dashboard.gallery import card, signs
 from search.format import measured
 from search.results import answers
@@ -24,7 +25,7 @@ class Hard:
         count: of how many.
         error: the mean of its error over these.
         example: what the best of them answered for it.
-        trial: the number of that one.
+        trial: the number of that trial.
     """
 
     count: int
@@ -33,14 +34,14 @@ class Hard:
     trial: int
 
 
-def hardest(found: dict[int, Answers]) -> list[Hard]:
+def hardest(by_trial: dict[int, Answers]) -> list[Hard]:
     """The images among the worst of at least two trials, most trials first, then the largest mean error.
 
     Args:
-        found: answers by the trial's number, best trial first.
+        by_trial: answers by the trial's number, best trial first.
     """
     among: dict[int, list[tuple[int, Example]]] = {}
-    for number, answered in found.items():
+    for number, answered in by_trial.items():
         for example in answered.examples:
             if example.rank == "worst":
                 among.setdefault(example.row, []).append((number, example))
@@ -49,7 +50,7 @@ def hardest(found: dict[int, Answers]) -> list[Hard]:
         for failed in among.values()
         if len(failed) > 1
     ]
-    return sorted(hard, key=lambda one: (-one.count, -one.error))
+    return sorted(hard, key=lambda image: (-image.count, -image.error))
 
 
 def html(view: View, folder: Path, href: Callable[[int], str]) -> str:
@@ -61,39 +62,34 @@ def html(view: View, folder: Path, href: Callable[[int], str]) -> str:
         href: where the picture of a data-set row is to be had.
     """
     numbers = [entry.number for entry in view.entries if entry.state == "finished"][:TRIALS]
-    read = ((number, answers.load(folder, number)) for number in numbers)
-    found = {number: answered for number, answered in read if answered is not None}
-    if len(found) < 2:
+    by_trial = {number: answered for number in numbers if (answered := answers.load(folder, number)) is not None}
+    if len(by_trial) < 2:
         return note("Images that many trials fail at are shown from two finished trials on that kept their answers.")
-    hard = hardest(found)[:SHOWN]
+    hard = hardest(by_trial)[:SHOWN]
     if not hard:
         return note(f"No image is among the {EACH} worst of two trials: they fail at different ones.")
-    first = found[next(iter(found))]
+    first = next(iter(by_trial.values()))
     unit = view.unit if first.unit is None else first.unit
     cards = "".join(
         card(
-            one.example,
+            image.example,
             first.edges,
-            href(one.example.row),
-            answers.sides(folder, one.example.row),
-            f"validation image, row {one.example.row}",
-            f"<strong>{one.count} of {len(found)} trials</strong> row {one.example.row}"
-            f"<div>mean {escape(measured(one.error, unit))}{answerer(one)}</div>",
+            href(image.example.row),
+            answers.sides(folder, image.example.row),
+            f"validation image, row {image.example.row}",
+            f"<strong>{image.count} of {len(by_trial)} trials</strong> row {image.example.row}"
+            f"<div>mean {escape(measured(image.error, unit))}{answerer(image)}</div>",
         )
-        for one in hard
+        for image in hard
     )
-    said = note(
+    heading = note(
         f"Validation images that are among the {EACH} worst of the most finished trials, with what the best of these "
         "trials answers."
     )
-    return f'{said}<div class="gallery">{signs([one.example for one in hard])}<div class="cards">{cards}</div></div>'
+    legend = signs([image.example for image in hard])
+    return f'{heading}<div class="gallery">{legend}<div class="cards">{cards}</div></div>'
 
 
-def answerer(one: Hard) -> str:
+def answerer(image: Hard) -> str:
     """Whose answer is shown, where one is."""
-    return f"; answer of trial {one.trial}" if one.example.answered or one.example.said else ""
-
-
-def note(text: str) -> str:
-    """A sentence; escaped."""
-    return f'<p class="note">{escape(text)}</p>'
+    return f"; answer of trial {image.trial}" if image.example.answered or image.example.said else ""

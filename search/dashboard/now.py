@@ -6,10 +6,13 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import psutil
 
+from search.dashboard.blocks import Block, cell, column, error_cell, rounded, table
 from search.results.leaderboard import Entry
+from search.results.view import View
 
 
 class Machine:
@@ -24,7 +27,7 @@ class Machine:
 
     def workers(self, running: Sequence[Entry]) -> dict[int, tuple[float, float]]:
         """CPU [%, of one core] and resident memory [MB, 10^6 bytes] by trial, of workers on this machine."""
-        found = {}
+        use = {}
         with self._lock:
             for entry in running:
                 host, _, number = entry.worker.rpartition(" ")
@@ -32,12 +35,12 @@ class Machine:
                     continue
                 try:
                     process = self._processes.get(int(number)) or psutil.Process(int(number))
-                    found[entry.number] = process.cpu_percent(), process.memory_info().rss / 1e6
+                    use[entry.number] = process.cpu_percent(), process.memory_info().rss / 1e6
                 except psutil.Error:
                     self._processes.pop(int(number), None)
                 else:
                     self._processes[int(number)] = process
-        return found
+        return use
 
     def html(self) -> str:
         """A line a device."""
@@ -70,7 +73,7 @@ class Machine:
             return [("GPU", "none on this machine")]
         query = "--query-gpu=index,name,utilization.gpu,memory.used,memory.total"
         try:
-            said = subprocess.run(  # noqa: S603 - found on the PATH, no text of anyone's
+            output = subprocess.run(  # noqa: S603 - found on the PATH, no text of anyone's
                 [self._smi, query, "--format=csv,noheader,nounits"],
                 capture_output=True,
                 text=True,
@@ -79,11 +82,49 @@ class Machine:
             ).stdout
         except (OSError, subprocess.SubprocessError) as error:
             return [("GPU", f"nvidia-smi did not answer: {type(error).__name__}")]
-        found = []
-        for line in said.splitlines():
+        gpus = []
+        for line in output.splitlines():
             index, name, use, used, total = (part.strip() for part in line.split(","))
-            found.append((f"GPU {index}, {name}", f"{use} % used, {used} of {total} MiB"))
-        return found
+            gpus.append((f"GPU {index}, {name}", f"{use} % used, {used} of {total} MiB"))
+        return gpus
+
+
+def training(view: View, machine: Machine) -> Block:
+    """The trials that are being trained, as a table."""
+    running = sorted((entry for entry in view.entries if entry.state == "running"), key=lambda entry: entry.number)
+    use = machine.workers(running)
+    columns = [
+        column("trial"),
+        column("name", text=True),
+        column("progress", progress=True),
+        column("epochs"),
+        column(view.error_title),
+        column("images/s"),
+        column("time left"),
+        column("host, process", text=True),
+        column("CPU [%]"),
+        column("memory [MB]"),
+    ]
+    rows = [_line(view, entry, *use.get(entry.number, (None, None))) for entry in running]
+    return table("training", "In training", columns, rows, "No trial is being trained.", "")
+
+
+def _line(view: View, entry: Entry, cpu: float | None, memory: float | None) -> list[Any]:
+    """A running trial's row: CPU [%] and memory [MB] of its worker where that is on this machine."""
+    epoch = view.curves[entry.number][-1] if entry.number in view.curves else None
+    left = seconds_left(entry)
+    return [
+        entry.number,
+        entry.name,
+        entry.epochs / entry.budget if entry.budget else None,
+        f"{entry.epochs} of {entry.budget or '?'}",
+        error_cell(entry.error),
+        rounded(epoch["images"] / epoch["train_seconds"]) if epoch and epoch["train_seconds"] else None,
+        None if left is None else cell(left, duration(left)),
+        entry.worker,
+        rounded(cpu),
+        rounded(memory),
+    ]
 
 
 def seconds_left(entry: Entry) -> float | None:
@@ -91,10 +132,8 @@ def seconds_left(entry: Entry) -> float | None:
     return (entry.budget - entry.epochs) * entry.seconds / entry.epochs if entry.epochs and entry.budget else None
 
 
-def left(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """A duration as people say it: '45 s', '3 min 20 s', '5 h 12 min'."""
-    if seconds is None:
-        return ""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -147,7 +147,7 @@
     const set = chosen.get(here().study);
     let rows = boot.offline && set && block.trial !== null ? block.rows.filter((row) => set.has(row[block.trial])) : block.rows;
     if (kept.column !== null && kept.column < block.columns.length) {
-      const value = (row) => row[kept.column];
+      const value = (row) => first(row[kept.column]); // a number comes with its spelling: [value, text]
       rows = [...rows].sort((a, b) => {
         const [x, y] = [value(a), value(b)];
         if (x === null || y === null) return (x === null) - (y === null);
@@ -176,13 +176,8 @@
       row.forEach((value, index) => {
         const column = block.columns[index];
         const cell = make("td", { className: column.right ? "right" : "" });
-        if (column.progress && value !== null) {
-          cell.append(make("progress", { max: 1, value }), ` ${Math.round(100 * value)} %`);
-        } else if (column.measured && value !== null) {
-          cell.textContent = measured(value);
-        } else {
-          cell.textContent = value === null ? "" : typeof value === "number" ? spelt(value, column.digits) : value;
-        }
+        if (column.progress && value !== null) cell.append(make("progress", { max: 1, value }), ` ${Math.round(100 * value)} %`);
+        else cell.textContent = Array.isArray(value) ? value[1] : value === null ? "" : value;
         line.append(cell);
       });
       if (block.trial !== null) {
@@ -207,19 +202,6 @@
     const end = Math.min(rows.length, kept.start + PAGE);
     pager.append(rows.length ? `${kept.start + 1} to ${end} of ${rows.length}${block.more ? `, ${block.more}` : ""}` : block.none);
     holder.replaceChildren(make("div", { className: "scroll" }, make("table", {}, make("thead", {}, head), body)), pager);
-  };
-  // The digits of an error, as search/numbers.py has them.
-  const measured = (value) => {
-    const size = Math.abs(Number(value.toPrecision(4)));
-    if (size && (size < 1e-4 || size >= 1e7)) return value.toExponential(3).replace("e+", "e");
-    if (size >= 1000) return Math.round(value).toLocaleString("en-US");
-    return size >= 100 ? value.toFixed(2) : size ? value.toPrecision(4) : "0";
-  };
-  const spelt = (value, digits) => {
-    if (Number.isInteger(value) && digits === undefined) return String(value);
-    if (digits !== undefined) return value.toFixed(digits);
-    if (value !== 0 && (Math.abs(value) >= 1e6 || Math.abs(value) < 1e-3)) return value.toExponential(2).replace("e+", "e");
-    return String(Number(value.toPrecision(4)));
   };
 
   // ---- a page: its blocks, made once and then brought up to date in place ---------------------------------------------

@@ -10,14 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from search.dashboard.pareto import price
-from search.dashboard.style import ACCENT, SCORE, SERIES, base, brief, empty, heading, log_axis, scatter
 from search.format import digits, measured
+from search.results.figures.base import base, brief, empty, heading, log_axis, scatter
+from search.results.importance import Numbers
 from search.results.leaderboard import Entry
+from search.results.style import ACCENT, SERIES
 from search.results.view import View
 
 Against = Literal["trials", "seconds"]
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 ENDED = ("finished", "stopped", "failed")
 """States of trials that have been trained; a refused sample cost nothing and is not counted."""
@@ -32,7 +32,7 @@ def ended(view: View) -> list[Entry]:
     return sorted(over, key=lambda entry: (entry.ended or datetime.min, entry.number))
 
 
-def judged(entry: Entry, scored: bool) -> float:
+def ranked(entry: Entry, scored: bool) -> float:
     """What a study is ranked by, as a figure shows it: the score, or the error; NaN where there is none."""
     value = entry.value if scored else entry.error
     if value is None or not math.isfinite(value) or (scored and value > LARGEST):
@@ -40,31 +40,32 @@ def judged(entry: Entry, scored: bool) -> float:
     return math.exp(value) if scored else value
 
 
-def judged_title(view: View) -> str:
-    """The title of an axis of `judged`, escaped."""
-    return SCORE if view.scored else escape(view.error_title)
+def ranked_title(view: View) -> str:
+    """The title of an axis of `ranked`, escaped."""
+    error = escape(view.error_title)
+    return f"score: {escape(view.cost_title)} \u00d7 e<sup>{error}</sup>" if view.scored else error
 
 
 def unlike(views: Sequence[View]) -> str:
     """Why these studies cannot stand in one figure, or an empty string."""
-    if len({(view.objective, view.metric, view.unit) for view in views}) > 1:
+    if len({(view.described.name, view.metric, view.unit) for view in views}) > 1:
         return "These studies are not judged by the same number, so that one figure cannot compare them."
     return ""
 
 
-def data_note(views: Sequence[View]) -> str:
+def _data_note(views: Sequence[View]) -> str:
     """A warning for the subtitle where studies were judged on different data."""
     kinds = {view.attrs.get("data") for view in views}
     return "; these studies were judged on different data" if len(kinds) > 1 else ""
 
 
-def finished_values(view: View) -> Numbers:
+def _finished_values(view: View) -> Numbers:
     """What the finished trials are ranked by, in the order in which they ended; shape (trials,)."""
-    found = [judged(entry, view.scored) for entry in ended(view) if entry.state == "finished"]
-    return np.array([value for value in found if not math.isnan(value)])
+    values = [ranked(entry, view.scored) for entry in ended(view) if entry.state == "finished"]
+    return np.array([value for value in values if not math.isnan(value)])
 
 
-def costs(views: Sequence[View], against: Against) -> tuple[list[Numbers], str]:
+def _places(views: Sequence[View], against: Against) -> tuple[list[Numbers], str]:
     """Where each ended trial stands on the x axis, for each study, and the axis title.
 
     'trials': its place among the ended ones, from 1. 'seconds': training and judging time of all trials that had ended
@@ -85,76 +86,76 @@ def best_so_far(views: Sequence[View], against: Against) -> go.Figure:
         views: studies that are judged by the same number.
         against: 'trials', or 'seconds' of training, summed over the workers.
     """
-    if why := unlike(views) or nothing(views, 1):
+    if why := unlike(views) or _nothing(views):
         return empty(why)
     drawn, highs, lows, beyond = go.Figure(), [], [], 0
-    places, title = costs(views, against)
-    kind = scatter(sum(map(len, places)))
+    places, title = _places(views, against)
+    trace, alone = scatter(sum(map(len, places))), len(views) == 1
     for view, x, colour in zip(views, places, SERIES * len(views), strict=False):
         trials = ended(view)
-        values = np.array([judged(entry, view.scored) for entry in trials], dtype=float)
+        values = np.array([ranked(entry, view.scored) for entry in trials], dtype=float)
         complete = np.array([entry.state == "finished" for entry in trials], dtype=bool)
         best = np.fmin.accumulate(np.where(complete, values, np.nan)) if len(values) else values
         for name, among, symbol in (("finished", complete, "circle"), ("stopped early", ~complete, "circle-open")):
-            among = among & ~np.isnan(values)
-            if among.any():
-                drawn.add_trace(
-                    kind(
-                        x=x[among],
-                        y=values[among],
-                        # A number alone does not name a trial of several studies.
-                        customdata=np.array([e.number for e, a in zip(trials, among, strict=True) if a], dtype=np.int32)
-                        if len(views) == 1
-                        else None,
-                        mode="markers",
-                        name=f"{name} ({among.sum():,})",
-                        showlegend=len(views) == 1,
-                        legendgroup=brief(view.name) if len(views) > 1 else None,
-                        marker={
-                            "color": colour,
-                            "size": 6,
-                            "symbol": symbol,
-                            "opacity": 0.6 if symbol == "circle" else 0.3,
-                        },
-                        hovertemplate="%{y:.5g}<extra></extra>"
-                        if len(views) > 1
-                        else "trial %{customdata}: %{y:.5g}<extra></extra>",
-                        selected={"marker": {"opacity": 0.9}},
-                        unselected={"marker": {"opacity": 0.08}},
-                    )
-                )
-        if not complete.any() or np.isnan(best).all():
+            shown = among & ~np.isnan(values)
+            if shown.any():
+                numbers = np.array([entry.number for entry in trials], dtype=np.int32)[shown]
+                points = _points(trace, x[shown], values[shown], numbers, f"{name} ({shown.sum():,})", alone)
+                points.update(legendgroup=None if alone else brief(view.name))
+                drawn.add_trace(points.update(marker=_marker(colour, symbol)))
+        if np.isnan(best).all():
             continue
-        known = np.flatnonzero(~np.isnan(best))
-        steps = [i for i in known if i == known[0] or best[i] < best[i - 1]]
-        shown = np.array([*steps, len(best) - 1])
-        drawn.add_trace(
-            kind(
-                x=x[shown],
-                y=best[shown],
-                mode="lines",
-                name=f"{brief(view.name)}: best so far, {digits(best[-1])}",
-                legendgroup=brief(view.name) if len(views) > 1 else None,
-                line={"color": colour if len(views) > 1 else ACCENT, "width": 2.5, "shape": "hv"},
-                hovertemplate="best so far %{y:.5g}<extra></extra>",
-            )
-        )
+        drawn.add_trace(_steps(trace, x, best, view, ACCENT if alone else colour, alone))
         # What came first and what is worse than most is often worse by decades and would hide all later steps.
-        early = known[known >= min(len(best) // 20, known[-1])][0]
+        steps = np.flatnonzero(~np.isnan(best))
+        early = steps[steps >= min(len(best) // 20, steps[-1])][0]
         highs.append(max(best[early], float(np.nanquantile(values[complete], 0.75))))
         lows.append(best[-1])
         beyond += int((values > highs[-1]).sum())
-    base(drawn, x=title, y=judged_title(views[0]))
+    base(drawn, x=title, y=ranked_title(views[0]))
     note = f"; {beyond:,} points above the picture, double-click to see them" if beyond else ""
-    heading(
-        drawn, "Best so far", "over trials that finished, in the order in which they ended" + note + data_note(views)
+    subtitle = "over trials that finished, in the order in which they ended" + note + _data_note(views)
+    heading(drawn, "Best so far", subtitle)
+    _show_from(drawn, min(lows), max(highs), views[0].scored)
+    return drawn.update_xaxes(rangemode="tozero")
+
+
+def _points(trace: Any, x: Numbers, y: Numbers, numbers: Any, name: str, alone: bool) -> Any:
+    """Ended trials as faint points; a number alone does not name a trial of several studies."""
+    return trace(
+        x=x,
+        y=y,
+        customdata=numbers if alone else None,
+        mode="markers",
+        name=name,
+        showlegend=alone,
+        hovertemplate=("trial %{customdata}: " if alone else "") + "%{y:.5g}<extra></extra>",
+        selected={"marker": {"opacity": 0.9}},
+        unselected={"marker": {"opacity": 0.08}},
     )
-    span(drawn, min(lows), max(highs), views[0].scored)
-    drawn.update_xaxes(rangemode="tozero")
-    return drawn
 
 
-def span(drawn: go.Figure, low: float, high: float, log: bool) -> None:
+def _marker(colour: str, symbol: str) -> dict[str, Any]:
+    return {"color": colour, "size": 6, "symbol": symbol, "opacity": 0.6 if symbol == "circle" else 0.3}
+
+
+def _steps(trace: Any, x: Numbers, best: Numbers, view: View, colour: str, alone: bool) -> Any:
+    """The best so far as stairs: where it falls, and where the last trial ended."""
+    numbers = np.flatnonzero(~np.isnan(best))
+    falls = [i for i in numbers if i == numbers[0] or best[i] < best[i - 1]]
+    shown = np.array([*falls, len(best) - 1])
+    return trace(
+        x=x[shown],
+        y=best[shown],
+        mode="lines",
+        name=f"{brief(view.name)}: best so far, {digits(best[-1])}",
+        legendgroup=None if alone else brief(view.name),
+        line={"color": colour, "width": 2.5, "shape": "hv"},
+        hovertemplate="best so far %{y:.5g}<extra></extra>",
+    )
+
+
+def _show_from(drawn: go.Figure, low: float, high: float, log: bool) -> None:
     """Set the y axis to show from `low` to `high` and a little more."""
     if log:
         low, high = math.log10(low), math.log10(high)
@@ -163,18 +164,18 @@ def span(drawn: go.Figure, low: float, high: float, log: bool) -> None:
     drawn.update_yaxes(range=[low - pad, high + 2 * pad])
 
 
-def nothing(views: Sequence[View], least: int) -> str:
+def _nothing(views: Sequence[View]) -> str:
     """Why there is nothing to draw, or an empty string."""
     if not views:
         return "No study is chosen."
-    if sum(len(finished_values(view)) for view in views) >= least:
+    if any(len(_finished_values(view)) for view in views):
         return ""
     trials = sum(len(view.trials) for view in views)
     return f"No trial has finished yet ({trials:,} begun)." if trials else "No trial yet."
 
 
 def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
-    """The dominated hypervolume in the plane of ln(Params x FLOPs) against the error.
+    """The dominated hypervolume in the plane of ln(price) against the error.
 
     All studies are measured from one reference point, the worst price and the worst error of any finished trial, so
     that curves compare and never fall. A curve is comparable within one figure alone: more trials can move the point.
@@ -183,22 +184,22 @@ def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
         views: studies that are judged by the same number.
         against: 'trials', or 'seconds' of training, summed over the workers.
     """
-    if why := unlike(views) or nothing(views, 1):
+    if why := unlike(views) or _nothing(views):
         return empty(why)
-    planes = [[plane(entry) for entry in ended(view)] for view in views]
-    known = [point for points in planes for point in points if point is not None]
-    if not known:
+    planes = [[_place(view, entry) for entry in ended(view)] for view in views]
+    points = [point for plane in planes for point in plane if point is not None]
+    if not points:
         return empty("No finished trial has both a price and an error.")
-    worst = (max(x for x, _ in known), max(y for _, y in known))
+    worst = (max(x for x, _ in points), max(y for _, y in points))
     drawn = go.Figure()
-    places, title = costs(views, against)
-    for view, points, x, colour in zip(views, planes, places, SERIES * len(views), strict=False):
+    places, title = _places(views, against)
+    for view, plane, x, colour in zip(views, planes, places, SERIES * len(views), strict=False):
         if not len(x):
             continue
-        volumes = hypervolumes(points, worst)
+        volumes = hypervolumes(plane, worst)
         # The steps alone, and where the last trial ended.
-        shown = np.flatnonzero(np.diff(volumes, prepend=-1.0, append=np.inf)[:-1] > 0)
-        shown = np.unique([*shown, len(volumes) - 1])
+        steps = np.flatnonzero(np.diff(volumes, prepend=-1.0, append=np.inf)[:-1] > 0)
+        shown = np.unique([*steps, len(volumes) - 1])
         drawn.add_scatter(
             x=x[shown],
             y=volumes[shown],
@@ -208,25 +209,23 @@ def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
             marker={"size": 4},
             hovertemplate="%{y:.4g}<extra></extra>",
         )
-    unit = f" \u00b7 {escape(views[0].unit)}" if views[0].unit else ""
-    base(drawn, x=title, y=f"dominated hypervolume [ln(M \u00d7 G){unit}]")
+    price = " \u00d7 ".join(reading.unit or reading.title for reading in views[0].cost)
+    unit = f"ln({price}) \u00b7 {views[0].unit}" if views[0].unit else f"ln({price})"
+    base(drawn, x=title, y=f"dominated hypervolume [{escape(unit)}]")
+    start = f"ln(price) {worst[0]:.2f} and {views[0].error_name} {measured(worst[1], views[0].unit)}"
     heading(
-        drawn,
-        "Dominated hypervolume",
-        f"of finished trials, from the worst of all shown: ln(P \u00d7 F) {worst[0]:.2f} and {views[0].error_name} "
-        + measured(worst[1], views[0].unit)
-        + data_note(views),
+        drawn, "Dominated hypervolume", f"of finished trials, from the worst of all shown: {start}{_data_note(views)}"
     )
     drawn.update_xaxes(rangemode="tozero")
-    drawn.update_yaxes(rangemode="tozero")
-    return drawn
+    return drawn.update_yaxes(rangemode="tozero")
 
 
-def plane(entry: Entry) -> tuple[float, float] | None:
-    """A finished trial's place, (ln(Params [M] x FLOPs [G]), error); None for any other."""
-    if entry.state != "finished" or not entry.params_m or not entry.gflops or entry.error is None:
+def _place(view: View, entry: Entry) -> tuple[float, float] | None:
+    """A finished trial's place, (ln(price), error); None for any other."""
+    x, y = view.price(entry), entry.error
+    if entry.state != "finished" or math.isnan(x) or y is None or not math.isfinite(y):
         return None
-    return (price(entry), entry.error) if math.isfinite(entry.error) else None
+    return x, y
 
 
 def hypervolumes(points: Sequence[tuple[float, float] | None], reference: tuple[float, float]) -> Numbers:
@@ -264,11 +263,11 @@ def edf(views: Sequence[View]) -> go.Figure:
     How design spaces are compared in Radosavovic et al. 2019, https://arxiv.org/abs/1905.13214, and 2020,
     https://arxiv.org/abs/2003.13678: the share F(e) of trials that are at least as good as e.
     """
-    if why := unlike(views) or nothing(views, 1):
+    if why := unlike(views) or _nothing(views):
         return empty(why)
     drawn = go.Figure()
     for view, colour in zip(views, SERIES * len(views), strict=False):
-        values = np.sort(finished_values(view))
+        values = np.sort(_finished_values(view))
         if not len(values):
             continue
         early = sum(entry.state == "stopped" for entry in view.entries)
@@ -282,13 +281,12 @@ def edf(views: Sequence[View]) -> go.Figure:
                 hovertemplate="%{y:.1%} of trials at or below %{x:.5g}<extra></extra>",
             )
         )
-    base(drawn, x=judged_title(views[0]), y="share of finished trials at or below")
+    base(drawn, x=ranked_title(views[0]), y="share of finished trials at or below")
     heading(
         drawn,
         "Distribution of the " + ("score" if views[0].scored else views[0].error_name),
-        "finished trials only (trained in full); those stopped early or failed do not enter" + data_note(views),
+        "finished trials only (trained in full); those stopped early or failed do not enter" + _data_note(views),
     )
     if views[0].scored:
-        drawn.update_xaxes(log_axis(value for view in views for value in finished_values(view)))
-    drawn.update_yaxes(range=[-0.02, 1.02])
-    return drawn
+        drawn.update_xaxes(log_axis(value for view in views for value in _finished_values(view)))
+    return drawn.update_yaxes(range=[-0.02, 1.02])

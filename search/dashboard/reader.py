@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from threading import Lock
 
 import sqlalchemy as sa
-from optuna.storages import BaseStorage
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from data.errors import UserError
 from search.dashboard import tables
-from search.dashboard.database import Database, VersionError
+from search.dashboard.database import SCHEMA, Database, VersionError
 from search.dashboard.tables import NoStudyError, Tables
 from search.paths import absent
 from search.results.view import View
@@ -48,14 +47,14 @@ class Reader:
     Attributes:
         name: of the study.
         url: of the storage, without a password.
-        stale: why the last reading did not get through and gave what was known before; else empty.
+        stale: why the last reading did not get through and gave what was read before; else empty.
     """
 
-    def __init__(self, url: str | BaseStorage, name: str) -> None:
+    def __init__(self, url: str, name: str) -> None:
         """Name the study; nothing is read yet.
 
         Args:
-            url: Optuna's URL, or one of its other storages, which is read through Optuna.
+            url: of Optuna's relational storage.
             name: of the study.
 
         Raises:
@@ -68,13 +67,9 @@ class Reader:
         self._view: View | None = None
         self._viewed = self._revision = 0
         self._stamp: int | None = None
-        if isinstance(url, BaseStorage):
-            self.url = type(url).__name__
-            self._source: Tables | Other = Other(url, name)
-            return
-        self.url = shown(url)
+        self.url = without_password(url)
         try:
-            self._source = Tables(url, name)
+            self._tables = Tables(url, name)
         except (sa.exc.ArgumentError, ValueError, ImportError) as error:
             raise unreadable(error, self.url) from error
 
@@ -87,7 +82,7 @@ class Reader:
         """Whether `read` may find anything new; cheap, and never an error. Only SQLite can tell without reading."""
         with self._lock:
             try:
-                return self._state is None or self._unlike(self._source.stamp())
+                return self._state is None or self._unlike(self._tables.stamp())
             except (sa.exc.SQLAlchemyError, OSError, VersionError):
                 return True
 
@@ -104,8 +99,8 @@ class Reader:
         with self._lock:
             state = self._refreshed()
             if self._view is None or self._viewed != state.revision:
-                objective = (state.study.system_attrs.get(METRIC_NAMES) or ["value"])[0]
-                self._view = View.of(self.name, str(objective), state.study.user_attrs, state.trials)
+                value_name = (state.study.system_attrs.get(METRIC_NAMES) or ["value"])[0]
+                self._view = View.of(self.name, str(value_name), state.study.user_attrs, state.trials)
                 self._viewed = state.revision
             return self._view
 
@@ -117,87 +112,53 @@ class Reader:
     def close(self) -> None:
         """Let go of the database; the next read opens it again."""
         with self._lock:
-            self._source.close()
+            self._tables.close()
             self._stamp = None
 
     def _unlike(self, stamp: int | None) -> bool:
         return stamp is None or stamp != self._stamp
 
     def _refreshed(self) -> State:
-        known = self._state
+        """The state as it is now; the previous one where nothing has changed or the database is busy."""
+        previous = self._state
         try:
-            stamp = self._source.stamp()  # before reading: what is written meanwhile is read the next time
-            if known is not None and not self._unlike(stamp):
+            stamp = self._tables.stamp()  # before reading: what is written meanwhile is read the next time
+            if previous is not None and not self._unlike(stamp):
                 self.stale = ""
-                return known
-            study, trials = self._source.read()
+                return previous
+            study, trials = self._tables.read()
         except (NoStudyError, FileNotFoundError) as error:
             self._drop()
-            if self._revision:
-                raise GoneError(
-                    f"the study {self.name!r} is no longer in {self.url}: it was deleted or moved; once it is searched "
-                    "again, it is shown again."
-                ) from error
-            if isinstance(error, NoStudyError):
-                raise absent(self.name, self._source.names()) from error
-            raise unreadable(error, self.url) from error
+            raise self._absent(error) from error
         except (sa.exc.SQLAlchemyError, OSError, VersionError) as error:
-            if known is not None and passing(error):
-                self.stale = str(unreadable(error, self.url))
-                return known
             if not passing(error):
                 self._drop()
+            elif previous is not None:
+                self.stale = str(unreadable(error, self.url))
+                return previous
             raise unreadable(error, self.url) from error
         self.stale, self._stamp = "", stamp
-        life = self._source.life
-        if known is None or known.life != life or known.study != study or not same(known.trials, trials):
-            self._revision += 1
-            known = self._state = State(study, tuple(trials), life, self._revision)
-        return known
+        life = self._tables.life
+        if previous is not None and previous.life == life and previous.study == study and same(previous.trials, trials):
+            return previous
+        self._revision += 1
+        self._state = State(study, tuple(trials), life, self._revision)
+        return self._state
+
+    def _absent(self, error: Exception) -> UserError:
+        """Why there is no study, or no file."""
+        if self._revision:
+            return GoneError(
+                f"the study {self.name!r} is no longer in {self.url}: it was deleted or moved; once it is searched "
+                "again, it is shown again."
+            )
+        return (
+            absent(self.name, self._tables.names()) if isinstance(error, NoStudyError) else unreadable(error, self.url)
+        )
 
     def _drop(self) -> None:
         self._state = self._view = self._stamp = None
-        self._source.close()
-
-
-class Other:
-    """A study in a storage that is not relational, read through Optuna. Not thread-safe.
-
-    Attributes:
-        life: as that of Tables.
-    """
-
-    def __init__(self, storage: BaseStorage, name: str) -> None:
-        self.life = 0
-        self._storage = storage
-        self._name = name
-        self._study: int | None = None
-
-    def stamp(self) -> None:
-        """Only reading tells."""
-
-    def read(self) -> tuple[FrozenStudy, list[FrozenTrial]]:
-        """The study and its trials, by number.
-
-        Raises:
-            NoStudyError: there is no such study.
-        """
-        try:
-            key = self._storage.get_study_id_from_name(self._name)
-            study = next(study for study in self._storage.get_all_studies() if study._study_id == key)
-            trials = self._storage.get_all_trials(key, deepcopy=False)
-        except (KeyError, StopIteration) as error:
-            raise NoStudyError(self._name) from error
-        self.life += self._study not in (None, key)
-        self._study = key
-        return study, trials
-
-    def names(self) -> list[str]:
-        """The studies in the storage."""
-        return [study.study_name for study in self._storage.get_all_studies()]
-
-    def close(self) -> None:
-        """Nothing is held."""
+        self._tables.close()
 
 
 def names(url: str) -> list[str]:
@@ -213,7 +174,7 @@ def names(url: str) -> list[str]:
         finally:
             database.close()
     except (sa.exc.SQLAlchemyError, ValueError, ImportError, OSError, VersionError) as error:
-        raise unreadable(error, shown(url)) from error
+        raise unreadable(error, without_password(url)) from error
 
 
 def same(before: Sequence[FrozenTrial], now: Sequence[FrozenTrial]) -> bool:
@@ -232,11 +193,17 @@ def passing(error: Exception) -> bool:
 
 def unreadable(error: Exception, url: str) -> UserError:
     """Why a storage cannot be read, in a sentence."""
-    said = str(getattr(error, "orig", None) or error).strip()
-    first = said.splitlines()[0].rstrip(".") if said else type(error).__name__
+    text = str(getattr(error, "orig", None) or error).strip()
+    first = text.splitlines()[0].rstrip(".") if text else type(error).__name__
     if isinstance(error, VersionError):
+        versions = f"({error.version}, not {SCHEMA})"
+        if error.newer:
+            return UserError(
+                f"the tables of {url} were made by a newer version of Optuna {versions} than this posefront reads; "
+                "install a newer posefront."
+            )
         return UserError(
-            f"the tables of {url} were made by another version of Optuna ({first}); bring them up to date with "
+            f"the tables of {url} were made by an older version of Optuna {versions}; bring them up to date with "
             "`optuna storage upgrade --storage URL`."
         )
     if isinstance(error, FileNotFoundError):
@@ -252,7 +219,7 @@ def unreadable(error: Exception, url: str) -> UserError:
     return UserError(f"{url} cannot be read ({first}); give the storage that the search was given.")
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """A URL without its password."""
     try:
         return sa.make_url(url).render_as_string(hide_password=True)

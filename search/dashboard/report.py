@@ -1,18 +1,21 @@
 """The dashboard on paper: the same pages in one file that opens offline."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from data.errors import UserError
+from data.storage.files import replacing
 from search.dashboard import pages
 from search.dashboard.now import Machine
-from search.dashboard.server import HERE, PLOTLY, dump, in_script, style
+from search.dashboard.replies import dump
+from search.dashboard.server import HERE, PLOTLY, in_script, style
 from search.dashboard.source import Source
 from search.results import answers
+from search.results.view import View
 
 TRIALS = 5
 """How many of the best trials have their own page in it, with pictures; the Pareto front's have one besides."""
@@ -28,32 +31,13 @@ def write(sources: Sequence[Source], file: Path) -> int:
         UserError: the file cannot be written.
     """
     views = {source.key: source.reader.read() for source in sources}
-    shown = [one for one in pages.PAGES if one[0] != "now"]
+    shown = [(name, title) for name, title in pages.PAGES if name != "now"]
     offline: dict[str, Any] = {}
-    machine = Machine()
-    count = 0
+    trials = 0
     for source in sources:
-
-        def picture(row: int, folder: Path = source.folder) -> str:
-            try:
-                return "data:image/jpeg;base64," + base64.b64encode(answers.picture(folder, row).read_bytes()).decode()
-            except OSError:
-                return ""
-
-        view = views[source.key]
-        for name, _ in shown:
-            offline[f"{source.key}/{name}"] = pages.page(source, views, name, href=picture, machine=machine)
-        for what in ("importance", "hardest"):
-            offline[f"{source.key}/{what}/{pages.tenths(view)}"] = pages.part(source, view, what, 0, picture)
-        finished = [entry for entry in view.entries if entry.state == "finished"]
-        front = [entry for entry in finished if entry.pareto][:FRONT]
-        for number in dict.fromkeys(entry.number for entry in (*finished[:TRIALS], *front)):
-            count += 1
-            offline[f"{source.key}/trial/{number}"] = pages.page(
-                source, views, "trial", number=number, href=picture, machine=machine
-            )
-            for what in ("network", "layers"):
-                offline[f"{source.key}/{what}/{number}"] = pages.part(source, view, what, number, picture)
+        numbers = best(views[source.key])
+        trials += len(numbers)
+        offline |= content(source, views, [name for name, _ in shown], numbers)
     boot = {
         "studies": [{"key": source.key, "name": source.name} for source in sources],
         "pages": shown,
@@ -67,10 +51,39 @@ def write(sources: Sequence[Source], file: Path) -> int:
         inline={"css": style(), "js": script, "plotly": PLOTLY.read_text(encoding="utf-8")},
         boot=in_script(dump(boot)),
     )
-    half = file.with_name(f"{file.name}.half")
     try:
-        half.write_text(text, encoding="utf-8")
-        half.replace(file)
+        with replacing(file) as half:
+            half.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {file} ({error.strerror}); give --file a path of yours.") from error
-    return count
+    return trials
+
+
+def best(view: View) -> list[int]:
+    """The trials that have their own page."""
+    finished = [entry for entry in view.entries if entry.state == "finished"]
+    front = [entry for entry in finished if entry.pareto][:FRONT]
+    return list(dict.fromkeys(entry.number for entry in (*finished[:TRIALS], *front)))
+
+
+def content(source: Source, views: Mapping[str, View], names: Sequence[str], numbers: Sequence[int]) -> dict[str, Any]:
+    """A study's pages and their parts, by the paths that the page's script asks for."""
+
+    def picture(row: int) -> str:
+        try:
+            return (
+                "data:image/jpeg;base64," + base64.b64encode(answers.picture(source.folder, row).read_bytes()).decode()
+            )
+        except OSError:
+            return ""
+
+    key, view, machine = source.key, views[source.key], Machine()
+    by_path = {f"{key}/{name}": pages.page(source, views, name, href=picture, machine=machine) for name in names}
+    for what in ("importance", "hardest"):
+        by_path[f"{key}/{what}/{pages.tenths(view)}"] = pages.part(source, view, what, 0, picture)
+    for number in numbers:
+        page = pages.page(source, views, "trial", number=number, href=picture, machine=machine)
+        by_path[f"{key}/trial/{number}"] = page
+        for what in ("network", "layers"):
+            by_path[f"{key}/{what}/{number}"] = pages.part(source, view, what, number, picture)
+    return by_path

@@ -1,5 +1,6 @@
 """Where a study lies: its storage to read, its folder, and the file that can build its networks again."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,18 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
-from search import paths as home
+from search import paths
 from search.dashboard.reader import Reader, names
 from search.results.view import View
 
 if TYPE_CHECKING:
-    from models.plan import Cost
-    from search.study import Architecture
+    from search.results.network import NetworkRecord
 
 
 @dataclass(frozen=True)
 class Source:
-    """A study that is looked at.
+    """A study that is shown.
 
     Attributes:
         key: its name in addresses; unique.
@@ -40,20 +40,29 @@ class Source:
     out: Path
     storage: str | None
 
-    def network(self, view: View, number: int) -> "tuple[Architecture, Cost]":
-        """A trial's architecture, built anew from its parameters, and what it costs.
+    def network(self, view: View, number: int) -> "NetworkRecord":
+        """A trial's network: what was recorded when it was admitted, else built anew from its parameters.
 
-        Slow the first time: torch is imported and the study's file is run.
+        To build it is slow the first time: torch is imported and the study's file is run.
 
         Raises:
-            UserError: the file is not known, or does not make this trial any more.
+            UserError: there is no record, and the file is not known or does not make this trial any more.
         """
-        from models.cost import cost
+        from search.results import network
+
+        record, params_m = network.load(self.folder, number), view.by_number[number].params_m
+        # A folder may hold the record of another study's trial, begun under the same name.
+        if record is not None and params_m is not None and math.isclose(record.cost.params / 1e6, params_m):
+            return record
+        return self._rebuilt(view, number)
+
+    def _rebuilt(self, view: View, number: int) -> "NetworkRecord":
+        """A trial's network by the study's file."""
         from models.plan import CostError
         from search.load import load_study
+        from search.results import network
         from search.study import replay
 
-        trial = next(trial for trial in view.trials if trial.number == number)
         if self.file is None:
             raise UserError(
                 f"the network of a trial is built by the study's file, and studies/ has none named {self.name!r}; "
@@ -61,8 +70,8 @@ class Source:
             )
         study = load_study(str(self.file))
         try:
-            config, _ = replay(study, trial.params)
-            return config.arch, cost(config.arch)
+            config, _ = replay(study, view.trial(number).params)
+            return network.record(number, config.arch)
         except (ValueError, TypeError, AttributeError, KeyError, CostError) as error:
             raise UserError(
                 f"{self.file} makes no network from the parameters of trial {number}: {str(error).rstrip('.')}; it was "
@@ -71,7 +80,7 @@ class Source:
 
 
 def sources(studies: Sequence[str], out: Path, storage: str | None) -> list[Source]:
-    """Where the studies lie that are to be looked at.
+    """Where the studies lie that are to be shown.
 
     Args:
         studies: names or files; none for all that there are.
@@ -82,39 +91,38 @@ def sources(studies: Sequence[str], out: Path, storage: str | None) -> list[Sour
         UserError: there are none, or one of them is not there.
     """
     if not studies:
-        return found_in(out, storage)
-    made: list[Source] = []
+        return all_sources(out, storage)
+    chosen: list[Source] = []
     for study in dict.fromkeys(studies):
-        name = home.name_of(study)
-        reader = Reader(home.existing(study, out, storage), name)
+        name = paths.name_of(study)
+        reader = Reader(paths.existing(study, out, storage), name)
         reader.read()
-        file = Path(study) if study.endswith(".py") else home.STUDIES / f"{name}.py"
-        key = name if all(source.key != name for source in made) else f"{name}~{len(made)}"
+        file = Path(study) if study.endswith(".py") else paths.STUDIES / f"{name}.py"
+        key = name if all(source.key != name for source in chosen) else f"{name}~{len(chosen)}"
         folder = (out / name).absolute()
-        made.append(Source(key, name, folder, reader, file if file.is_file() else None, study, out, storage))
-    return made
+        chosen.append(Source(key, name, folder, reader, file if file.is_file() else None, study, out, storage))
+    return chosen
 
 
-def found_in(out: Path, storage: str | None) -> list[Source]:
+def all_sources(out: Path, storage: str | None) -> list[Source]:
     """All studies of a storage, or of the folders in `out`; their names are not trusted to be paths or programs."""
     if storage is not None:
-        places = [(name, storage) for name in names(home.checked(storage))]
+        places = [(name, storage) for name in names(paths.checked(storage))]
         where = f"the storage {storage!r}"
     else:
-        files = sorted(out.glob("*/study.db"))
-        places = [(file.parent.name, home.url_of(file.parent.absolute(), None)) for file in files]
+        databases = sorted(out.glob("*/study.db"))
+        places = [(file.parent.name, paths.url_of(file.parent.absolute(), None)) for file in databases]
         where = str(out.absolute())
-    made = []
-    for name, url in places:
-        plain = re.fullmatch(r"\w[\w.-]*", name) is not None
-        file = home.STUDIES / f"{name}.py"
-        folder = (out / (name if plain else "nowhere")).absolute()
-        given = name if plain and file.is_file() else f"{name}.py"
-        made.append(
-            Source(
-                name, name, folder, Reader(url, name), file if plain and file.is_file() else None, given, out, storage
-            )
-        )
-    if not made:
+    if not places:
         raise UserError(f"there is no search in {where}; begin one with `posefront search quickstart`.")
-    return made
+    return [_named(name, url, out, storage) for name, url in places]
+
+
+def _named(name: str, url: str, out: Path, storage: str | None) -> Source:
+    """A study by the name that its storage gives it."""
+    plain = re.fullmatch(r"\w[\w.-]*", name) is not None
+    file = paths.STUDIES / f"{name}.py"
+    known = plain and file.is_file()
+    folder = (out / (name if plain else "nowhere")).absolute()
+    given = name if known else f"{name}.py"
+    return Source(name, name, folder, Reader(url, name), file if known else None, given, out, storage)

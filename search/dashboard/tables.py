@@ -1,6 +1,7 @@
 """A study straight from the tables of Optuna's relational storage: what Optuna reads itself, ten times faster.
 
-Optuna's table definitions are private: a test compares all that is read here with what Optuna reads.
+Optuna's own table definitions are private, so the columns that are read are named here; the version of the tables is
+checked (see `database.SCHEMA`), and a test compares all that is read here with what Optuna reads.
 """
 
 import json
@@ -12,7 +13,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from optuna.distributions import json_to_distribution
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
@@ -22,49 +22,47 @@ from search.dashboard.database import Database
 BATCH = 250
 """Trials read in one transaction; SQLite's shared lock, which keeps the driver from committing, is held for that."""
 
-STUDIES, DIRECTIONS, STUDY_USER, STUDY_SYSTEM, TRIALS, PARAMS, USER, SYSTEM, VALUES, STEPS = (
-    model.__table__.c
-    for model in (
-        models.StudyModel,
-        models.StudyDirectionModel,
-        models.StudyUserAttributeModel,
-        models.StudySystemAttributeModel,
-        models.TrialModel,
-        models.TrialParamModel,
-        models.TrialUserAttributeModel,
-        models.TrialSystemAttributeModel,
-        models.TrialValueModel,
-        models.TrialIntermediateValueModel,
-    )
-)
 
-# Which trials, and what is read of each. An Enum's own conversion of each row would cost more than the row.
+def columns(table: str, *names: str) -> Any:
+    """Columns of a table, by their names as attributes; times are converted from what the driver gives."""
+    kinds = {"datetime_start": sa.DateTime(), "datetime_complete": sa.DateTime()}
+    return sa.table(table, *(sa.column(name, kinds.get(name)) for name in names)).c
+
+
+STUDIES = columns("studies", "study_id", "study_name")
+DIRECTIONS = columns("study_directions", "study_id", "direction", "objective")
+STUDY_USER = columns("study_user_attributes", "study_id", "key", "value_json")
+STUDY_SYSTEM = columns("study_system_attributes", "study_id", "key", "value_json")
+TRIALS = columns("trials", "trial_id", "study_id", "number", "state", "datetime_start", "datetime_complete")
+PARAMS = columns("trial_params", "param_id", "trial_id", "param_name", "param_value", "distribution_json")
+USER = columns("trial_user_attributes", "trial_id", "key", "value_json")
+SYSTEM = columns("trial_system_attributes", "trial_id", "key", "value_json")
+VALUES = columns("trial_values", "trial_id", "objective", "value", "value_type")
+STEPS = columns("trial_intermediate_values", "trial_id", "step", "intermediate_value", "intermediate_value_type")
+
+# Which trials, and what is read of each.
 IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-TRIAL = sa.select(
-    TRIALS.trial_id,
-    TRIALS.number,
-    sa.type_coerce(TRIALS.state, sa.String),
-    TRIALS.datetime_start,
-    TRIALS.datetime_complete,
-).where(TRIALS.trial_id.in_(IDS), TRIALS.study_id == sa.bindparam("study"))
+TRIAL = sa.select(TRIALS.trial_id, TRIALS.number, TRIALS.state, TRIALS.datetime_start, TRIALS.datetime_complete).where(
+    TRIALS.trial_id.in_(IDS), TRIALS.study_id == sa.bindparam("study")
+)
 PARTS = (
     sa.select(PARAMS.trial_id, PARAMS.param_name, PARAMS.param_value, PARAMS.distribution_json)
     .where(PARAMS.trial_id.in_(IDS))
     .order_by(PARAMS.param_id),
     sa.select(USER.trial_id, USER.key, USER.value_json).where(USER.trial_id.in_(IDS)),
     sa.select(SYSTEM.trial_id, SYSTEM.key, SYSTEM.value_json).where(SYSTEM.trial_id.in_(IDS)),
-    sa.select(VALUES.trial_id, VALUES.value, sa.type_coerce(VALUES.value_type, sa.String))
+    sa.select(VALUES.trial_id, VALUES.value, VALUES.value_type)
     .where(VALUES.trial_id.in_(IDS))
     .order_by(VALUES.objective),
-    sa.select(
-        STEPS.trial_id, STEPS.step, STEPS.intermediate_value, sa.type_coerce(STEPS.intermediate_value_type, sa.String)
-    ).where(STEPS.trial_id.in_(IDS)),
+    sa.select(STEPS.trial_id, STEPS.step, STEPS.intermediate_value, STEPS.intermediate_value_type).where(
+        STEPS.trial_id.in_(IDS)
+    ),
 )
 NOT_FINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 
 Row = Sequence[Any]
 
-parsed = lru_cache(maxsize=4096)(json_to_distribution)
+read_distribution = lru_cache(maxsize=4096)(json_to_distribution)
 """A distribution of its JSON; a study has few, and each trial repeats them."""
 
 
@@ -96,7 +94,7 @@ class Tables:
         self._study: int | None = None
         self._kept: dict[int, FrozenTrial] = {}
         self._anchor: Row | None = None
-        """The last known trial that is over; it is no more where the study was deleted and begun anew with its ids."""
+        """The newest trial that is over; it is gone where the study was deleted and begun anew with its ids."""
 
     def stamp(self) -> int | None:
         """A number that differs once SQLite's file was written; None where only reading tells.
@@ -158,8 +156,8 @@ class Tables:
     def _still(self, connection: sa.Connection) -> bool:
         if self._anchor is None:
             return True
-        found = connection.execute(TRIAL, {"ids": [self._anchor[0]], "study": self._study}).first()
-        return found is not None and tuple(found) == self._anchor
+        row = connection.execute(TRIAL, {"ids": [self._anchor[0]], "study": self._study}).first()
+        return row is not None and tuple(row) == self._anchor
 
     def _fresh(self, connection: sa.Connection) -> list[int]:
         """Ids of the next trials that were never read; within a study Optuna hands them out in order."""
@@ -192,8 +190,8 @@ def read_study(connection: sa.Connection, name: str) -> FrozenStudy:
         }
         for table in (STUDY_USER, STUDY_SYSTEM)
     )
-    found: list[StudyDirection] = list(connection.scalars(directions))
-    return FrozenStudy(name, None, user, system, key, directions=found)
+    in_order = [StudyDirection[direction] for direction in connection.scalars(directions)]
+    return FrozenStudy(name, None, user, system, key, directions=in_order)
 
 
 def fetch(connection: sa.Connection, study: int, ids: Sequence[int]) -> list[Sequence[Row]]:
@@ -220,12 +218,12 @@ def build(trials: Sequence[Row], parts: Sequence[Sequence[Row]]) -> Iterator[Fro
     values: dict[int, list[Any]] = defaultdict(list)
     steps: dict[int, dict[int, Any]] = defaultdict(dict)
     for key, name, value, distribution in parts[0]:
-        distributions[key][name] = known = parsed(distribution)
-        params[key][name] = known.to_external_repr(value)
+        distributions[key][name] = kind = read_distribution(distribution)
+        params[key][name] = kind.to_external_repr(value)
     for attrs, rows in ((user, parts[1]), (system, parts[2])):
         # All at once: one call of the parser takes a third of the time of one a value, and shares equal keys.
-        found = json.loads(f"[{','.join(value for _, _, value in rows)}]")
-        for (key, name, _), value in zip(rows, found, strict=True):
+        parsed = json.loads(f"[{','.join(value for _, _, value in rows)}]")
+        for (key, name, _), value in zip(rows, parsed, strict=True):
             attrs[key][name] = value
     for key, number, kind in parts[3]:
         values[key].append(NOT_FINITE.get(kind, number))

@@ -1,18 +1,21 @@
 """Why trials are good: which parameters matter for the score, the error and the price, and how."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from optuna.distributions import BaseDistribution
 from plotly.subplots import make_subplots
 
-from search.dashboard.progress import Numbers, judged, judged_title
-from search.dashboard.style import ACCENT, MUTED, SERIES, base, brief, empty, heading, log_axis, scatter
-from search.results.importance import Target, distributions, scale, shares
+from search.dashboard.progress import ranked, ranked_title
+from search.format import compact, titled
+from search.results.figures.base import base, brief, empty, heading, log_axis, scatter
+from search.results.importance import Numbers, Shares, Target, distributions, scale, shares
 from search.results.leaderboard import Entry
+from search.results.style import ACCENT, MUTED, SERIES
 from search.results.view import View
 
 PANELS = 12
@@ -33,62 +36,31 @@ def importance_figure(view: View) -> go.Figure:
 
     Takes 0.3 to 0.8 s a target from 500 trials on: not to be drawn anew at every epoch.
     """
-    targets: list[tuple[Target, str]] = [
-        ("error", escape(view.error_name)),
-        ("cost", "ln(Params \u00d7 FLOPs)"),
-    ]
+    price = " \u00d7 ".join(escape(reading.title) for reading in view.cost)
+    targets: list[tuple[Target, str]] = [("error", escape(view.error_name)), ("cost", f"ln({price})")]
     if view.scored:
         targets.insert(0, ("value", "ln(score)"))
-    found = [shares(view, target) for target, _ in targets]
+    by_target = [shares(view, target) for target, _ in targets]
     largest: dict[str, float] = {}
-    for one in found:
-        for share in () if isinstance(one, str) else one.shares:
+    for result in by_target:
+        for share in () if isinstance(result, str) else result.shares:
             largest[share.name] = max(largest.get(share.name, 0.0), share.share)
     if not largest:
-        return empty(next((one for one in found if isinstance(one, str)), "No parameter differs between the trials."))
+        reasons = (result for result in by_target if isinstance(result, str))
+        return empty(next(reasons, "No parameter differs between the trials."))
     # The same order in every panel, most important at the top.
     names = sorted(largest, key=lambda name: largest[name])[-2 * PANELS :]
     titles = [
-        title + ("" if isinstance(one, str) else f", {one.trials:,} trials")
-        for (_, title), one in zip(targets, found, strict=True)
+        title + ("" if isinstance(result, str) else f", {result.trials:,} trials")
+        for (_, title), result in zip(targets, by_target, strict=True)
     ]
     drawn = make_subplots(1, len(targets), shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=titles)
     drawn.update_annotations(font_size=13)
-    for column, (one, colour) in enumerate(zip(found, SERIES, strict=False), 1):
-        if isinstance(one, str):
-            drawn.add_annotation(
-                text=escape(one).replace("; ", ";<br>").replace(", so", ",<br>so"),
-                x=0.5,
-                y=0.5,
-                xref=f"x{column if column > 1 else ''} domain",
-                yref=f"y{column if column > 1 else ''} domain",
-                showarrow=False,
-                font={"color": MUTED},
-            )
-            drawn.add_bar(x=[0] * len(names), y=list(range(len(names))), orientation="h", row=1, col=column)
-            continue
-        by_name = {share.name: share for share in one.shares}
-        bars = [by_name.get(name) for name in names]
-        drawn.add_bar(
-            x=[bar.share if bar else 0 for bar in bars],
-            y=list(range(len(names))),
-            orientation="h",
-            marker={"color": [MUTED if bar and bar.share <= bar.chance else colour for bar in bars]},
-            text=[
-                ""
-                if bar is None
-                else f" {bar.share:.0%}" + ("" if bar.trials == one.trials else f" on {bar.trials:,} trials")
-                for bar in bars
-            ],
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate="%{x:.1%}<extra></extra>",
-            row=1,
-            col=column,
-        )
-        chance = max((share.chance for share in one.shares if share.trials == one.trials), default=0.0)
-        if chance > 0:
-            drawn.add_vline(x=chance, line={"color": MUTED, "width": 1, "dash": "dot"}, row=1, col=column)
+    for column, (result, colour) in enumerate(zip(by_target, SERIES, strict=False), 1):
+        if isinstance(result, str):
+            _reason(drawn, result, names, column)
+        else:
+            _bars(drawn, result, names, column, colour)
     base(drawn, x="share of variance", y="", height=max(260, 150 + 26 * len(names)))
     drawn.update_layout(showlegend=False, bargap=0.3, margin={"t": 92, "b": 56})
     drawn.update_xaxes(range=[0, 1.18], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%")
@@ -100,6 +72,46 @@ def importance_figure(view: View) -> go.Figure:
     )
 
 
+def _reason(drawn: go.Figure, reason: str, names: Sequence[str], column: int) -> None:
+    """A panel that says why the shares are not known."""
+    number = column if column > 1 else ""
+    drawn.add_annotation(
+        text=escape(reason).replace("; ", ";<br>").replace(", so", ",<br>so"),
+        x=0.5,
+        y=0.5,
+        xref=f"x{number} domain",
+        yref=f"y{number} domain",
+        showarrow=False,
+        font={"color": MUTED},
+    )
+    drawn.add_bar(x=[0] * len(names), y=list(range(len(names))), orientation="h", row=1, col=column)
+
+
+def _bars(drawn: go.Figure, result: Shares, names: Sequence[str], column: int, colour: str) -> None:
+    """A panel with a bar for each parameter."""
+    by_name = {share.name: share for share in result.shares}
+    bars = [by_name.get(name) for name in names]
+    texts = [
+        f" {bar.share:.0%}" + ("" if bar.trials == result.trials else f" on {bar.trials:,} trials") if bar else ""
+        for bar in bars
+    ]
+    drawn.add_bar(
+        x=[bar.share if bar else 0 for bar in bars],
+        y=list(range(len(names))),
+        orientation="h",
+        marker={"color": [MUTED if bar and bar.share <= bar.chance else colour for bar in bars]},
+        text=texts,
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{x:.1%}<extra></extra>",
+        row=1,
+        col=column,
+    )
+    chance = max((share.chance for share in result.shares if share.trials == result.trials), default=0.0)
+    if chance > 0:
+        drawn.add_vline(x=chance, line={"color": MUTED, "width": 1, "dash": "dot"}, row=1, col=column)
+
+
 def slices(view: View, target: Target, names: Sequence[str] | None = None) -> go.Figure:
     """One panel a parameter: a target against its values; finished trials by age, those stopped early faint behind.
 
@@ -108,66 +120,91 @@ def slices(view: View, target: Target, names: Sequence[str] | None = None) -> go
         target: 'value' (the score where there is one), 'error', or 'cost', which every priced trial has.
         names: parameters to show, at most 12; the first that were asked for where None.
     """
-    spread = distributions(view.trials)
-    wanted = [name for name in (spread if names is None else names) if name in spread]
-    shown = [entry for entry in view.entries if not math.isnan(ordinate(entry, target, view.scored))]
-    if not wanted or not shown:
+    asked = distributions(view.trials)
+    all_names = [name for name in (asked if names is None else names) if name in asked]
+    measured = [entry for entry in view.entries if not math.isnan(ordinate(view, entry, target))]
+    if not all_names or not measured:
         return empty("No trial has been priced yet." if target == "cost" else "No trial has been judged yet.")
-    left_out = len(wanted) - PANELS
-    wanted = wanted[:PANELS]
     # Entries are best first, finished ones before all others.
-    beyond = len(shown) - POINTS
-    shown = shown[:POINTS]
+    panels, shown = all_names[:PANELS], measured[:POINTS]
     # A price is exact without any training.
     whole = [entry for entry in shown if entry.state == "finished" or target == "cost"]
     rest = [entry for entry in shown if entry.state != "finished" and target != "cost"]
-    columns = min(4, len(wanted)) if len(wanted) != 6 else 3
-    rows = math.ceil(len(wanted) / columns)
+    columns = min(4, len(panels)) if len(panels) != 6 else 3
+    rows = math.ceil(len(panels) / columns)
     drawn = make_subplots(
         rows, columns, shared_yaxes=True, horizontal_spacing=0.025, vertical_spacing=min(0.16, 0.32 / rows)
     )
-    for place, name in enumerate(wanted):
+    trace = scatter(len(shown) * len(panels) // 4)
+    for place, name in enumerate(panels):
         where = {"row": place // columns + 1, "col": place % columns + 1}
         for entries, faint in ((rest, True), (whole, False)):
             having = [entry for entry in entries if name in entry.params]
-            if not having:
-                continue
-            x, choices, log = scale(spread[name], [entry.params[name] for entry in having])
-            numbers = np.array([entry.number for entry in having], dtype=np.int32)
-            if choices:
-                x = x + ((numbers * 0.618034) % 1 - 0.5) * 0.5
-            drawn.add_trace(
-                scatter(len(shown) * len(wanted) // 4)(
-                    x=x.astype(np.float32),
-                    y=np.array([ordinate(entry, target, view.scored) for entry in having]),
-                    customdata=numbers,
-                    mode="markers",
-                    name="not trained in full" if faint else "finished",
-                    showlegend=False,
-                    marker={"color": MUTED, "size": 4, "opacity": 0.35, "symbol": "circle-open"}
-                    if faint
-                    else {"color": numbers, "coloraxis": "coloraxis", "size": 6, "opacity": 0.85},
-                    hovertemplate="trial %{customdata}: %{y:.5g}<extra></extra>",
-                    selected={"marker": {"opacity": 1}},
-                    unselected={"marker": {"opacity": 0.1}},
-                ),
-                **where,
-            )
-        values, choices, log = scale(spread[name], [e.params[name] for e in shown if name in e.params])
-        drawn.update_xaxes(title={"text": brief(name, 30), "standoff": 4}, **where)
-        if choices:
-            drawn.update_xaxes(
-                tickvals=list(range(len(choices))),
-                ticktext=[brief(choice, 14) for choice in choices],
-                range=[-0.6, len(choices) - 0.4],
-                **where,
-            )
-        elif log:
-            ticks, texts = log_ticks(math.log10(values.min()), math.log10(values.max()))
-            drawn.update_xaxes(type="log", tickvals=[10**tick for tick in ticks], ticktext=texts, **where)
-        else:
-            drawn.update_xaxes(nticks=6, **where)
-    title = {"cost": "Params [M] \u00d7 FLOPs [G]", "error": escape(view.error_title)}.get(target) or judged_title(view)
+            if having:
+                drawn.add_trace(_slice(trace, view, having, target, name, asked[name], faint), **where)
+        _parameter_axis(drawn, name, asked[name], [e.params[name] for e in shown if name in e.params], where)
+    _frame_slices(drawn, view, target, rows, [ordinate(view, entry, target) for entry in shown])
+    parts = ["coloured by age" if whole else "none finished", "grey: not trained in full" if rest else ""]
+    if len(measured) > POINTS:
+        parts.append(f"the best {POINTS:,} and {len(measured) - POINTS:,} not shown")
+    if len(all_names) > PANELS:
+        parts.append(f"the first {PANELS} parameters, {len(all_names) - PANELS} not shown")
+    what = "Price" if target == "cost" else "Score" if target == "value" and view.scored else view.error_name
+    return heading(drawn, f"{what} against each parameter", "; ".join(part for part in parts if part))
+
+
+def _slice(
+    trace: Any,
+    view: View,
+    entries: Sequence[Entry],
+    target: Target,
+    name: str,
+    distribution: BaseDistribution,
+    faint: bool,
+) -> Any:
+    """Trials in the panel of one parameter; those of one choice stand beside each other."""
+    x, choices, _ = scale(distribution, [entry.params[name] for entry in entries])
+    numbers = np.array([entry.number for entry in entries], dtype=np.int32)
+    if choices:
+        x = x + ((numbers * 0.618034) % 1 - 0.5) * 0.5
+    return trace(
+        x=x.astype(np.float32),
+        y=np.array([ordinate(view, entry, target) for entry in entries]),
+        customdata=numbers,
+        mode="markers",
+        name="not trained in full" if faint else "finished",
+        showlegend=False,
+        marker={"color": MUTED, "size": 4, "opacity": 0.35, "symbol": "circle-open"}
+        if faint
+        else {"color": numbers, "coloraxis": "coloraxis", "size": 6, "opacity": 0.85},
+        hovertemplate="trial %{customdata}: %{y:.5g}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 0.1}},
+    )
+
+
+def _parameter_axis(
+    drawn: go.Figure, name: str, distribution: BaseDistribution, values: Sequence[Any], where: Mapping[str, int]
+) -> None:
+    """The x axis of a panel: choices by their names, a number on the scale that it was sampled on."""
+    numbers, choices, log = scale(distribution, values)
+    drawn.update_xaxes(title={"text": brief(name, 30), "standoff": 4}, **where)
+    if choices:
+        drawn.update_xaxes(
+            tickvals=list(range(len(choices))),
+            ticktext=[brief(choice, 14) for choice in choices],
+            range=[-0.6, len(choices) - 0.4],
+            **where,
+        )
+    elif log:
+        ticks, texts = log_ticks(math.log10(numbers.min()), math.log10(numbers.max()))
+        drawn.update_xaxes(type="log", tickvals=[10**tick for tick in ticks], ticktext=texts, **where)
+    else:
+        drawn.update_xaxes(nticks=6, **where)
+
+
+def _frame_slices(drawn: go.Figure, view: View, target: Target, rows: int, values: Sequence[float]) -> None:
+    """Size, colours and y axes of the slices."""
     drawn.update_layout(
         uirevision="keep",
         height=110 + 230 * rows,
@@ -177,54 +214,42 @@ def slices(view: View, target: Target, names: Sequence[str] | None = None) -> go
     )
     drawn.update_xaxes(zeroline=False, automargin=True)
     drawn.update_yaxes(zeroline=False, automargin=True)
-    if target == "cost" or (target == "value" and view.scored):
-        drawn.update_yaxes(log_axis([ordinate(entry, target, view.scored) for entry in shown]))
+    score = target == "value" and view.scored
+    if target == "cost" or score:
+        drawn.update_yaxes(log_axis(values))
+    if target == "cost":
+        title = escape(view.cost_title)
+    elif target == "error":
+        title = escape(view.error_title)
+    else:
+        title = "score" if rows > 1 and score else ranked_title(view)
     for row in range(rows):
-        drawn.update_yaxes(
-            title={"text": "score" if rows > 1 and target == "value" and view.scored else title, "standoff": 6},
-            row=row + 1,
-            col=1,
-        )
-    said = ["coloured by age" if whole else "none finished", "grey: not trained in full" if rest else ""]
-    said.append(f"the best {POINTS:,} and {beyond:,} not shown" if beyond > 0 else "")
-    said.append(f"the first {PANELS} parameters, {left_out} not shown" if left_out > 0 else "")
-    what = "Price" if target == "cost" else "Score" if target == "value" and view.scored else view.error_name
-    return heading(drawn, f"{what} against each parameter", "; ".join(part for part in said if part))
+        drawn.update_yaxes(title={"text": title, "standoff": 6}, row=row + 1, col=1)
 
 
-def ordinate(entry: Entry, target: Target, scored: bool) -> float:
+def ordinate(view: View, entry: Entry, target: Target) -> float:
     """A trial's target as a figure shows it, also of a trial that was not trained in full; NaN where it has none."""
     if target == "cost":
-        return (entry.params_m or math.nan) * (entry.gflops or math.nan)
-    return judged(entry, scored and target == "value")
+        return entry.cost(view.described.cost)
+    return ranked(entry, view.scored and target == "value")
 
 
 def parallel(view: View) -> go.Figure:
     """Parallel coordinates: parameters, price, error and score of finished trials, the best 1,500 of them."""
     finished = [
-        entry for entry in view.entries if entry.state == "finished" and not math.isnan(judged(entry, view.scored))
+        entry
+        for entry in view.entries
+        if entry.state == "finished"
+        and entry.error is not None
+        and not math.isnan(ranked(entry, view.scored))
+        and not math.isnan(view.price(entry))
     ]
-    finished = [entry for entry in finished if entry.params_m and entry.gflops and entry.error is not None]
     if not finished:
         return empty("Parallel coordinates show finished trials; there are none yet.")
     beyond = len(finished) - LINES
     # The best are drawn last, above the others.
     finished = finished[:LINES][::-1]
-    spread = distributions(view.trials)
-    axes = []
-    for name, distribution in spread.items():
-        having = [entry.params.get(name) for entry in finished]
-        known = [value for value in having if value is not None]
-        if not known:
-            continue
-        numbers, choices, log = scale(distribution, known)
-        filled = np.full(len(finished), math.nan)
-        filled[[value is not None for value in having]] = numbers
-        axes.append(axis(name, filled, choices, log))
-    axes.append(axis("P [M] \u00d7 F [G]", np.array([ordinate(e, "cost", False) for e in finished]), [], True))
-    axes.append(axis(view.error_title, np.array([entry.error for entry in finished]), [], False))
-    if view.scored:
-        axes.append(axis("score", np.array([judged(entry, True) for entry in finished]), [], True))
+    axes = _parallel_axes(view, finished)
     values = np.array([entry.value if view.scored else entry.error for entry in finished], dtype=float)
     # One wild trial must not take all of the colours.
     low, high = float(values.min()), float(np.quantile(values, 0.9))
@@ -237,15 +262,34 @@ def parallel(view: View) -> go.Figure:
         )
     )
     drawn.update_layout(uirevision="keep", height=480, margin={"l": 72, "r": 72, "t": 112, "b": 36})
-    note = (
-        f"the best {LINES:,} finished trials, {beyond:,} not shown"
-        if beyond > 0
-        else f"{len(finished):,} finished trials"
-    )
+    counted = f"{len(finished):,} finished trials"
+    note = f"the best {counted}, {beyond:,} not shown" if beyond > 0 else counted
     return heading(drawn, "Parallel coordinates", note + "; the best in red; drag along an axis to choose")
 
 
-def axis(name: str, values: Numbers, choices: Sequence[str], log: bool) -> dict[str, Any]:
+def _parallel_axes(view: View, finished: Sequence[Entry]) -> list[dict[str, Any]]:
+    """One axis for each parameter that these trials have, then price, error and score."""
+    axes = []
+    for name, distribution in distributions(view.trials).items():
+        sampled = [entry.params.get(name) for entry in finished]
+        values = [value for value in sampled if value is not None]
+        if not values:
+            continue
+        numbers, choices, log = scale(distribution, values)
+        filled = np.full(len(finished), math.nan)
+        filled[[value is not None for value in sampled]] = numbers
+        axes.append(_axis(name, filled, choices, log))
+    # The initials of several readings, for the axis has little room.
+    labels = [titled(reading.title[:1], reading.unit) if view.cost[1:] else reading.label for reading in view.cost]
+    prices = np.array([ordinate(view, entry, "cost") for entry in finished])
+    axes.append(_axis(" \u00d7 ".join(labels), prices, [], True))
+    axes.append(_axis(view.error_title, np.array([entry.error for entry in finished]), [], False))
+    if view.scored:
+        axes.append(_axis("score", np.array([ranked(entry, True) for entry in finished]), [], True))
+    return axes
+
+
+def _axis(name: str, values: Numbers, choices: Sequence[str], log: bool) -> dict[str, Any]:
     """One axis of the parallel coordinates; a trial without a value stands below the others, at a dash."""
     missing = np.isnan(values)
     values = np.log10(values) if log else values
@@ -273,7 +317,7 @@ def axis(name: str, values: Numbers, choices: Sequence[str], log: bool) -> dict[
 def even_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     """Round numbers between two, about six."""
     if high - low < 1e-12:
-        return [low], [f"{low:.4g}"]
+        return [low], [compact(low)]
     rough = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
@@ -289,11 +333,4 @@ def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
         if len(ticks) >= 3:
             break
     ticks = (ticks or [low])[:: max(1, len(ticks) // 8)]
-    return ticks, [readable(10**tick) for tick in ticks]
-
-
-def readable(value: float) -> str:
-    """A number above 0 in few characters: 0.003, 28,100 or 3e9."""
-    if 1e3 <= value < 1e6:
-        return f"{value:,.0f}"
-    return f"{value:.3g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+    return ticks, [compact(10**tick) for tick in ticks]

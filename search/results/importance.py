@@ -10,11 +10,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, create_trial
 
-from search.dashboard.pareto import price
-from search.dashboard.progress import Numbers
 from search.results.leaderboard import Entry
 from search.results.view import View
 
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Target = Literal["value", "error", "cost"]
 
 FEWEST = 8
@@ -69,9 +68,9 @@ def shares(view: View, target: Target) -> Shares | str:
 
     Args:
         view: the study.
-        target: 'value' (what is minimised, so the score's logarithm), 'error', or 'cost', ln(Params x FLOPs).
+        target: 'value' (what is minimised, so the score's logarithm), 'error', or 'cost', the price's logarithm.
     """
-    measured = [(entry, at(entry, target)) for entry in sorted(view.entries, key=lambda entry: entry.number)]
+    measured = [(entry, at(view, entry, target)) for entry in sorted(view.entries, key=lambda entry: entry.number)]
     known = [(entry.params, y) for entry, y in measured if not math.isnan(y)]
     if len(known) < FEWEST:
         kind = "priced" if target == "cost" else "finished"
@@ -100,16 +99,10 @@ def shares(view: View, target: Target) -> Shares | str:
     return Shares(tuple(sorted(found, key=lambda share: -share.share)), total)
 
 
-def importances(view: View, target: Target) -> dict[str, float] | str:
-    """The shares of `shares` by the parameter's name, largest first; or its sentence."""
-    found = shares(view, target)
-    return found if isinstance(found, str) else {share.name: share.share for share in found.shares}
-
-
-def at(entry: Entry, target: Target) -> float:
+def at(view: View, entry: Entry, target: Target) -> float:
     """A trial's target; NaN where it has none that compares."""
     if target == "cost":
-        return price(entry) if entry.params_m and entry.gflops else math.nan
+        return view.price(entry)
     value = entry.value if target == "value" else entry.error
     return value if entry.state == "finished" and value is not None and math.isfinite(value) else math.nan
 

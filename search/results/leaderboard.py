@@ -1,11 +1,17 @@
 """A study's trials, best first, and which of them nothing beats."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
+
+from models.readings import FLOPS, PARAMS
+
+READINGS = (PARAMS.name, FLOPS.name)
+"""Readings of a study that says nothing of its own."""
 
 STATES = {
     TrialState.COMPLETE: "finished",
@@ -26,8 +32,7 @@ class Entry:
         state: 'finished', 'stopped' (early, by the scheduler), 'failed', 'running', 'waiting' or 'refused'.
         value: what the study minimises, after the last epoch.
         error: in the task's unit, after the last epoch.
-        params_m: parameters, millions.
-        gflops: multiply-adds, thousands of millions.
+        readings: what is known of the network before training, by the reading's name.
         score: Params x FLOPs x e^PixelDiff, where the study is ranked so and a float holds it.
         band: the grade band.
         epochs: trained.
@@ -35,7 +40,7 @@ class Entry:
         seconds: of training and judging.
         images_per_s: trained.
         peak_memory_mb: 10^6 bytes.
-        pareto: whether no finished trial is both cheaper (Params x FLOPs) and more exact.
+        pareto: whether no finished trial is both cheaper (product of the cost readings) and more exact.
         reason: why it failed or was refused, else empty.
         params: as sampled.
         worker: host and process that trained it last, else empty.
@@ -48,8 +53,7 @@ class Entry:
     state: str
     value: float | None
     error: float | None
-    params_m: float | None
-    gflops: float | None
+    readings: dict[str, float]
     score: float | None
     band: str
     epochs: int
@@ -64,53 +68,68 @@ class Entry:
     started: datetime | None
     ended: datetime | None
 
+    @property
+    def params_m(self) -> float | None:
+        """Parameters, millions."""
+        return self.readings.get(PARAMS.name)
 
-def entries(trials: Sequence[FrozenTrial], metric: str) -> list[Entry]:
+    @property
+    def gflops(self) -> float | None:
+        """Multiply-adds, thousands of millions."""
+        return self.readings.get(FLOPS.name)
+
+    def cost(self, names: Sequence[str]) -> float:
+        """The product of the readings `names`; NaN where one of them is missing or 0, or none is named."""
+        values = [self.readings.get(name) or math.nan for name in names]
+        return math.prod(values) if values else math.nan
+
+
+def entries(
+    trials: Sequence[FrozenTrial], metric: str, readings: Sequence[str] = READINGS, cost: Sequence[str] = READINGS
+) -> list[Entry]:
     """All trials: finished ones by value, then the others by state and value.
 
     Args:
         trials: of one study.
         metric: the attribute under which each keeps its error.
+        readings: names of the readings that each keeps.
+        cost: names of those whose product is the price.
     """
-    # A study that another program began may lack them.
-    needed = {"params_m", "gflops", metric}
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and needed <= trial.user_attrs.keys()]
-    plane = [
-        (trial.user_attrs["params_m"] * trial.user_attrs["gflops"], trial.user_attrs[metric]) for trial in complete
-    ]
-    optimal = {trial.number for trial, best in zip(complete, unbeaten(plane), strict=True) if best}
+    lines = [entry(trial, metric, False, readings) for trial in trials]
+    # A study that another program began may lack the error or a reading.
+    priced = [e for e in lines if e.state == "finished" and e.error is not None and not math.isnan(e.cost(cost))]
+    optimal = unbeaten([(e.cost(cost), e.error or 0.0) for e in priced])
+    front = {e.number for e, best in zip(priced, optimal, strict=True) if best}
+    lines = [replace(e, pareto=True) if e.number in front else e for e in lines]
     order = ["finished", "stopped", "running", "waiting", "failed", "refused"]
-    found = [entry(trial, metric, trial.number in optimal) for trial in trials]
     return sorted(
-        found,
-        key=lambda e: (order.index(e.state), e.value if e.value is not None else float("inf"), e.number),
+        lines, key=lambda e: (order.index(e.state), e.value if e.value is not None else float("inf"), e.number)
     )
 
 
-def entry(trial: FrozenTrial, metric: str, pareto: bool) -> Entry:
+def entry(trial: FrozenTrial, metric: str, pareto: bool, readings: Sequence[str] = READINGS) -> Entry:
     """One trial as a line of the board."""
-    kept = trial.user_attrs
-    curve = kept.get("curve", [])
+    attrs = trial.user_attrs
+    curve = attrs.get("curve", [])
     last = curve[-1] if curve else {}
     return Entry(
         number=trial.number,
-        name=kept.get("name", ""),
-        state="refused" if "refused" in kept else STATES[trial.state],
+        name=attrs.get("name", ""),
+        state="refused" if "refused" in attrs else STATES[trial.state],
         value=trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None,
-        error=kept.get(metric, last.get("error")),
-        params_m=kept.get("params_m"),
-        gflops=kept.get("gflops"),
-        score=kept.get("score"),
-        band=kept.get("band", ""),
+        error=attrs.get(metric, last.get("error")),
+        readings={name: attrs[name] for name in readings if name in attrs},
+        score=attrs.get("score"),
+        band=attrs.get("band", ""),
         epochs=int(last.get("epoch", 0)),
-        budget=kept.get("budget", 0),
-        seconds=kept.get("seconds", sum(row["seconds"] for row in curve)),
-        images_per_s=kept.get("images_per_s"),
-        peak_memory_mb=kept.get("peak_memory_mb"),
+        budget=attrs.get("budget", 0),
+        seconds=attrs.get("seconds", sum(row["seconds"] for row in curve)),
+        images_per_s=attrs.get("images_per_s"),
+        peak_memory_mb=attrs.get("peak_memory_mb"),
         pareto=pareto,
-        reason=kept.get("failed", kept.get("refused", "")),
+        reason=attrs.get("failed", attrs.get("refused", "")),
         params=dict(trial.params),
-        worker=kept.get("worker", ""),
+        worker=attrs.get("worker", ""),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )

@@ -1,5 +1,6 @@
-"""A study as it stood at one moment: what every figure and table of the dashboard is drawn from."""
+"""A study as it stood at one moment: what every figure and table of it is drawn from."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -7,12 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
+from models.readings import FLOPS, PARAMS
 from search.format import named, titled
 from search.objective import Described, Reference
 from search.results.leaderboard import Entry, entries
 
 if TYPE_CHECKING:
     from search.run.ledger import Row
+
+KNOWN = {reading.name: (reading.title, reading.unit) for reading in (PARAMS, FLOPS)}
+"""Title and unit of the readings of studies that do not keep them."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A reading as tables and axes call it.
+
+    Attributes:
+        name: under which each trial keeps it.
+        title: e.g. 'Params'.
+        unit: e.g. 'M'; empty for none.
+    """
+
+    name: str
+    title: str
+    unit: str
+
+    @property
+    def label(self) -> str:
+        """'Params [M]'."""
+        return titled(self.title, self.unit)
 
 
 @dataclass(frozen=True)
@@ -22,8 +47,8 @@ class View:
     Attributes:
         name: of the study.
         objective: what is minimised, as the storage names it.
-        attrs: the study's own attributes: metric, unit, data, and how it searches (trials, epochs, scheduler, grace,
-            reduction) and which design it is measured against where it says so.
+        attrs: the study's own attributes: metric, unit, data, objective, readings, and how it searches (trials, epochs,
+            scheduler, grace, reduction).
         trials: in the order of their numbers.
         entries: the same trials as lines of the board, best first; the same length as `trials`.
     """
@@ -38,7 +63,10 @@ class View:
     def of(cls, name: str, objective: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> "View":
         """The view of a study's trials, given in any order."""
         ordered = tuple(sorted(trials, key=lambda trial: trial.number))
-        return cls(name, objective, attrs, ordered, tuple(entries(ordered, attrs.get("metric", "error"))))
+        empty = cls(name, objective, attrs, (), ())
+        readings = [measure.name for measure in empty.readings]
+        lines = entries(ordered, empty.metric, readings, empty.described.cost)
+        return replace(empty, trials=ordered, entries=tuple(lines))
 
     @property
     def metric(self) -> str:
@@ -75,6 +103,29 @@ class View:
         """What the study minimises."""
         return Described.of(self.attrs, self.objective)
 
+    @cached_property
+    def readings(self) -> tuple[Measure, ...]:
+        """What each trial's network was read for, in the order of the study."""
+        kept = [Measure(**reading) for reading in self.attrs.get("readings", [])]
+        names = {reading.name for reading in kept}
+        needed = [name for name in (*(() if kept else KNOWN), *self.described.cost) if name not in names]
+        return (*kept, *(Measure(name, *KNOWN.get(name, (name, ""))) for name in dict.fromkeys(needed)))
+
+    @cached_property
+    def cost(self) -> tuple[Measure, ...]:
+        """The readings whose product is the price."""
+        by_name = {reading.name: reading for reading in self.readings}
+        return tuple(by_name[name] for name in self.described.cost)
+
+    @property
+    def cost_title(self) -> str:
+        """How an axis names the price: 'Params [M] \u00d7 FLOPs [G]'."""
+        return " \u00d7 ".join(reading.label for reading in self.cost)
+
+    def price(self, entry: Entry) -> float:
+        """The logarithm of a trial's price, the product of the cost readings; NaN where it is not known."""
+        return math.log(entry.cost(self.described.cost))
+
     @property
     def reference(self) -> Reference | None:
         """The design that the study is measured against; None where it has none."""
@@ -84,6 +135,13 @@ class View:
     def by_number(self) -> Mapping[int, Entry]:
         """Lines of the board by the trial's number."""
         return {entry.number: entry for entry in self.entries}
+
+    def trial(self, number: int) -> FrozenTrial:
+        """A trial by its number. Raises KeyError."""
+        for trial in self.trials:
+            if trial.number == number:
+                return trial
+        raise KeyError(number)
 
     @cached_property
     def curves(self) -> Mapping[int, "Sequence[Row]"]:

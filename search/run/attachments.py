@@ -144,7 +144,7 @@ class Attachments:
         """The Pareto figure as it stands, if a trial has anything to show."""
         from optuna_dashboard import save_plotly_graph_object
 
-        from search.dashboard import pareto
+        from search.results.figures import pareto
         from search.run.note import PLOT
 
         optuna_study, objective = self._ledger.optuna_study, self._ledger.study.objective.name

@@ -102,6 +102,7 @@ class Ledger:
             ("unit", study.task.unit),
             ("data", data),
             ("objective", study.objective.described().record()),
+            ("readings", [{"name": r.name, "title": r.title, "unit": r.unit} for r in study.readings]),
         ):
             if key not in stored:
                 self.optuna_study.set_user_attr(key, value)

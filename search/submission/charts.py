@@ -5,14 +5,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from search.dashboard.gallery import skeletons
-from search.dashboard.pareto import BAND_COLOURS, COST, REFERENCE_COLOUR, ceiling, price
-from search.dashboard.style import ACCENT, MUTED, SERIES, STATES
 from search.objective import BANDS, REFERENCE
 from search.results.accuracy import limbs
 from search.results.answers import Answers, Example
 from search.results.importance import Shares
 from search.results.leaderboard import unbeaten
+from search.results.pareto import plane
+from search.results.skeletons import skeletons
+from search.results.style import ACCENT, BAND_COLOURS, MUTED, REFERENCE_COLOUR, SERIES, STATES
 from search.results.view import View
 from search.run.ledger import Row
 from search.submission.bars import Bars, bars
@@ -131,9 +131,10 @@ def pareto(view: View, cost: float, error: float, trial: int, height: float = 23
         trial: whose network it is; a dashed line comes from the error that it had in the search.
         height: of the figure, points.
     """
-    priced = [(entry, price(entry)) for entry in view.entries if entry.params_m and entry.gflops]
+    shown_plane = plane(view, [(cost, error)])
+    top = shown_plane.ceiling
+    priced = [(entry, view.price(entry)) for entry in view.entries if not math.isnan(view.price(entry))]
     known = [(entry, x, entry.error) for entry, x in priced if entry.error is not None and math.isfinite(entry.error)]
-    top = max(ceiling([error, *(y for _, _, y in known)], view.scored), 1.05 * error)
     shown = [(entry, x, y) for entry, x, y in known if y <= top]
     xs = [cost, *(x for _, x, _ in shown)]
     reference = math.log(REFERENCE.params_m * REFERENCE.gflops)
@@ -165,8 +166,8 @@ def pareto(view: View, cost: float, error: float, trial: int, height: float = 23
         marks.append(Line([cost, cost], [min(own.error, top), error], ACCENT, width=0.9, dash="2 1.5"))
     marks.append(Dots([cost], [error], ACCENT, f"this network (trial {trial})", "diamond", 5))
     drawn = plot(
-        Axis(COST, left, right),
-        Axis(view.error_title, low, top),
+        Axis(shown_plane.x_title, left, right),
+        Axis(shown_plane.y_title, low, top),
         marks,
         WHOLE,
         height,

@@ -13,11 +13,11 @@ from data.errors import UserError
 from data.storage.files import replacing
 from models.stages import plan
 from search.after.model import Model
-from search.dashboard.drawing import described, svg
 from search.format import digits
 from search.objective import log_score
 from search.results.ablation import Ablation as Measured
 from search.results.answers import Answers, Example
+from search.results.architecture import described, svg
 from search.results.importance import Target, shares
 from search.results.view import View
 from search.submission import charts, sentences

@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 
 from data.errors import UserError
 from search.dashboard import report
-from search.dashboard.server import application
+from search.dashboard.server import Application
 from search.dashboard.source import Source, sources
 from search.load import load_study
 from search.results import answers
@@ -99,7 +99,7 @@ def see(browser: Any) -> Iterator[Callable[[str], Seen]]:
 @contextmanager
 def served(found: list[Source]) -> Iterator[str]:
     """The dashboard in a thread."""
-    server = make_server("127.0.0.1", 0, application(found), threaded=True)
+    server = make_server("127.0.0.1", 0, Application(found), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -9,8 +9,8 @@ from models.cost import cost, measure
 from models.net import Arch
 from models.plan import Plan, Stage
 from models.stages import plan, plan_of
-from search.dashboard import drawing
-from search.dashboard.drawing import svg, wrapped
+from search.results import architecture
+from search.results.architecture import svg, wrapped
 
 NS = "{http://www.w3.org/2000/svg}"
 
@@ -193,7 +193,7 @@ def test_hostile_names_stay_text() -> None:
 
 
 def test_a_page_has_both_layouts(small: Plan) -> None:
-    root = parsed(drawing.figure(small, "t"))
+    root = parsed(architecture.figure(small, "t"))
     assert [(div.get("class"), div[0].get("viewBox", "").split()[2]) for div in root] == [
         ("wide", "1160"),
         ("narrow", "620"),

@@ -13,8 +13,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from data.errors import UserError
@@ -98,23 +97,6 @@ def test_all_is_read_as_optuna_reads_it(file: Path) -> None:
     wanted = optunas(url(file), "odd")
     assert {trial.state for trial in wanted} == set(TrialState)
     alike(Reader(url(file), "odd").state().trials, wanted)
-
-
-def test_another_storage_is_read_through_optuna(tmp_path: Path) -> None:
-    path = str(tmp_path / "journal.log")
-    storage = JournalStorage(JournalFileBackend(path))
-    awkward(storage)
-    reader = Reader(JournalStorage(JournalFileBackend(path)), "odd")
-    before = reader.state()
-    wanted = JournalStorage(JournalFileBackend(path))
-    alike(before.trials, wanted.get_all_trials(0))
-    assert reader.state() is before
-    storage.set_trial_user_attr(before.trials[-1]._trial_id, "late", 1)
-    assert reader.state().trials[-1].user_attrs["late"] == 1
-    assert reader.revision == 2
-    storage.delete_study(0)
-    with pytest.raises(GoneError):
-        reader.state()
 
 
 def test_a_made_study_is_one_of_this_projects(file: Path) -> None:
@@ -349,9 +331,10 @@ def wrong(tmp_path: Path) -> dict[str, str]:
     for name, statement in (
         ("foreign", "create table t (x)"),
         ("old", "update alembic_version set version_num = 'v3'"),
+        ("new", "update alembic_version set version_num = 'v3.10.0.a'"),
     ):
-        if name == "old":
-            optuna.create_study(study_name="book", storage=url(tmp_path / "old.db"))
+        if name != "foreign":
+            optuna.create_study(study_name="book", storage=url(tmp_path / f"{name}.db"))
         with closing(sqlite3.connect(tmp_path / f"{name}.db")) as made, made:
             made.execute(statement)
     return {path.stem: url(path) for path in tmp_path.iterdir()} | {
@@ -371,7 +354,11 @@ def wrong(tmp_path: Path) -> dict[str, str]:
         ("folder", r"folder.db cannot be read \(unable to open database file\); give the storage"),
         ("empty", "empty.db holds no studies of Optuna; give the storage that the search was given."),
         ("foreign", "foreign.db holds no studies of Optuna; give the storage that the search was given."),
-        ("old", r"the tables of .*old.db were made by another version of Optuna \(v3, not v3.2.0.a\); bring them up"),
+        ("old", r"the tables of .*old.db were made by an older version of Optuna \(v3, not v3.2.0.a\); bring them up"),
+        (
+            "new",
+            r"new.db were made by a newer version of Optuna \(v3.10.0.a, not v3.2.0.a\) than .* a newer posefront.",
+        ),
         ("malformed", "'sqlite/study.db' is no database URL .*; e.g. sqlite:///study.db."),
         ("unknown", "'nosuchbase://host/x' is no database URL"),
         ("driver", r"postgresql://me:\*\*\*@host/x needs a database driver that is not installed: No module named"),

@@ -10,10 +10,10 @@ BESIDE = """
 import importlib.util, sys, threading, time
 from pathlib import Path
 
-from search.dashboard.server import Asked, Pages
+from search.dashboard.replies import Replies, Request
 from search.dashboard.source import sources
 
-pages = Pages(sources(["big"], Path(sys.argv[1]), None))
+replies = Replies(sources(["big"], Path(sys.argv[1]), None))
 spec = importlib.util.find_spec("pandas")
 run = spec.loader.exec_module
 half = threading.Event()
@@ -33,7 +33,7 @@ other = threading.Thread(target=__import__, args=("pandas",))
 other.start()
 half.wait()
 assert not hasattr(sys.modules["pandas"], "NaT")
-answer = pages.answer("big", "pareto", None, Asked())
+answer = replies.page("big", "pareto", None, Request())
 other.join()
 print(len(answer))
 """

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import shutil
 import statistics
 import warnings
 from collections import Counter
@@ -20,15 +19,16 @@ from optuna.trial import TrialState, create_trial
 from PIL import Image, ImageDraw
 
 from data.storage.pack import Part
+from models.plan import Cost, Layer, Plan, Stage
 from models.readings import FLOPS, PARAMS
-from search.dashboard import detail, pages, report, server
+from search.dashboard import errors, pages, replies, report
 from search.dashboard.hardest import hardest
 from search.dashboard.now import Machine
 from search.dashboard.reader import Reader
 from search.dashboard.source import Source
-from search.format import digits, measured, named, titled
+from search.format import compact, digits, measured, named, titled
 from search.objective import CourseScore, ErrorAlone
-from search.results import answers
+from search.results import answers, network
 from search.results import example_sheet as sheet
 from search.run import live, note
 from search.schedulers import NoStopping
@@ -224,7 +224,7 @@ def shown(made: dict[str, Source], name: str, page: str, **more: Any) -> dict[st
     """A page as the browser gets it, all studies being looked at."""
     views = {key: source.reader.read() for key, source in made.items()}
     answer = pages.page(made[name], views, page, href=lambda row: f"{row}.jpg", machine=Machine(), **more)
-    read: dict[str, Any] = json.loads(server.dump(answer))
+    read: dict[str, Any] = json.loads(replies.dump(answer))
     return read
 
 
@@ -256,21 +256,18 @@ def test_names_and_units() -> None:
     ]  # fmt: skip
 
 
-def test_the_pages_script_shows_the_same_digits() -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on the PATH: apt-get install chromium")
-    script = (server.HERE / "page.js").read_text()
-    source = re.search(r"const measured = (\(value\) => \{.*?\n  \});", script, re.DOTALL)
-    assert source is not None
-    values = [12.88, 6.1, 9.9996, 123.456, 0.00217, 0.09999949, 1e-4, 1e-3, 9.12e-5, 0.0, 999.996, 31415.9, 2.5e9]
-    values += (10 ** np.random.default_rng(0).uniform(-6, 8, 300)).tolist()
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        said = opened.new_page().evaluate(f"(values) => values.map({source[1]})", values)
-        opened.close()
-    assert said == [digits(value) for value in values]
+def test_numbers_without_zeros_at_the_end() -> None:
+    shown = {6.1: "6.1", 0.004: "0.004", 28104.0: "28,104", 2.5e9: "2.5e9", 100.0: "100", 0.0: "0", 9.12e-5: "9.12e-5"}
+    assert [compact(value) for value in shown] == list(shown.values())
+
+
+def test_a_table_comes_with_the_same_digits(made: dict[str, Source]) -> None:
+    view = made["robot"].reader.read()
+    table = next(block for block in shown(made, "robot", "pareto")["blocks"] if block["kind"] == "table")
+    place = [column["title"] for column in table["columns"]].index(view.error_title)
+    assert len(table["rows"]) == len(view.entries)
+    for row, entry in zip(table["rows"], view.entries, strict=True):
+        assert row[place] == (None if entry.error is None else [entry.error, digits(entry.error)])
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -280,7 +277,7 @@ def test_every_page_speaks_of_the_tasks_own_error(made: dict[str, Source], name:
     view = source.reader.read()
     assert view.error_title == title.get(name, "PixelDiff [px]")
     for page, _ in pages.PAGES:
-        text = server.dump(shown(made, name, page))
+        text = replies.dump(shown(made, name, page))
         assert view.error_name in text, page
         assert not re.search(r"\b0\.0+ (m|nats|px)\b", text), page  # digits lost
         if not kind.scored:
@@ -317,11 +314,37 @@ def test_a_trials_page(made: dict[str, Source], name: str) -> None:
     assert f"[{kind.each_unit}]" in curve["layout"]["xaxis"]["title"]["text"]
 
 
+def test_a_recorded_network_is_shown_without_the_studys_file(made: dict[str, Source]) -> None:
+    source = made["faces"]
+    view, number = source.reader.read(), best(source)
+    params = round(1e6 * (view.by_number[number].params_m or 0))
+
+    def part(what: str) -> str:
+        return str(pages.part(source, view, what, number, str)["html"])
+
+    assert "studies/ has none named" in part("network")
+    for count, recorded in ((params, True), (params + 1, False)):  # the other is another network's record
+        layer = Layer("body.0", "Conv2d", (1, 8, 4, 4), count, 0, 64, 64, 128)
+        stage = Stage("body.0", "convolution", 1, 8, (4, 4), 3, False, 1, False, count, 64)
+        record = network.NetworkRecord(
+            trial=number,
+            arch="Arch()",
+            cost=Cost(count, count, 64, (layer,)),
+            plan=Plan((3, 8, 8), (stage,), (68, 2), (0, 0), count, 64),
+        )
+        file = network.file_of(source.folder, number)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(record.model_dump_json())
+        assert ("<svg" in part("network")) == recorded
+        assert ("Conv2d" in part("layers")) == recorded
+    file.unlink()
+
+
 def test_of_many_labels_the_worst_have_bars(made: dict[str, Source]) -> None:
     source = made["gestures"]
     answered = answers.load(source.folder, best(source))
     assert answered is not None
-    drawn = detail.joints(answered, "")
+    drawn = errors.joints(answered, "")
     (bars,) = drawn.data
     worst = sorted((error for error in answered.errors if error is not None), reverse=True)[:40]
     assert list(bars.x) == worst
@@ -329,14 +352,14 @@ def test_of_many_labels_the_worst_have_bars(made: dict[str, Source]) -> None:
     assert [by_name[name] for name in bars.text] == worst
     assert len(set(drawn.layout.yaxis.ticktext)) == 40
     assert "the 40 largest of 157" in drawn.layout.title.subtitle.text
-    all_of_them = detail.joints(answers.load(made["faces"].folder, best(made["faces"])), "")
+    all_of_them = errors.joints(answers.load(made["faces"].folder, best(made["faces"])), "")
     assert list(all_of_them.layout.yaxis.ticktext) == list(KINDS["faces"].labels)
 
 
 def test_a_label_of_no_image_has_no_bar(made: dict[str, Source]) -> None:
     answered = answers.load(made["animals"].folder, best(made["animals"]))
     assert answered is not None
-    drawn = detail.joints(answered, "")
+    drawn = errors.joints(answered, "")
     assert drawn.data[0].x[16] is None
     assert drawn.layout.title.subtitle.text.endswith("in no image: joint 17")
     known = [error for error in answered.errors if error is not None]
@@ -408,5 +431,5 @@ def test_answers_of_before_units_are_in_the_studys(made: dict[str, Source]) -> N
     answered = answers.load(made["faces"].folder, best(made["faces"]))
     assert answered is not None
     old = replace(answered, unit=None)
-    for figure in (detail.joints(old, "px"), detail.pck({"a": old}, "px")):
+    for figure in (errors.joints(old, "px"), errors.pck({"a": old}, "px")):
         assert "[px]" in figure.layout.xaxis.title.text

@@ -23,13 +23,13 @@ from search.after import ablate, changes
 from search.after.changes import BASE
 from search.after.retrain import choose
 from search.cli.ablate import tabled
-from search.dashboard.ablation import figure, write
-from search.dashboard.style import MUTED, SERIES
 from search.load import load_study
 from search.objective import CourseScore, ErrorAlone
 from search.results import ablation
 from search.results.ablation import Ablation, Mean, Row
+from search.results.figures.ablation import figure, write
 from search.results.leaderboard import Entry, entries
+from search.results.style import MUTED, SERIES
 from search.run.fit import fit
 from search.run.ledger import ROW, Ledger
 from search.study import Config, Study, Training

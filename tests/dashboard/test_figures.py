@@ -14,9 +14,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import ecdf
 
-from search.dashboard import curves, pareto, progress, style, why
+from search.dashboard import curves, progress, why
 from search.objective import REFERENCE, CourseScore
 from search.results import importance
+from search.results import pareto as plane
+from search.results.figures import base, pareto
+from search.results.style import ACCENT
 from search.results.view import View
 from search.schedulers import recorded
 
@@ -113,7 +116,7 @@ FIGURES: dict[str, Callable[[View], go.Figure]] = {
     "parallel": why.parallel,
     "learning": curves.learning,
     "loss": lambda seen: curves.learning(seen, "train_loss"),
-    "one": lambda seen: curves.one(seen, seen.trials[0].number) if seen.trials else style.empty("no trial"),
+    "one": lambda seen: curves.of_trial(seen, seen.trials[0].number) if seen.trials else base.empty("no trial"),
 }
 
 STUDIES: dict[str, Callable[[], View]] = {
@@ -153,6 +156,12 @@ def strings(node: Any) -> Iterator[str]:
             yield from strings(value)
     elif isinstance(node, str):
         yield node
+
+
+def importances(seen: View, target: importance.Target) -> dict[str, float] | str:
+    """The shares by the parameter's name, largest first; or the sentence why they are not known."""
+    found = importance.shares(seen, target)
+    return found if isinstance(found, str) else {share.name: share.share for share in found.shares}
 
 
 def named(figure: go.Figure, start: str) -> Any:
@@ -316,12 +325,12 @@ def test_one_parameter_alone_drives_each_target() -> None:
         trials.append(trial(number, errors=(error,), price=(width, 0.1), params=params))
     seen = view(*trials)
     for target, driver in (("error", "lr"), ("cost", "width")):
-        found = importance.importances(seen, target)  # type: ignore[arg-type]
+        found = importances(seen, target)  # type: ignore[arg-type]
         assert isinstance(found, dict)
         assert next(iter(found)) == driver
         assert found[driver] > 0.9
         assert sum(found.values()) - found[driver] < 0.03
-    both = importance.importances(seen, "value")
+    both = importances(seen, "value")
     assert isinstance(both, dict)
     assert min(both["lr"], both["width"]) > 0.15
     assert both["idle"] < 0.03
@@ -348,13 +357,13 @@ def test_a_conditional_parameter_is_judged_among_its_own_trials() -> None:
 
 
 def test_importance_says_why_it_is_not_known() -> None:
-    assert importance.importances(view(*(trial(n) for n in range(7))), "error") == (
+    assert importances(view(*(trial(n) for n in range(7))), "error") == (
         "Importances need 8 finished trials; there are 7."
     )
-    same = importance.importances(view(*(trial(n) for n in range(9))), "cost")
+    same = importances(view(*(trial(n) for n in range(9))), "cost")
     assert isinstance(same, str)
     assert "same cost" in same
-    no_choice = importance.importances(view(*(trial(n, errors=(9.0 + n,)) for n in range(9))), "error")
+    no_choice = importances(view(*(trial(n, errors=(9.0 + n,)) for n in range(9))), "error")
     assert no_choice == "No parameter differs between the trials."
 
 
@@ -406,8 +415,8 @@ def test_equal_scores_are_diagonals() -> None:
     for line in lines:
         assert line.x0 + line.y0 == pytest.approx(line.x1 + line.y1)
         tens = (line.x0 + line.y0) / math.log(10)
-        assert tens == pytest.approx(round(tens), abs=1e-6) or line.line.color == style.ACCENT
-    assert [pareto.score_text(math.log(s)) for s in (285.6, 28104, 1e9, 3.2e12, 0.01, 9.99e-5)] == [
+        assert tens == pytest.approx(round(tens), abs=1e-6) or line.line.color == ACCENT
+    assert [pareto.raised(plane.score_text(math.log(s))) for s in (285.6, 28104, 1e9, 3.2e12, 0.01, 9.99e-5)] == [
         "285.6",
         "28,104",
         "10<sup>9</sup>",
@@ -457,7 +466,7 @@ def test_the_page_of_the_picture_is_one_file(tmp_path: Any) -> None:
     assert "<img src=x" not in page
     assert not list(tmp_path.glob("*.half"))
     with pytest.raises(UserError, match=r"cannot write .*--out"):
-        pareto.write(view(trial(0)), tmp_path / "missing" / "pareto.html")
+        pareto.write(view(trial(0)), tmp_path / "pareto.html" / "pareto.html")
 
 
 def test_a_slice_shows_each_trial_at_its_value() -> None:

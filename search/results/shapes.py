@@ -1,6 +1,6 @@
 """The pictures that a drawing of an architecture is put together from, as SVG text.
 
-A glyph has its middle at (0, 0). Its colours are classes, which `search.dashboard.drawing` defines.
+A shape has its middle at (0, 0). Its colours are classes, which `search.results.architecture` defines.
 """
 
 import math
@@ -13,7 +13,7 @@ SEAMS = 8
 
 
 @dataclass(frozen=True)
-class Glyph:
+class Shape:
     """A picture and the room it takes: its width and height about its middle."""
 
     width: float
@@ -21,7 +21,7 @@ class Glyph:
     source: str
 
 
-def box(thick: float, high: float, kind: str, slabs: int = 1) -> Glyph:
+def box(thick: float, high: float, kind: str, slabs: int = 1) -> Shape:
     """A feature map as a solid: thickness for channels, height for resolution, a slab for each repeat.
 
     Args:
@@ -48,16 +48,16 @@ def box(thick: float, high: float, kind: str, slabs: int = 1) -> Glyph:
         at = x + thick * cut / slabs
         over = f"{at:.1f},{bottom:.1f} {at:.1f},{y:.1f} {at + back:.1f},{y - up:.1f}"
         parts.append(f'<polyline class="arch-seam" points="{over}"/>')
-    return Glyph(width, height, "".join(parts))
+    return Shape(width, height, "".join(parts))
 
 
-def image(high: float) -> Glyph:
+def image(high: float) -> Shape:
     """A picture in its frame."""
     wide = max(16.0, 0.62 * high)
     x, y = -wide / 2, -high / 2
     hills = [(0, 1), (0, 0.78), (0.3, 0.5), (0.52, 0.72), (0.74, 0.58), (1, 0.82), (1, 1)]
     outline = " ".join(f"{x + a * wide:.1f},{y + b * high:.1f}" for a, b in hills)
-    return Glyph(
+    return Shape(
         wide,
         high,
         f'<rect class="arch-plain" x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="2"/>'
@@ -66,7 +66,7 @@ def image(high: float) -> Glyph:
     )
 
 
-def heatmaps(high: float) -> Glyph:
+def heatmaps(high: float) -> Shape:
     """A stack of maps, the first with a bright spot."""
     side, step = max(24.0, high), 5.0
     whole = side + 2 * step
@@ -78,10 +78,10 @@ def heatmaps(high: float) -> Glyph:
     x, y = -whole / 2 + 0.6 * side, -whole / 2 + 2 * step + 0.42 * side
     spot = [f'<circle class="arch-pale" cx="{x:.1f}" cy="{y:.1f}" r="{0.3 * side:.1f}" fill-opacity="0.3"/>']
     spot += [f'<circle class="arch-hot" cx="{x:.1f}" cy="{y:.1f}" r="{r * side:.1f}"/>' for r in (0.26, 0.17, 0.09)]
-    return Glyph(whole, whole, "".join(cards + spot))
+    return Shape(whole, whole, "".join(cards + spot))
 
 
-def bars() -> Glyph:
+def bars() -> Shape:
     """Two distributions over bins, one along each axis."""
     side, bins, reach = 38.0, 9, 20.0
     whole = side + reach
@@ -97,10 +97,10 @@ def bars() -> Glyph:
             f'width="{down:.1f}" height="{step - 0.8:.1f}"/>'
         )
     parts.append(f'<circle class="arch-point" cx="{x + 5.5 * step:.1f}" cy="{y + reach + 3.5 * step:.1f}" r="3"/>')
-    return Glyph(whole, whole, "".join(parts))
+    return Shape(whole, whole, "".join(parts))
 
 
-def vector(kind: str) -> Glyph:
+def vector(kind: str) -> Shape:
     """A column of numbers."""
     cells, cell, wide = 8, 9.0, 13.0
     top = -cells * cell / 2
@@ -108,11 +108,11 @@ def vector(kind: str) -> Glyph:
         f'<rect class="{kind}" x="{-wide / 2:.1f}" y="{top + i * cell:.1f}" width="{wide:.1f}" height="{cell:.1f}"/>'
         for i in range(cells)
     ]
-    return Glyph(wide, cells * cell, "".join(rows))
+    return Shape(wide, cells * cell, "".join(rows))
 
 
-def points() -> Glyph:
+def points() -> Shape:
     """Points, some of them joined."""
     spots = [(0, 26), (-17, 2), (-9, -20), (3, -25), (14, -17), (20, -3)]
     limbs = "".join(f'<polyline class="arch-limb" points="0,26 {x},{y}"/>' for x, y in spots[1:])
-    return Glyph(48, 58, limbs + "".join(f'<circle class="arch-point" cx="{x}" cy="{y}" r="3.4"/>' for x, y in spots))
+    return Shape(48, 58, limbs + "".join(f'<circle class="arch-point" cx="{x}" cy="{y}" r="3.4"/>' for x, y in spots))

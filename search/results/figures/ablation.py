@@ -1,15 +1,15 @@
 """What each choice of a trial is worth: differences from the trial as it is, with their intervals."""
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 import plotly.graph_objects as go
 
-from data.errors import UserError
-from data.storage.files import replacing
-from search.dashboard.style import ACCENT, MUTED, SERIES, base, empty, heading
 from search.format import HOVER, digits, measured, named, titled
 from search.results.ablation import Ablation, Row
+from search.results.figures.base import base, brief, empty, heading, write_page
+from search.results.style import ACCENT, MUTED, SERIES
 
 KINDS = (("worse", SERIES[3]), ("better", SERIES[2]), ("within chance", MUTED), ("one pair", MUTED))
 """What a change does to the error, by whether its interval leaves out 0, and in which colour."""
@@ -30,33 +30,9 @@ def figure(ablation: Ablation | None) -> go.Figure:
         return empty("No change of this ablation came to an end.")
     drawn = go.Figure()
     for kind, colour in KINDS:
-        places = [place for place, row in enumerate(rows) if kind_of(row) == kind]
-        means = [rows[place].difference for place in places]
-        if not places:
-            continue
-        drawn.add_trace(
-            go.Scatter(
-                x=[one.mean for one in means if one],
-                y=places,
-                error_x={
-                    "type": "data",
-                    "array": [one.half for one in means if one],
-                    "thickness": 2,
-                    "width": 5,
-                    "color": colour,
-                    "visible": kind != "one pair",
-                },
-                mode="markers",
-                name=kind,
-                marker={
-                    "color": colour,
-                    "size": 10,
-                    "symbol": "circle-open" if kind == "one pair" else "circle",
-                },
-                customdata=[told(rows[place], ablation.unit) for place in places],
-                hovertemplate="%{customdata}<extra></extra>",
-            )
-        )
+        places = [place for place, row in enumerate(rows) if _kind(row) == kind]
+        if places:
+            drawn.add_trace(_differences(rows, places, kind, colour, ablation.unit))
     base_error = measured(ablation.base.error.mean, ablation.unit) if ablation.base.error else ""
     drawn.add_vline(
         x=0,
@@ -76,7 +52,7 @@ def figure(ablation: Ablation | None) -> go.Figure:
         autorange="reversed",
         tickmode="array",
         tickvals=list(range(len(rows))),
-        ticktext=[short(f"{row.part}: {row.said.removeprefix(f'{row.part} ')}") for row in rows],
+        ticktext=[brief(f"{row.part}: {row.said.removeprefix(f'{row.part} ')}", 40) for row in rows],
         title=None,
     )
     drawn.update_xaxes(hoverformat=HOVER)
@@ -84,7 +60,29 @@ def figure(ablation: Ablation | None) -> go.Figure:
     return drawn
 
 
-def kind_of(row: Row) -> str:
+def _differences(rows: Sequence[Row], places: Sequence[int], kind: str, colour: str, unit: str) -> go.Scatter:
+    """The changes of one kind, with their intervals."""
+    means = [mean for place in places if (mean := rows[place].difference)]
+    return go.Scatter(
+        x=[mean.mean for mean in means],
+        y=places,
+        error_x={
+            "type": "data",
+            "array": [mean.half for mean in means],
+            "thickness": 2,
+            "width": 5,
+            "color": colour,
+            "visible": kind != "one pair",
+        },
+        mode="markers",
+        name=kind,
+        marker={"color": colour, "size": 10, "symbol": "circle-open" if kind == "one pair" else "circle"},
+        customdata=[_hover(rows[place], unit) for place in places],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+
+
+def _kind(row: Row) -> str:
     """'worse', 'better', 'within chance' where the interval holds 0, or 'one pair' where there is none."""
     if row.difference is None or row.difference.half is None:
         return "one pair"
@@ -93,7 +91,7 @@ def kind_of(row: Row) -> str:
     return "worse" if row.difference.mean > 0 else "better"
 
 
-def told(row: Row, unit: str) -> str:
+def _hover(row: Row, unit: str) -> str:
     """A row in words, as HTML."""
     lines = [f"<b>{escape(row.name)}</b>", escape(row.said)]
     if row.error:
@@ -112,23 +110,10 @@ def told(row: Row, unit: str) -> str:
     return "<br>".join(lines)
 
 
-def short(said: str, length: int = 40) -> str:
-    """Words that fit beside the figure, escaped."""
-    return escape(said if len(said) <= length else f"{said[: length - 1]}\u2026")
-
-
 def write(ablation: Ablation, file: Path) -> None:
     """Write the picture alone: one page that opens offline.
 
     Raises:
         UserError: the file cannot be written.
     """
-    drawn = figure(ablation)
-    drawn.update_layout(template="plotly_white", font={"family": "system-ui, sans-serif", "size": 14})
-    page = drawn.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False, "responsive": True})
-    name = escape(f"{ablation.study} trial {ablation.trial} - ablation")
-    try:
-        with replacing(file) as half:
-            half.write_text(page.replace("<head>", f"<head><title>{name}</title>", 1), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+    write_page(figure(ablation), f"{ablation.study} trial {ablation.trial} - ablation", file)

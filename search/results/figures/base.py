@@ -1,31 +1,16 @@
-"""What all figures share: colours that read on white and on black, axes, legend, and the look of an empty one."""
+"""What all plotly figures share: axes, legend, titles, the look of an empty one, and a page of its own."""
 
 import textwrap
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 
-STATES = {
-    "finished": ("#3b82c4", "circle", 9),
-    "stopped": ("#e0a030", "circle-open", 7),
-    "running": ("#3a9d5d", "diamond", 9),
-    "waiting": ("#8a8f98", "diamond-open", 8),
-    "failed": ("#d0493a", "x", 8),
-    "refused": ("#9a9a9a", "line-ns-open", 9),
-}
-"""Colour, symbol and size of the trials in each state."""
-
-SERIES = ("#3b82c4", "#e08a1e", "#3f9e6b", "#c8504f", "#8d6bb8", "#7f7f7f", "#c46fa0", "#8c8c2f")
-"""Colours of studies, parameters or whatever a figure has several of."""
-
-MUTED = "#8a8f98"
-ACCENT = "#d6336c"
-"""The best or the chosen trial."""
-
-SCORE = "score: Params [M] \u00d7 FLOPs [G] \u00d7 e<sup>PixelDiff [px]</sup>"
-"""Title of an axis of scores."""
+from data.errors import UserError
+from data.storage.files import replacing
+from search.results.style import MUTED
 
 SVG_POINTS = 2000
 """Above so many points a figure is drawn by WebGL, from typed arrays and without a text for each point."""
@@ -93,6 +78,35 @@ def empty(sentence: str) -> go.Figure:
         font={"size": 14, "color": MUTED},
     )
     return figure
+
+
+def write_page(
+    figure: go.Figure, title: str, file: Path, *, default_height: str = "100%", scroll_zoom: bool = False
+) -> None:
+    """Write a figure as one page that opens offline.
+
+    Args:
+        figure: it gets a white ground, for no page dresses it.
+        title: of the page; escaped.
+        file: to write.
+        default_height: of the figure, as CSS has it, unless the figure has its own.
+        scroll_zoom: whether the mouse's wheel zooms.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure.update_layout(template="plotly_white", font={"family": "system-ui, sans-serif", "size": 14})
+    page = figure.to_html(
+        include_plotlyjs=True,
+        full_html=True,
+        default_height=default_height,
+        config={"displaylogo": False, "responsive": True, "scrollZoom": scroll_zoom},
+    )
+    try:
+        with replacing(file) as half:
+            half.write_text(page.replace("<head>", f"<head><title>{escape(title)}</title>", 1), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
 
 
 def scatter(points: int) -> Any:

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from data.drawn.skeleton import HAND_EDGES
 from models.cost import cost
 from models.net import Arch
-from search.dashboard import detail
+from search.dashboard import errors as answered_errors
+from search.dashboard import trial as trial_page
 from search.objective import CourseScore
 from search.results.accuracy import area_under, fraction_within, limbs
 from search.results.answers import Answers, Example
@@ -80,7 +81,7 @@ def view() -> View:
 
 
 def test_parameters_and_their_ranges(view: View) -> None:
-    page = Cells(detail.parameters(view, 0))
+    page = Cells(trial_page.parameters(view, 0))
     table = {row[0]: row[1:] for row in page.rows if len(row) == 3}
     assert table["lr"] == ["0.004", "0.0001 to 0.01, evenly in the logarithm"]
     assert table["size"] == ["64", "48 to 96 in steps of 16"]
@@ -99,18 +100,18 @@ def test_parameters_and_their_ranges(view: View) -> None:
 
 
 def test_trials_that_were_not_trained(view: View) -> None:
-    failed = Cells(detail.parameters(view, 1))
+    failed = Cells(trial_page.parameters(view, 1))
     assert dict(row for row in failed.rows if len(row) == 2)["reason"] == f"RuntimeError: {HOSTILE}"
     assert "img" not in failed.tags
-    waiting = detail.parameters(view, 2)
+    waiting = trial_page.parameters(view, 2)
     assert "not been sampled" in waiting
     assert "<table" not in waiting
-    assert detail.parameters(view, 99) == '<p class="note">There is no trial 99 in this study.</p>'
+    assert trial_page.parameters(view, 99) == '<p class="note">There is no trial 99 in this study.</p>'
 
 
 def test_cost_table_has_every_layer_and_totals() -> None:
     price = cost(Arch(points=21, width=0.1, stride=32, size=48, head="simcc"))
-    page = Cells(detail.cost_table(price))
+    page = Cells(trial_page.cost_table(price))
     rows = [row for row in page.rows if row]
     assert len(rows) == len(price.layers) + 2
     assert rows[1][0] == "(the network itself)"
@@ -132,10 +133,10 @@ def test_cost_table_has_every_layer_and_totals() -> None:
 def test_a_layers_hostile_name_stays_text() -> None:
     price = cost(Arch(points=21, width=0.1, stride=32, size=32, head="direct"))
     odd = replace(price, layers=(replace(price.layers[0], name=HOSTILE, type=HOSTILE),))
-    page = Cells(detail.cost_table(odd))
+    page = Cells(trial_page.cost_table(odd))
     assert "img" not in page.tags
     assert [HOSTILE, HOSTILE] in [row[:2] for row in page.rows]
-    assert "no layers" in detail.cost_table(replace(price, layers=()))
+    assert "no layers" in trial_page.cost_table(replace(price, layers=()))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +174,7 @@ def test_equal_errors_make_a_step() -> None:
 
 
 def test_pck_figure(errors: np.ndarray[Any, Any]) -> None:
-    drawn = detail.pck({"trial 1": answered(errors), HOSTILE: answered(errors * 2)}, "px")
+    drawn = answered_errors.pck({"trial 1": answered(errors), HOSTILE: answered(errors * 2)}, "px")
     lines = [trace for trace in drawn.data if trace.mode == "lines"]
     marks = [trace for trace in drawn.data if trace.mode == "markers"]
     assert list(lines[0].x[1:-1]) == answered(errors).quantiles
@@ -184,13 +185,13 @@ def test_pck_figure(errors: np.ndarray[Any, Any]) -> None:
     assert "<img" not in json.dumps(drawn.to_plotly_json(), default=str)
     assert drawn.layout.xaxis.title.text == "distance [px]"
     assert drawn.layout.uirevision == "keep"
-    assert [trace.mode for trace in detail.pck({"a": answered(errors)}, "mm").data] == ["lines"]
-    assert not detail.pck({}, "px").data
-    assert detail.pck({}, "px").layout.annotations[0].text.endswith(".")
+    assert [trace.mode for trace in answered_errors.pck({"a": answered(errors)}, "mm").data] == ["lines"]
+    assert not answered_errors.pck({}, "px").data
+    assert answered_errors.pck({}, "px").layout.annotations[0].text.endswith(".")
 
 
 def test_joints_figure(errors: np.ndarray[Any, Any]) -> None:
-    drawn = detail.joints(answered(errors, [HOSTILE, *(f"joint {i}" for i in range(20))]), "px")
+    drawn = answered_errors.joints(answered(errors, [HOSTILE, *(f"joint {i}" for i in range(20))]), "px")
     (bars,) = drawn.data
     assert np.allclose(bars.x, errors.mean(0))
     assert drawn.layout.shapes[0].x0 == pytest.approx(errors.mean())
@@ -198,8 +199,8 @@ def test_joints_figure(errors: np.ndarray[Any, Any]) -> None:
     assert len(set(bars.marker.color)) == 6  # the wrist and five fingers
     assert [len(set(bars.marker.color[1 + 4 * f : 5 + 4 * f])) for f in range(5)] == [1] * 5
     assert "<img" not in json.dumps(drawn.to_plotly_json(), default=str)
-    assert not detail.joints(None, "px").data
-    assert detail.joints(None, "px").layout.annotations[0].text.endswith(".")
+    assert not answered_errors.joints(None, "px").data
+    assert answered_errors.joints(None, "px").layout.annotations[0].text.endswith(".")
 
 
 def test_limbs() -> None:
@@ -210,11 +211,11 @@ def test_limbs() -> None:
 
 
 def test_command_is_what_a_shell_takes_apart_again(view: View) -> None:
-    assert detail.command(view, 0, "quickstart") == "posefront retrain quickstart --trial 0"
-    odd = detail.command(view, 0, "my study;rm.py", Path("/some where/a b"), "sqlite:///$x 'y'.db")
+    assert trial_page.command(view, 0, "quickstart") == "posefront retrain quickstart --trial 0"
+    odd = trial_page.command(view, 0, "my study;rm.py", Path("/some where/a b"), "sqlite:///$x 'y'.db")
     assert shlex.split(odd) == [
         *("posefront", "retrain", "my study;rm.py", "--trial", "0"),
         *("--out", "/some where/a b", "--storage", "sqlite:///$x 'y'.db"),
     ]
-    assert detail.command(view, 2, "quickstart").startswith("Trial 2 has no parameters")
-    assert detail.command(view, 99, "quickstart") == "There is no trial 99 in this study."
+    assert trial_page.command(view, 2, "quickstart").startswith("Trial 2 has no parameters")
+    assert trial_page.command(view, 99, "quickstart") == "There is no trial 99 in this study."

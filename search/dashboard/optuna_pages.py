@@ -4,7 +4,7 @@ import copy
 import json
 import re
 from collections.abc import Collection, Container, Iterable, Sequence
-from functools import cache
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
@@ -38,22 +38,22 @@ def refuse(*_: Any, **__: Any) -> NoReturn:
     raise ReadOnlyError("this dashboard never writes to a study")
 
 
-class Shelf(BaseStorage):
+class CombinedStorage(BaseStorage):
     """Several studies as one storage of Optuna's that cannot be written.
 
     With n readers, trial t of the i-th is t * n + i here, and the study is i + 1 + n * (times that another study was
     found under its name): unique, and known without asking. Trials are shared, never copied deeply: no page of Optuna's
-    changes one, and 10,000 take seconds to copy. A study that cannot be read just now isn't on the shelf.
+    changes one, and 10,000 take seconds to copy. A study that cannot be read just now isn't in it.
     """
 
     def __init__(self, readers: Sequence[Reader]) -> None:
         self._readers = tuple(readers)
         self._names = unique([printable(reader.name) for reader in readers])
         self._lock = Lock()
-        self._made: dict[int, tuple[State, dict[int, FrozenTrial]]] = {}
+        self._copies: dict[int, tuple[State, dict[int, FrozenTrial]]] = {}
 
     def reader(self, study_id: int) -> Reader:
-        """Who reads a study; of an id that isn't on the shelf, any."""
+        """Who reads a study; of an id that isn't in it, any."""
         return self._readers[(study_id - 1) % len(self._readers)]
 
     def holds(self, study_id: int, trial_id: int | None = None) -> bool:
@@ -66,13 +66,11 @@ class Shelf(BaseStorage):
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """All that can be read now, in the order in which they were given."""
-        found = []
-        for index in range(len(self._readers)):
-            try:
-                found.append(self._study(index, self._readers[index].state()))
-            except UserError:  # its pages answer 404, and our own say why
-                continue
-        return found
+        studies = []
+        for index, reader in enumerate(self._readers):
+            with suppress(UserError):  # its pages answer 404, and our own say why
+                studies.append(self._study(index, reader.state()))
+        return studies
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """The id here. Raises KeyError."""
@@ -134,8 +132,8 @@ class Shelf(BaseStorage):
         return state
 
     def _study(self, index: int, state: State) -> FrozenStudy:
-        def here(found: re.Match[str]) -> str:
-            return f"{found[1]}{int(found[2]) * len(self._readers) + index}{found[3]}"
+        def here(match: re.Match[str]) -> str:
+            return f"{match[1]}{int(match[2]) * len(self._readers) + index}{match[3]}"
 
         study = state.study
         system = {OF_A_TRIAL.sub(here, key, count=1): value for key, value in study.system_attrs.items()}
@@ -147,25 +145,23 @@ class Shelf(BaseStorage):
     def _trials(self, index: int, state: State) -> dict[int, FrozenTrial]:
         """A study's trials by their ids here; one that hasn't changed stays the same object."""
         with self._lock:
-            known = self._made.get(index)
-            if known is not None and known[0].revision == state.revision:
-                return known[1]
-            before = {trial._trial_id: trial for trial in known[0].trials} if known else {}
-            made = {}
+            before, copies = self._copies.get(index, (None, {}))
+            if before is not None and before.revision == state.revision:
+                return copies
+            same = {id(trial) for trial in before.trials} if before else set()
+            trials = {}
             for trial in state.trials:
                 key = trial._trial_id * len(self._readers) + index
-                if known is not None and before.get(trial._trial_id) is trial:
-                    made[key] = known[1][key]
-                elif key == trial._trial_id:
-                    made[key] = trial
-                else:
-                    made[key] = copy.copy(trial)
-                    made[key]._trial_id = key
-            self._made[index] = state, made
-            return made
+                if id(trial) in same:
+                    trials[key] = copies[key]
+                    continue
+                trials[key] = copy.copy(trial)
+                trials[key]._trial_id = key
+            self._copies[index] = state, trials
+            return trials
 
 
-class Store:
+class ArtifactFolders:
     """The artifacts in several folders, to read."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
@@ -194,45 +190,43 @@ class Store:
     write = remove = staticmethod(refuse)
 
 
-def app(readers: Sequence[Reader], folders: Iterable[Path]) -> "WSGIApplication":
-    """Optuna's dashboard as a WSGI application, at its usual paths.
+class OptunaPages:
+    """Optuna's dashboard as a WSGI application, at its usual paths."""
 
-    Args:
-        readers: of the studies; at least one.
-        folders: with the studies' artifacts; they need not exist.
-    """
-    shelf, store = Shelf(readers), Store(folders)
-    importing = Lock()
+    def __init__(self, readers: Sequence[Reader], folders: Iterable[Path]) -> None:
+        """For the studies of at least one reader, and the folders of their artifacts, which need not exist."""
+        self._storage, self._artifacts = CombinedStorage(readers), ArtifactFolders(folders)
+        self._importing = Lock()
+        self._app: WSGIApplication | None = None
 
-    @cache
-    def pages() -> "WSGIApplication":
-        import optuna_dashboard  # takes seconds: scikit-learn and pandas come with it; whoever opens it waits for it
-
-        made: WSGIApplication = optuna_dashboard.wsgi(shelf, artifact_store=store)
-        return made
-
-    def guarded(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        """Answer a request that reads what is there; refuse all others."""
         environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # Optuna's fails on a request without one
         path = environ.get("PATH_INFO", "").rstrip("/")
         study = OF_A_STUDY.fullmatch(path)
         key = int(study[1]) if study else 1
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            url = shelf.reader(key).url
+            url = self._storage.reader(key).url
             reason = f"this dashboard never writes to a study; run optuna-dashboard {url} to edit it."
             return answer(start, "403 Forbidden", reason)
-        if path.startswith(("/api/studies/", "/csv/")) and (study is None or not shelf.holds(key)):
+        if path.startswith(("/api/studies/", "/csv/")) and (study is None or not self._storage.holds(key)):
             return answer(start, "404 Not Found", "there is no such study")
         if path.startswith("/artifacts/"):
             artifact = AN_ARTIFACT.fullmatch(path)
             trial = int(artifact[1]) if artifact and artifact[1] else None
-            if artifact is None or not shelf.holds(key, trial) or store.file(artifact[2]) is None:
+            if artifact is None or not self._storage.holds(key, trial) or self._artifacts.file(artifact[2]) is None:
                 return answer(start, "404 Not Found", "there is no such artifact")
-            start = alone(start)
-        with importing:
-            made = pages()
-        return made(environ, start)
+            start = sandboxed(start)
+        return self._pages()(environ, start)
 
-    return guarded
+    def _pages(self) -> "WSGIApplication":
+        """Optuna's application. The first request waits seconds for it: scikit-learn and pandas come with it."""
+        with self._importing:
+            if self._app is None:
+                import optuna_dashboard
+
+                self._app = optuna_dashboard.wsgi(self._storage, artifact_store=self._artifacts)
+            return self._app
 
 
 def answer(start: "StartResponse", status: str, reason: str) -> list[bytes]:
@@ -241,13 +235,13 @@ def answer(start: "StartResponse", status: str, reason: str) -> list[bytes]:
     return [json.dumps({"reason": reason}).encode()]
 
 
-def alone(start: "StartResponse") -> "StartResponse":
+def sandboxed(start: "StartResponse") -> "StartResponse":
     """Headers of an artifact: a page in it runs no script here, and no other site reads it."""
 
     def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         kept = [(name, value) for name, value in headers if name.lower() != "access-control-allow-origin"]
-        lone = [("Content-Security-Policy", "sandbox"), ("X-Content-Type-Options", "nosniff")]
-        return start(status, [*kept, *lone], *more)
+        alone = [("Content-Security-Policy", "sandbox"), ("X-Content-Type-Options", "nosniff")]
+        return start(status, [*kept, *alone], *more)
 
     return started
 
@@ -259,11 +253,11 @@ def printable(name: str) -> str:
 
 def unique(names: Collection[str]) -> list[str]:
     """The same names, each once: the second 'hands' becomes 'hands (2)'."""
-    made: list[str] = []
+    unique_names: list[str] = []
     for name in names:
-        fine, count = name, 1
-        while fine in made:
+        candidate, count = name, 1
+        while candidate in unique_names:
             count += 1
-            fine = f"{name} ({count})"
-        made.append(fine)
-    return made
+            candidate = f"{name} ({count})"
+        unique_names.append(candidate)
+    return unique_names

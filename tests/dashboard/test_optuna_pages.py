@@ -19,8 +19,8 @@ from optuna.storages import BaseStorage
 from optuna_dashboard import _importance, save_note, save_plotly_graph_object
 from werkzeug.test import Client, TestResponse
 
+from search.dashboard.optuna_pages import ArtifactFolders, CombinedStorage, OptunaPages, ReadOnlyError, unique
 from search.dashboard.reader import Reader
-from search.dashboard.shelf import ReadOnlyError, Shelf, Store, app, unique
 from tests.big_study import make
 
 PLOTS = ("slice", "parallel_coordinate", "edf", "timeline")
@@ -61,7 +61,7 @@ def readers(runs: Path) -> list[Reader]:
 
 @pytest.fixture
 def client(runs: Path) -> Client:
-    return Client(app(readers(runs), [runs / name / "artifacts" for name in ("one", "two")]))
+    return Client(OptunaPages(readers(runs), [runs / name / "artifacts" for name in ("one", "two")]))
 
 
 def plain(runs: Path, name: str) -> Client:
@@ -192,7 +192,7 @@ def test_what_is_not_there_is_404(client: Client, runs: Path) -> None:
     assert client.get(f"/artifacts/1/{artifact}", buffered=True).status_code == 404
 
 
-def test_a_study_that_is_deleted_leaves_the_shelf(client: Client, runs: Path) -> None:
+def test_a_study_that_is_deleted_leaves_the_list(client: Client, runs: Path) -> None:
     for path in ("/api/studies/1", "/api/studies/1/plot/slice", "/csv/1"):
         get(client, path)
     optuna.delete_study(study_name="big", storage=f"sqlite:///{runs}/one/study.db")
@@ -244,8 +244,8 @@ def test_nothing_but_reading_is_allowed_and_nothing_is_written(client: Client, r
     assert content() == before
 
 
-def test_the_shelf_itself_writes_nothing(runs: Path) -> None:
-    shelf = Shelf(readers(runs))
+def test_the_storage_itself_writes_nothing(runs: Path) -> None:
+    storage = CombinedStorage(readers(runs))
     reads = {"get_", "holds", "reader", "remove_session", "check_", "_"}
     writers = {
         name
@@ -255,26 +255,26 @@ def test_the_shelf_itself_writes_nothing(runs: Path) -> None:
     assert len(writers) == 10
     for name in writers:
         with pytest.raises(ReadOnlyError, match="never writes"):
-            getattr(shelf, name)(1, "x", "y")
+            getattr(storage, name)(1, "x", "y")
 
 
-def test_a_storages_promises_hold_on_the_shelf(runs: Path) -> None:
-    shelf = Shelf(readers(runs))
-    for study in shelf.get_all_studies():
+def test_a_storages_promises_hold_of_the_combined_one(runs: Path) -> None:
+    storage = CombinedStorage(readers(runs))
+    for study in storage.get_all_studies():
         key = study._study_id
-        assert shelf.get_study_id_from_name(study.study_name) == key
-        assert shelf.get_study_name_from_id(key) == study.study_name
-        trials = shelf.get_all_trials(key)
+        assert storage.get_study_id_from_name(study.study_name) == key
+        assert storage.get_study_name_from_id(key) == study.study_name
+        trials = storage.get_all_trials(key)
         assert [trial.number for trial in trials] == list(range(40))
-        assert all(shelf.get_trial(trial._trial_id) is trial for trial in trials)
-        assert shelf.get_n_trials(key, optuna.trial.TrialState.RUNNING) == 8
-        assert shelf.get_trial_id_from_study_id_trial_number(key, 7) == trials[7]._trial_id
-    numbers = [trial._trial_id for key in (1, 2) for trial in shelf.get_all_trials(key)]
+        assert all(storage.get_trial(trial._trial_id) is trial for trial in trials)
+        assert storage.get_n_trials(key, optuna.trial.TrialState.RUNNING) == 8
+        assert storage.get_trial_id_from_study_id_trial_number(key, 7) == trials[7]._trial_id
+    numbers = [trial._trial_id for key in (1, 2) for trial in storage.get_all_trials(key)]
     assert len(set(numbers)) == 80
     for wrong in (
-        lambda: shelf.get_trial(9999),
-        lambda: shelf.get_all_trials(3),
-        lambda: shelf.get_study_directions(0),
+        lambda: storage.get_trial(9999),
+        lambda: storage.get_all_trials(3),
+        lambda: storage.get_study_directions(0),
     ):
         with pytest.raises(KeyError):
             wrong()
@@ -288,7 +288,7 @@ def test_only_artifacts_of_the_folders_are_opened(tmp_path: Path) -> None:
     (tmp_path / "a" / "22222222-2222-2222-2222-222222222222").symlink_to(secret)
     (tmp_path / "b" / "33333333-3333-3333-3333-333333333333").write_text("fine")
     (tmp_path / "b" / "plain").write_text("no artifact")
-    store = Store([tmp_path / "a", tmp_path / "missing", tmp_path / "b"])
+    store = ArtifactFolders([tmp_path / "a", tmp_path / "missing", tmp_path / "b"])
     with store.open_reader("33333333-3333-3333-3333-333333333333") as file:
         assert file.read() == b"fine"
     for wrong in (secret.name, f"../{secret.name}", "22222222-2222-2222-2222-222222222222", "plain", "", str(secret)):
@@ -302,7 +302,7 @@ def test_only_artifacts_of_the_folders_are_opened(tmp_path: Path) -> None:
 def test_a_hostile_name_breaks_no_page(tmp_path: Path) -> None:
     name = "x\r\nSet-Cookie: a=b\u2028<script>"
     make(tmp_path / "study.db", trials=20, name=name)
-    client = Client(app([Reader(f"sqlite:///{tmp_path}/study.db", name)], []))
+    client = Client(OptunaPages([Reader(f"sqlite:///{tmp_path}/study.db", name)], []))
     assert get(client, "/api/studies").json["study_summaries"][0]["study_name"] == "x  Set-Cookie: a=b <script>"
     found = get(client, "/csv/1")
     assert "Set-Cookie" not in found.headers

@@ -12,8 +12,8 @@ from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from search.dashboard import glyphs
-from search.dashboard.glyphs import Glyph
+from search.results import shapes
+from search.results.shapes import Shape
 
 if TYPE_CHECKING:  # torch is not needed to draw
     from models.plan import Plan, Stage
@@ -55,18 +55,18 @@ STYLE = """
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A column of the drawing.
+class Element:
+    """A stage, the input or the answer as it is drawn.
 
     Attributes:
-        glyph: its picture.
+        shape: its picture.
         bold: the first line below it.
         words: further lines, each broken where it doesn't fit.
         cost: (params, flops), or None where nothing is computed.
         mark: how the resolution changes on the way to it: '/2', 'x2', or empty.
     """
 
-    glyph: Glyph
+    shape: Shape
     bold: str
     words: tuple[str, ...]
     cost: tuple[int, int] | None
@@ -95,26 +95,26 @@ def svg(plan: "Plan", title: str = "", *, width: int = 1160, standalone: bool = 
         width: of the viewBox, at least 220; letters are 12 units high.
         standalone: plain colours instead of a page's CSS variables, for paper.
     """
-    cells = _cells(plan)
+    elements = _elements(plan)
     room = width - 2 * MARGIN
-    rows = math.ceil(len(cells) / (room // COLUMN))
-    count = math.ceil(len(cells) / rows)
+    rows = math.ceil(len(elements) / (room // COLUMN))
+    count = math.ceil(len(elements) / rows)
     column = min(WIDEST, room / count)
     left = MARGIN + (room - count * column) / 2
     parts, top = [], float(MARGIN)
     for line in wrapped(title, int(room / (LETTER * 1.4))):
         parts.append(f'<text class="arch-title" x="{MARGIN}" y="{top + 13:.1f}">{escape(line)}</text>')
         top += 22
-    for start in range(0, len(cells), count):
-        row = cells[start : start + count]
-        high = max(cell.glyph.height for cell in row)
-        lines = max(len(cell.lines(column)) for cell in row)
+    for start in range(0, len(elements), count):
+        row = elements[start : start + count]
+        high = max(element.shape.height for element in row)
+        lines = max(len(element.lines(column)) for element in row)
         middle, below = top + 8 + high / 2, top + high + 28
-        parts.append(_arrows(row, left, column, middle, start > 0, start + count < len(cells)))
-        for place, cell in enumerate(row):
-            parts.append(_column(cell, plan, left + place * column, column, middle, below, lines))
+        parts.append(_arrows(row, left, column, middle, start > 0, start + count < len(elements)))
+        for place, element in enumerate(row):
+            parts.append(_draw(element, plan, left + place * column, column, middle, below, lines))
         top = below + lines * LINE + 64
-    for line in wrapped(_caption(plan, cells), int(room / LETTER)):
+    for line in wrapped(_caption(plan, elements), int(room / LETTER)):
         parts.append(f'<text class="arch-note" x="{MARGIN}" y="{top:.1f}">{escape(line)}</text>')
         top += 17
     style = re.sub(r"var\(--[\w-]+, (#\w+)\)", r"\1", STYLE) if standalone else STYLE
@@ -155,46 +155,46 @@ def wrapped(words: str, letters: int) -> list[str]:
     return [line if len(line) <= letters else f"{line[: letters - 1]}\u2026" for line in lines]
 
 
-def _cells(plan: "Plan") -> list[Cell]:
-    """All columns, from the input to the answer."""
+def _elements(plan: "Plan") -> list[Element]:
+    """All elements, from the input to the answer."""
     maps = [stage for stage in plan.stages if len(stage.sides) > 1]
     frame = plan.input_shape[1:]
     largest = max([max(frame, default=1), *(max(stage.sides) for stage in maps)])
     most = max((stage.channels for stage in maps), default=1)
-    cells = [
-        Cell(
-            glyphs.image(_high(frame, largest)), times(frame), (_counted(plan.input_shape[0], "channel"), "input"), None
+    elements = [
+        Element(
+            shapes.image(_high(frame, largest)), times(frame), (_counted(plan.input_shape[0], "channel"), "input"), None
         )
     ]
     before = frame
     for stage in plan.stages:
-        glyph = _glyph(stage, plan, largest, most)
+        shape = _shape(stage, plan, largest, most)
         bold, words = _words(stage, plan)
-        cells.append(Cell(glyph, bold, words, (stage.params, stage.flops), _mark(before, stage)))
+        elements.append(Element(shape, bold, words, (stage.params, stage.flops), _mark(before, stage)))
         before = stage.sides
     name, *rest = _answer(plan.answer)
     pointed = len(plan.answer) == 2 and plan.answer[1] in (2, 3)
-    glyph = glyphs.points() if pointed else glyphs.vector("arch-plain")
-    return [*cells, Cell(glyph, name, tuple(rest), plan.decode if any(plan.decode) else None)]
+    shape = shapes.points() if pointed else shapes.vector("arch-plain")
+    return [*elements, Element(shape, name, tuple(rest), plan.decode if any(plan.decode) else None)]
 
 
 def _high(sides: Sequence[int], largest: int) -> float:
     return max(9.0, TALLEST * math.sqrt(max(sides[-2:], default=1) / largest))
 
 
-def _glyph(stage: "Stage", plan: "Plan", largest: int, most: int) -> Glyph:
-    """The picture of a stage: maps as a box, distributions as bars, a vector as a column of cells."""
+def _shape(stage: "Stage", plan: "Plan", largest: int, most: int) -> Shape:
+    """The picture of a stage: maps as a box, distributions as bars, a vector as a column of numbers."""
     kind = "arch-head" if stage.head else "arch-body"
     if len(stage.sides) > 1:
-        if stage is plan.stages[-1] and _found(plan):
-            return glyphs.heatmaps(_high(stage.sides, largest))
-        return glyphs.box(
+        if stage is plan.stages[-1] and _is_answer(plan):
+            return shapes.heatmaps(_high(stage.sides, largest))
+        return shapes.box(
             max(4.0, THICKEST * math.sqrt(stage.channels / most)), _high(stage.sides, largest), kind, stage.repeats
         )
-    return glyphs.bars() if stage.sides else glyphs.vector(kind)
+    return shapes.bars() if stage.sides else shapes.vector(kind)
 
 
-def _found(plan: "Plan") -> bool:
+def _is_answer(plan: "Plan") -> bool:
     """Whether the last stage has one map or distribution for each point of the answer."""
     last = plan.stages[-1]
     return len(plan.answer) == 2 and bool(last.sides) and last.channels == plan.answer[0]
@@ -209,12 +209,12 @@ def _words(stage: "Stage", plan: "Plan") -> tuple[str, tuple[str, ...]]:
     extra = (", ".join(special),) if special else ()
     if not stage.sides:
         return str(stage.channels), ("numbers", kind, *extra)
-    found = stage is plan.stages[-1] and _found(plan)
+    per_point = stage is plan.stages[-1] and _is_answer(plan)
     if len(stage.sides) == 1:
-        axes = plan.answer[1] if found and stage.sides[0] % plan.answer[1] == 0 else 1
-        bold = f"{axes} \u00d7 {stage.sides[0] // axes} bins" if found else times((stage.channels, *stage.sides))
-        return bold, ((f"for each of {_counted(stage.channels, 'point')}",) if found else ()) + (kind, *extra)
-    return times(stage.sides), (_counted(stage.channels, "heatmap" if found else "channel"), kind, *extra)
+        axes = plan.answer[1] if per_point and stage.sides[0] % plan.answer[1] == 0 else 1
+        bold = f"{axes} \u00d7 {stage.sides[0] // axes} bins" if per_point else times((stage.channels, *stage.sides))
+        return bold, ((f"for each of {_counted(stage.channels, 'point')}",) if per_point else ()) + (kind, *extra)
+    return times(stage.sides), (_counted(stage.channels, "heatmap" if per_point else "channel"), kind, *extra)
 
 
 def _counted(number: int, noun: str) -> str:
@@ -240,13 +240,13 @@ def _mark(before: Sequence[int], stage: "Stage") -> str:
     return f"/{round(ratio)}" if ratio > 1.4 else f"\u00d7{round(1 / ratio)}" if ratio < 0.6 else ""
 
 
-def _arrows(row: Sequence[Cell], left: float, column: float, middle: float, enters: bool, leaves: bool) -> str:
+def _arrows(row: Sequence[Element], left: float, column: float, middle: float, enters: bool, leaves: bool) -> str:
     """Arrows from each column to the next, marked where the resolution changes; rows hang together by their ends."""
     edges = [
-        (left + (i + 0.5) * column - cell.glyph.width / 2, left + (i + 0.5) * column + cell.glyph.width / 2)
-        for i, cell in enumerate(row)
+        (left + (i + 0.5) * column - element.shape.width / 2, left + (i + 0.5) * column + element.shape.width / 2)
+        for i, element in enumerate(row)
     ]
-    spans = [(a[1] + 4, b[0] - 4, cell.mark) for (a, b), cell in zip(pairwise(edges), row[1:], strict=True)]
+    spans = [(a[1] + 4, b[0] - 4, element.mark) for (a, b), element in zip(pairwise(edges), row[1:], strict=True)]
     spans += [(left + 2, edges[0][0] - 4, row[0].mark)] if enters else []
     spans += [(edges[-1][1] + 4, left + len(row) * column - 2, "")] if leaves else []
     parts = []
@@ -262,18 +262,18 @@ def _arrows(row: Sequence[Cell], left: float, column: float, middle: float, ente
     return "".join(parts)
 
 
-def _column(cell: Cell, plan: "Plan", left: float, column: float, middle: float, below: float, lines: int) -> str:
-    """A column at its place; its bars stand below the longest column's words."""
+def _draw(element: Element, plan: "Plan", left: float, column: float, middle: float, below: float, lines: int) -> str:
+    """An element at its place; its bars stand below the words of its row's longest."""
     centre = left + column / 2
     parts = [
-        f'<g transform="translate({centre:.1f} {middle:.1f})">{cell.glyph.source}</g>',
-        f'<text class="arch-strong" x="{centre:.1f}" y="{below:.1f}">{escape(cell.bold)}</text>',
+        f'<g transform="translate({centre:.1f} {middle:.1f})">{element.shape.source}</g>',
+        f'<text class="arch-strong" x="{centre:.1f}" y="{below:.1f}">{escape(element.bold)}</text>',
     ]
-    for i, line in enumerate(cell.lines(column), 1):
+    for i, line in enumerate(element.lines(column), 1):
         y = below + i * LINE
         parts.append(f'<text class="arch-text" x="{centre:.1f}" y="{y:.1f}">{escape(line)}</text>')
     x, y, wide = left + 7, below + lines * LINE + 9, column - 14
-    costs = zip(("Params", "FLOPs"), cell.cost or (), (plan.params, plan.flops), strict=False)
+    costs = zip(("Params", "FLOPs"), element.cost or (), (plan.params, plan.flops), strict=False)
     for i, (name, part, whole) in enumerate(costs):
         if not part:
             continue
@@ -287,11 +287,11 @@ def _column(cell: Cell, plan: "Plan", left: float, column: float, middle: float,
     return f'<g class="arch-stage">{"".join(parts)}</g>'
 
 
-def _caption(plan: "Plan", cells: Sequence[Cell]) -> str:
+def _caption(plan: "Plan", elements: Sequence[Element]) -> str:
     """Totals, and what the signs mean that occur."""
     signs = ["a box's height stands for resolution, its thickness for channels (square roots)"]
     signs += ["a slab for each repeat"] if any(stage.repeats > 1 for stage in plan.stages) else []
-    signs += ["/2: half the resolution"] if any(cell.mark == "/2" for cell in cells) else []
+    signs += ["/2: half the resolution"] if any(element.mark == "/2" for element in elements) else []
     signs += ["k: side of the kernel"] if any(stage.kernel > 1 for stage in plan.stages) else []
     signs += ["SE: squeeze-excitation"] if any(stage.squeeze for stage in plan.stages) else []
     totals = f"Params {plan.params / 1e6:.4g} M, FLOPs {plan.flops / 1e9:.4g} G."

@@ -1,0 +1,197 @@
+"""What the page's script is answered: pages as JSON, made once for each state of a study and each selection."""
+
+import importlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from plotly.utils import PlotlyJSONEncoder
+
+from data.errors import UserError
+from search.dashboard import pages
+from search.dashboard.now import Machine
+from search.dashboard.reader import GoneError
+from search.dashboard.source import Source
+from search.results import ablation, answers
+from search.results.view import View
+
+KEPT = 24
+"""Replies kept, so that a second window costs nothing."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the page's script asks for.
+
+    Attributes:
+        revision: of the page that it shows; None for none.
+        chosen: trials of a selection; None for all.
+        choices: what the page's lists are set to.
+    """
+
+    revision: str | None = None
+    chosen: frozenset[int] | None = None
+    choices: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, body: Any) -> "Request":
+        """From JSON.
+
+        Raises:
+            TypeError, ValueError, AttributeError: it is malformed.
+        """
+        chosen = body.get("chosen")
+        choices = sorted((str(name), str(value)) for name, value in (body.get("choices") or {}).items())
+        return cls(body.get("revision"), None if chosen is None else frozenset(map(int, chosen)), tuple(choices))
+
+
+class Replies:
+    """Pages of some studies; any thread may ask."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = {source.key: source for source in sources}
+        self._why: dict[str, str] = {}  # why a study cannot be shown, by its key
+        self._machine = Machine()
+        self._kept: OrderedDict[tuple[Any, ...], str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def page(self, key: str, name: str, number: int | None, request: Request) -> str | None:
+        """A page as JSON, or None where the browser has it already.
+
+        Args:
+            key: of the study.
+            name: one of pages.PAGES, or 'trial'.
+            number: of the trial.
+            request: what the browser has and wants.
+
+        Raises:
+            AbsentError: there is no such study or page.
+        """
+        source = self._source(key)
+        state, views = self._views(source if name != "progress" else None)
+        if key not in views:
+            why = self._why[key]
+            return dump({"revision": why, "title": f"{source.name} - posefront", "sentence": why})
+        state = (*state, last_written(source, number))
+        if name == "now":
+            return dump(self._page(source, views, name, number, request))
+        revision = str(hash(state))
+        if request.revision == revision:
+            return None
+        slot = (state, name, key, number, request.chosen, request.choices)
+        if (reply := self._recall(slot)) is None:
+            content = self._page(source, views, name, number, request)
+            reply = self._keep(slot, dump({"revision": revision, **content}))
+        return reply
+
+    def part(self, key: str, what: str, number: int, request: Request) -> str:
+        """One of pages.LATER, as JSON.
+
+        Args:
+            key: of the study.
+            what: which part.
+            number: of the trial; of the importances it says how old they may be.
+            request: with the trials of a selection.
+
+        Raises:
+            AbsentError: there is no such study or trial.
+        """
+        source, slot = self._source(key), (key, what, number, request.chosen)
+        if (reply := self._recall(slot)) is not None:
+            return reply
+        view = self._views(source)[1].get(key)
+        if view is None:
+            raise pages.AbsentError(key)
+        import_pandas()
+        shown = view if request.chosen is None else view.only(request.chosen)
+        return self._keep(slot, dump(pages.part(source, shown, what, number, partial(picture_address, key))))
+
+    def _source(self, key: str) -> Source:
+        if key not in self._sources:
+            raise pages.AbsentError(key)
+        return self._sources[key]
+
+    def _views(self, only: Source | None) -> tuple[tuple[Any, ...], dict[str, View]]:
+        """The studies as they are now, and what changes when they do; a deleted one is missing."""
+        views, state = {}, []
+        for source in self._sources.values() if only is None else (only,):
+            before = source.reader.revision  # if another thread reads meanwhile, what is sent now is sent once more
+            try:
+                views[source.key] = source.reader.read()
+            except GoneError:
+                self._why[source.key] = (
+                    f"The study {source.name!r} is no longer in its storage: it was deleted or moved. "
+                    "Start the search again, and this page goes on."
+                )
+                continue
+            except UserError as mistake:
+                self._why[source.key] = pages.capital(mistake)
+                continue
+            state.append((source.key, max(1, before), source.reader.stale))
+        return tuple(state), views
+
+    def _page(
+        self, source: Source, views: Mapping[str, View], name: str, number: int | None, request: Request
+    ) -> dict[str, Any]:
+        """One page with its frame."""
+        import_pandas()
+        with pages.DRAWING:
+            return pages.page(
+                source,
+                views,
+                name,
+                number=number,
+                chosen=request.chosen,
+                choices=dict(request.choices),
+                href=partial(picture_address, source.key),
+                machine=self._machine,
+            )
+
+    def _recall(self, slot: tuple[Any, ...]) -> str | None:
+        """A reply that was made before."""
+        with self._lock:
+            if slot in self._kept:
+                self._kept.move_to_end(slot)
+            return self._kept.get(slot)
+
+    def _keep(self, slot: tuple[Any, ...], reply: str) -> str:
+        """Remember a reply and forget the oldest."""
+        with self._lock:
+            self._kept[slot] = reply
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return reply
+
+
+def last_written(source: Source, number: int | None) -> float:
+    """When what a trial answered, or its ablation, was last written; 0 where neither was."""
+    newest = 0.0
+    if number is not None:
+        for file in (answers.file(source.folder, number), ablation.file_of(source.folder, number)):
+            with suppress(OSError):
+                newest = max(newest, file.stat().st_mtime)
+    return newest
+
+
+def picture_address(key: str, row: int) -> str:
+    """The address of the picture of a data-set row of the study `key`."""
+    return f"file/{key}/pictures/{row}.jpg"
+
+
+def import_pandas() -> None:
+    """Import pandas, or wait until another thread has.
+
+    plotly looks for it in sys.modules, to know its columns when it meets them, and fails with an AttributeError on one
+    that is half imported: as scikit-learn, behind a study's file or Optuna's pages, leaves it for a second.
+    """
+    importlib.import_module("pandas")
+
+
+def dump(payload: Mapping[str, Any]) -> str:
+    """JSON with figures in it; what is no number becomes null."""
+    return json.dumps(payload, cls=PlotlyJSONEncoder, separators=(",", ":"))

@@ -1,0 +1,143 @@
+"""One trial in words and tables: what it is, what its network costs, and the command that trains it."""
+
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from search.dashboard.blocks import note
+from search.format import compact, measured, range_text
+from search.results.leaderboard import Entry
+from search.results.view import View
+
+if TYPE_CHECKING:
+    from models.plan import Cost
+
+RUNS = Path("runs")
+"""Where studies lie unless --out says otherwise."""
+
+
+def parameters(view: View, number: int) -> str:
+    """Facts and sampled parameters of a trial as HTML, with the range that each parameter was sampled from."""
+    entry = view.by_number.get(number)
+    if entry is None:
+        return note(f"There is no trial {number} in this study.")
+    trial = view.trial(number)
+    values = "".join(
+        f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts(view, entry, trial.user_attrs) if value
+    )
+    shown = f'<dl class="facts-of-trial">{values}</dl>'
+    if not trial.params:
+        return shown + note("Its parameters have not been sampled yet.")
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td class="right">{escape(plain(value))}</td>'
+        f"<td>{escape(ranged(trial.distributions[name]))}</td></tr>"
+        for name, value in trial.params.items()
+    )
+    return (
+        f'{shown}<div class="scroll"><table class="plain"><thead><tr><th scope="col">parameter</th>'
+        f'<th scope="col" class="right">value</th><th scope="col">sampled from</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def facts(view: View, entry: Entry, attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values of what is known of a trial, as HTML; an empty value is not known."""
+    seed = attrs.get("seed")
+    return [
+        ("trial", f"{entry.number} {escape(entry.name)}".strip()),
+        ("state", f'<span class="state {entry.state}">{entry.state}</span>'),
+        ("reason", f'<pre class="reason">{escape(entry.reason)}</pre>' if entry.reason else ""),
+        ("score", number(entry.score) if view.scored else ""),
+        ("ln score" if view.scored else escape(view.described.name), "" if view.alone else number(entry.value)),
+        ("band", escape(entry.band)),
+        (escape(view.error_name), "" if entry.error is None else escape(measured(entry.error, view.unit))),
+        *((escape(r.title), number(entry.readings.get(r.name), f" {escape(r.unit)}")) for r in view.readings),
+        ("epochs", f"{entry.epochs} of {entry.budget}" if entry.budget else str(entry.epochs or "")),
+        ("trained", f"{entry.seconds:,.0f} s" if entry.seconds else ""),
+        ("speed", "" if entry.images_per_s is None else f"{entry.images_per_s:,.0f} images/s"),
+        ("peak memory", "" if entry.peak_memory_mb is None else f"{entry.peak_memory_mb:,.0f} MB"),
+        ("seed", "" if seed is None else escape(str(seed))),
+        ("worker", escape(entry.worker)),
+        ("started", moment(entry.started)),
+        ("ended", moment(entry.ended)),
+    ]
+
+
+def cost_table(cost: "Cost") -> str:
+    """The layers of a network as HTML, with totals and each layer's share of FLOPs, as `posefront cost` prints them."""
+    if not cost.layers:
+        return note("This network has no layers that hold or compute anything.")
+    rows = []
+    for layer in cost.layers:
+        share = 100 * layer.flops / cost.flops if cost.flops else 0.0
+        rows.append(
+            f'<tr><th scope="row">{escape(layer.name) or "(the network itself)"}</th><td>{escape(layer.type)}</td>'
+            f"<td>{TIMES.join(map(str, layer.output))}</td>{counts(layer.params, layer.flops_m, layer.flops_ma)}"
+            f'<td class="share"><svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+            f'<rect width="{share:.2f}" height="8"/></svg><span>{share:.1f} %</span></td></tr>'
+        )
+    return (
+        f'<p class="note">Ranked: {cost.params / 1e6:.6g} M Params, {cost.flops / 1e9:.6g} G FLOPs (fvcore, BatchNorm '
+        "folded). M: multiplications of one image; M+A: additions too; single operations, not millions.</p>"
+        '<div class="scroll layers"><table class="plain"><thead><tr><th scope="col">layer</th>'
+        '<th scope="col">type</th><th scope="col">output</th><th scope="col" class="right">Params</th>'
+        '<th scope="col" class="right">M</th><th scope="col" class="right">M+A</th>'
+        f'<th scope="col">share of FLOPs</th></tr></thead><tbody>{"".join(rows)}</tbody><tfoot><tr>'
+        f'<th scope="row" colspan="3">total</th>{counts(cost.params, cost.flops_m, cost.flops_ma)}'
+        '<td class="share"></td></tr></tfoot></table></div>'
+    )
+
+
+def command(view: View, number: int, study: str, out: Path = RUNS, storage: str | None = None) -> str:
+    """The shell command that trains a trial in full; a sentence where there is no such trial or it has no parameters.
+
+    Args:
+        view: the study.
+        number: the trial's.
+        study: its name, or its file, as the search was given it.
+        out: the folder of all studies.
+        storage: Optuna's URL where it is not the study's own file.
+    """
+    entry = view.by_number.get(number)
+    if entry is None:
+        return f"There is no trial {number} in this study."
+    if not entry.params:
+        return f"Trial {number} has no parameters yet, so there is nothing to train."
+    words = ["posefront", "retrain", study, "--trial", str(number)]
+    words += [] if Path(out) == RUNS else ["--out", str(out)]
+    words += [] if storage is None else ["--storage", storage]
+    return shlex.join(words)
+
+
+TIMES = " \u00d7 "
+
+
+def counts(*numbers: int) -> str:
+    """Cells of whole numbers, thousands apart."""
+    return "".join(f'<td class="right">{number:,}</td>' for number in numbers)
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A number of at most four significant digits, or nothing."""
+    return "" if value is None else f"{compact(value)}{unit}".strip()
+
+
+def plain(value: Any) -> str:
+    """A parameter's value."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def ranged(distribution: BaseDistribution) -> str:
+    """The range that a parameter is sampled from, in words."""
+    logarithmic = isinstance(distribution, (FloatDistribution, IntDistribution)) and distribution.log
+    return f"{range_text(distribution)}{', evenly in the logarithm' if logarithmic else ''}"
+
+
+def moment(time: datetime | None) -> str:
+    """A time to the second."""
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"

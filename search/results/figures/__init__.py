@@ -1,0 +1,1 @@
+"""Figures that the command, a search and the dashboard share, drawn by plotly."""
