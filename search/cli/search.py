@@ -54,7 +54,7 @@ def search(
     paths.check_storage(storage)
     paths.check_writable(out / paths.name_of(study))
     root = data.absolute() if data else None
-    with loading():
+    with loading("loading the study"):
         chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
         chosen = with_starts(chosen, start or ())
         weights = check_weights(chosen, weights)

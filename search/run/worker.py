@@ -17,7 +17,7 @@ from search.results import answers
 from search.run import checkpoint as weights
 from search.run.fit import DivergedError, Teacher, fit
 from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
-from search.study import Config, Study, replay
+from search.study import Config, Study, Task, replay
 from search.variant import change_of, varied, vary_task
 
 
@@ -39,52 +39,61 @@ def work(settings: WorkerSettings, trial: TrialAssignment, device: torch.device)
         since a new one costs many seconds.
     """
     settle(settings.threads, device)
-    folder = Path(settings.folder)
-    file = weights.path(folder / "weights", trial.number)
     config = None
     try:
-        final = settings.final or FinalTraining()
-        study = varied(studied(settings.study, settings.data, settings.weights), final.variants)
-        config, _ = replay(study, trial.params)
-        task = vary_task(study.task, change_of(trial.params, final.variants))
-        if final.ema and not config.training.ema:
-            config = replace(config, training=replace(config.training, ema=final.ema))
-        teacher = teacher_of(final, settings.data, device)
-        state = weights.load(file, device)
-        if trial.last is not None:
-            yield trial.last
-        reached = trial.last["epoch"] if trial.last else 0
-        if state is not None and state["epoch"] > reached:
-            yield state["row"]
-        part = task.split(config.arch.size).valid
-        for trained in fit(
-            task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state, teacher=teacher
-        ):
-            row = trained.epoch.row()
-            judged = answers.of(task, trained.outputs, part, trained.epoch.epoch)
-            # An epoch whose state is on disk is not trained again, so its answers are written before, and the
-            # pictures they name before them.
-            answers.save_pictures(judged, task, folder)
-            answers.save(judged, folder, trial.number)
-            weights.save({"row": row, **trained.take()}, file)
-            yield row
-    except DivergedError as error:
-        yield {"failed": f"diverged: {error}"}
-    except UserError as error:
-        yield {"failed": str(error)}
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            yield {"failed": described(error)}
-        else:
-            yield {"failed": out_of_memory(config, device)}
+        config, task = configured(settings, trial)
+        yield from train(settings, trial, config, task, device)
     except Exception as error:  # noqa: BLE001 - whatever it was, it is written down with the trial
-        yield {"failed": described(error)}
+        yield {"failed": reason_of(error, config, device)}
     finally:
-        if (
-            device.type == "cuda"
-        ):  # a card is shared; on a CPU the collection alone, 0.3 s, would be a trial's dearest part
+        if device.type == "cuda":
+            # A card is shared; on a CPU the collection alone, 0.3 s, would be a trial's dearest part.
             gc.collect()
             torch.cuda.empty_cache()
+
+
+def configured(settings: WorkerSettings, trial: TrialAssignment) -> tuple[Config, Task]:
+    """What a trial's parameters say is trained, and on what."""
+    final = settings.final or FinalTraining()
+    study = varied(studied(settings.study, settings.data, settings.weights), final.variants)
+    config, _ = replay(study, trial.params)
+    if final.ema and not config.training.ema:
+        config = replace(config, training=replace(config.training, ema=final.ema))
+    return config, vary_task(study.task, change_of(trial.params, final.variants))
+
+
+def train(
+    settings: WorkerSettings, trial: TrialAssignment, config: Config, task: Task, device: torch.device
+) -> Iterator[dict[str, Any]]:
+    """The rows that are known already, then those of the epochs that are left."""
+    folder = Path(settings.folder)
+    file = weights.path(folder / "weights", trial.number)
+    teacher = teacher_of(settings.final or FinalTraining(), settings.data, device)
+    state = weights.load(file, device)
+    if trial.last is not None:
+        yield trial.last
+    reached = trial.last["epoch"] if trial.last else 0
+    if state is not None and state["epoch"] > reached:
+        yield state["row"]
+    part = task.split(config.arch.size).valid
+    for trained in fit(task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state, teacher=teacher):
+        row = trained.epoch.row()
+        judged = answers.of(task, trained.outputs, part, trained.epoch.epoch)
+        # An epoch whose state is on disk is not trained again, so its answers are written before, and the
+        # pictures they name before them.
+        answers.save_pictures(judged, task, folder)
+        answers.save(judged, folder, trial.number)
+        weights.save({"row": row, **trained.take()}, file)
+        yield row
+
+
+def reason_of(error: Exception, config: Config | None, device: torch.device) -> str:
+    """Why a trial cannot go on, as it is kept with it."""
+    if isinstance(error, DivergedError):
+        return f"diverged: {error}"
+    if isinstance(error, UserError):
+        return str(error)
+    return out_of_memory(config, device) if is_out_of_memory(error) else described(error)
 
 
 def teacher_of(final: FinalTraining, data: str | None, device: torch.device) -> Teacher | None:
