@@ -6,7 +6,6 @@ evaluation. The networks are trained on pictures of one hand, face or animal tha
 shows its networks only the middle of a picture, or more of it along one side, gets the whole photograph into that.
 """
 
-import colorsys
 import csv
 import io
 import json
@@ -20,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.errors import UserError
 from data.storage.files import replacing
 from data.transforms.augment import LEVELS, level, reduce
 from search.after.model import Model
-from search.results.accuracy import limbs
+from search.results.skeleton import skeleton
 from search.study import Task
 
 _LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
@@ -185,7 +184,7 @@ def upright(file: Path) -> Image.Image:
 
 def as_json(predictions: Sequence[Prediction], labels: Sequence[str], edges: Edges) -> str:
     """All predictions with the names of the points and the bones between them; two decimals of a pixel."""
-    said = {
+    record = {
         "labels": list(labels),
         "edges": [list(edge) for edge in edges],
         "predictions": [
@@ -198,7 +197,7 @@ def as_json(predictions: Sequence[Prediction], labels: Sequence[str], edges: Edg
             for prediction in predictions
         ],
     }
-    return json.dumps(said, indent=1) + "\n"
+    return json.dumps(record, indent=1) + "\n"
 
 
 def as_csv(predictions: Sequence[Prediction]) -> str:
@@ -214,54 +213,12 @@ def as_csv(predictions: Sequence[Prediction]) -> str:
 
 
 def overlay(prediction: Prediction, edges: Edges) -> Image.Image:
-    """The photograph, upright, with its skeleton.
-
-    Raises:
-        UserError: it can no longer be read.
-    """
+    """The photograph, upright, with its skeleton; raises as `upright`."""
     return skeleton(upright(prediction.file), prediction.points, edges)
 
 
-def skeleton(
-    image: Image.Image, points: np.ndarray[Any, Any], edges: Sequence[tuple[int, int]], colour: str | None = None
-) -> Image.Image:
-    """A picture with joints and bones drawn over it.
-
-    Args:
-        image: RGB; a copy is drawn on.
-        points: (P, 2), pixels of the picture, pixel centres at whole numbers.
-        edges: which points are joined.
-        colour: of all of it; None gives each chain of bones its own.
-    """
-    finer = 3 if max(image.size) <= 1024 else 1  # lines are drawn larger and made smaller: Pillow's own are jagged
-    canvas = image.resize((image.width * finer, image.height * finer))
-    pen = ImageDraw.Draw(canvas)
-    places = [((x + 0.5) * finer, (y + 0.5) * finer) for x, y in points.tolist()]
-    unit = max(finer, max(canvas.size) / 224)
-    limb = limbs(len(places), edges)
-    count = max(1, max(limb, default=0) + 1)
-
-    def ink(*ends: int) -> Any:
-        found = max(limb[end] for end in ends)
-        if colour or found < 0:
-            return colour or "white"
-        return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(found / count, 0.75, 1))
-
-    for a, b in edges:
-        pen.line([places[a], places[b]], fill=ink(a, b), width=round(2 * unit))
-    for joint, (x, y) in enumerate(places):
-        reach = 2.2 * unit
-        box = (x - reach, y - reach, x + reach, y + reach)
-        pen.ellipse(box, fill=ink(joint), outline="black", width=max(1, round(unit / 3)))
-    return canvas.resize(image.size, Image.Resampling.BOX)
-
-
 def _check(model: Model) -> None:
-    """Whether a network can be asked for points in photographs, by one look at an empty picture.
-
-    Raises:
-        UserError: it cannot.
-    """
+    """Refuse a network that cannot be asked for points in photographs, by one look at an empty picture."""
     channels, height, width = model.config.arch.input_shape
     if channels != 3:
         raise UserError(

@@ -211,13 +211,8 @@ def cost(
     storage: Storage = None,
 ) -> None:
     """What a network costs, layer by layer: of a trial, a starting trial, or parameters of a study."""
-    from search import paths as home
-    from search.cli import price
-    from search.load import load_study, study_file
+    from search.cli.price import network_table
 
     if trial is not None and start is not None:
         raise UserError("--trial and --start name two networks; give one of them.")
-    chosen = load_study(str(study_file(study)))
-    recorded = home.recorded(study, out, storage) if trial is not None else None
-    params = price.parameters(chosen, recorded, trial, start, values or [])
-    console.print(price.table(chosen, params))
+    console.print(network_table(study, trial, start, values or [], out, storage))

@@ -13,9 +13,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from search.dashboard.style import ACCENT, MUTED, SERIES, base, empty, heading
 from search.format import HOVER, measured, titled
 from search.ranges import spelt
-from search.results.accuracy import area_under, fraction_within, levels, limbs, within95
+from search.results.accuracy import area_under, fraction_within, levels, within95
 from search.results.answers import Answers
 from search.results.leaderboard import Entry
+from search.results.skeleton import limbs
 from search.results.view import View
 
 if TYPE_CHECKING:

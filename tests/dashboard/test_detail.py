@@ -15,8 +15,9 @@ from models.cost import cost
 from models.net import Arch
 from search.dashboard import detail
 from search.objective import CourseScore
-from search.results.accuracy import area_under, fraction_within, limbs
+from search.results.accuracy import area_under, fraction_within
 from search.results.answers import Answers, Example
+from search.results.skeleton import limbs
 from search.results.view import View
 
 HOSTILE = "<img src=x onerror=alert(1)>"

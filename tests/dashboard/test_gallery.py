@@ -4,8 +4,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from search.dashboard.gallery import SIDE, gallery
+from search.dashboard.gallery import gallery
 from search.results.answers import RANKS, Answers, Example
+from search.results.skeleton import SIDE
 
 VOID = {"img", "br"}
 
