@@ -53,6 +53,7 @@ class FreiHand:
     gap: int = 5
     seed: int = 0
 
+    for_course: ClassVar[bool] = True  # `posefront submit` packs what its course wants
     metric: ClassVar[str] = "pixel_diff"
     unit: ClassVar[str] = "px"
     each_unit: ClassVar[str] = "px"
@@ -61,7 +62,6 @@ class FreiHand:
     edges: ClassVar[tuple[tuple[int, int], ...]] = HAND_EDGES
     points: ClassVar[int] = JOINTS
     channels: ClassVar[int] = 3
-    course_layout: ClassVar[bool] = True  # joints, image size and folders are those that `posefront submit` packs for
 
     def __post_init__(self) -> None:
         if self.folds < 2 or not 0 <= self.fold < self.folds:

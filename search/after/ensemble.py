@@ -108,7 +108,7 @@ def finish(training: FixedTraining) -> list[model.Facts]:
     for place, (variant, change) in enumerate(training.variants.items()):
         task = vary_task(source.study.task, change)
         facts.append(training.save_best(task, training.judge(task, numbers[variant]), target / f"fold-{place}"))
-    errors = [one.error for one in facts]
+    errors = [fold.error for fold in facts]
     record = {
         "study": source.name,
         "trial": source.trial.number,

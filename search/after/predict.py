@@ -110,9 +110,9 @@ def predict(model: Model, files: Sequence[Path], device: torch.device | str = "c
     answered = [np.empty(0)] * len(files)
     for rows in _batches(squares):
         points = answers(model, torch.stack([squares[row].pixels for row in rows]), torch.device(device))
-        for row, found in zip(rows, points, strict=True):
+        for row, fractions in zip(rows, points, strict=True):
             square = squares[row]
-            answered[row] = found * square.side + square.corner - 0.5
+            answered[row] = fractions * square.side + square.corner - 0.5
     return [Prediction(f, s.size, points) for f, s, points in zip(files, squares, answered, strict=True)]
 
 
@@ -122,15 +122,15 @@ def photographs(paths: Sequence[Path]) -> list[Path]:
     Raises:
         UserError: one is missing, or a folder holds none.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if not path.exists():
             raise UserError(f"{path} is not there; name photographs, or folders of them.")
         inside = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS) if path.is_dir() else [path]
         if not inside:
             raise UserError(f"{path} holds no image ({', '.join(ENDINGS)}).")
-        found += inside
-    return found
+        files += inside
+    return files
 
 
 def overlays(predictions: Sequence[Prediction], edges: Edges, folder: Path) -> None:
@@ -249,14 +249,14 @@ def _seen(task: Task, size: Any) -> _View:
     black, white, shown = task.inputs(ends, size).double()
     seen = (shown - black) / (white - black)
     offset, scale, pixels = [], [], float(side)
-    for found in (seen[0].mean(0), seen[1].mean(1)):
-        place = (torch.arange(len(found)) + 0.5) / len(found)
-        inside = (found > 0.02) & (found < 0.98)  # beyond the picture its border is repeated
-        slope, start = np.polyfit(place[inside].numpy(), found[inside].numpy(), 1)
+    for line in (seen[0].mean(0), seen[1].mean(1)):
+        place = (torch.arange(len(line)) + 0.5) / len(line)
+        inside = (line > 0.02) & (line < 0.98)  # beyond the picture its border is repeated
+        slope, start = np.polyfit(place[inside].numpy(), line[inside].numpy(), 1)
         offset.append(float(start))
         scale.append(float(slope))
-        pixels = max(pixels, len(found) / float(slope))
-    if max(map(abs, offset)) < 0.01 and max(abs(one - 1) for one in scale) < 0.01:
+        pixels = max(pixels, len(line) / float(slope))
+    if max(map(abs, offset)) < 0.01 and max(abs(factor - 1) for factor in scale) < 0.01:
         return _WHOLE
     return _View((offset[0], offset[1]), (scale[0], scale[1]), round(pixels))
 
@@ -309,10 +309,10 @@ def answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
     if smaller < pixels.shape[1]:  # on the CPU, as in the packs of images: a GPU rounds otherwise
         pixels = reduce(pixels, smaller)
     inputs = model.study.task.inputs(pixels.to(device), size)
-    found: Array = net(inputs.contiguous(memory_format=torch.channels_last)).cpu().double().numpy()
-    if found.ndim != 3 or found.shape[2] not in (2, 3):
-        raise ValueError(f"the network answers {found.shape[1:]}, which are no points of a picture")
-    points: Array = found[..., :2]
+    outputs: Array = net(inputs.contiguous(memory_format=torch.channels_last)).cpu().double().numpy()
+    if outputs.ndim != 3 or outputs.shape[2] not in (2, 3):
+        raise ValueError(f"the network answers {outputs.shape[1:]}, which are no points of a picture")
+    points: Array = outputs[..., :2]
     return points if view is _WHOLE else np.array(view.offset) + np.array(view.scale) * points
 
 

@@ -57,11 +57,12 @@ def load_model(folder: Path, number: int | None, study: str, data: Path | None) 
         raise UserError(f"{folder} holds no trained model; make one with `posefront retrain {folder.name}`.")
     from models.readings import read
 
-    def value(one: model.Model) -> float:
-        return one.study.objective.value(read(one.study.readings, one.config.arch), one.facts.error)
+    def value(trained: model.Model) -> float:
+        study = trained.study
+        return study.objective.value(read(study.readings, trained.config.arch), trained.facts.error)
 
     chosen = numbers if number is None else [number]
-    return min((model.load(model_folder(folder, one), study, data) for one in chosen), key=value)
+    return min((model.load(model_folder(folder, trial), study, data) for trial in chosen), key=value)
 
 
 def train_again(facts: model.Facts, study: str, data: Path | None) -> float:

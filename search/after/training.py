@@ -48,21 +48,21 @@ def choose_trial(optuna_study: optuna.Study, number: int | None, under: float | 
     trials = entries(optuna_study.get_trials(deepcopy=False), optuna_study.user_attrs["metric"])
     unit = optuna_study.user_attrs.get("unit", "")
     if number is not None:
-        trial = next((entry for entry in trials if entry.number == number), None)
+        trial = next((trial for trial in trials if trial.number == number), None)
         if trial is None:
             raise UserError(f"there is no trial {number}; the search has trials 0 to {len(trials) - 1}.")
         if trial.params_m is None:
             reason = trial.reason.splitlines()[0] if trial.reason else trial.state
             raise UserError(f"trial {number} has no network: {reason}.")
         return trial
-    finished = [entry for entry in trials if entry.state == "finished"]
+    finished = [trial for trial in trials if trial.state == "finished"]
     if not finished:
         raise UserError("no trial of this search has finished yet; name one with --trial, or let the search go on.")
     if under is None:
         return finished[0]
-    below = [entry for entry in finished if entry.error is not None and entry.error < under]
+    below = [trial for trial in finished if trial.error is not None and trial.error < under]
     if not below:
-        least = min(entry.error for entry in finished if entry.error is not None)
+        least = min(trial.error for trial in finished if trial.error is not None)
         raise UserError(f"no finished trial is below {under:g} {unit}; the smallest error is {measured(least, unit)}.")
     return below[0]
 
@@ -243,14 +243,14 @@ class FixedTraining:
                 f"no seed of trial {self.source.trial.number} came to an end; "
                 f"the last said: {(reasons[-1] or ['nothing'])[0]}."
             )
-        return sorted(judged, key=lambda one: one.seed.error)
+        return sorted(judged, key=lambda training: training.seed.error)
 
     def save_best(self, task: Task, judged: Sequence[Judged], target: Path) -> model.Facts:
         """Write the model of the first of some judged trainings, and its answers for the task's validation part."""
         from search.results import answers
 
         trials, best = self.trials(), judged[0]
-        curves = [trials[one.number].user_attrs["curve"] for one in judged]
+        curves = [trials[training.number].user_attrs["curve"] for training in judged]
         facts = model.save(target, self._facts(task, judged), best.weights, curves)
         examples = answers.of(task, best.outputs, task.split(self.source.config.arch.size).valid, self.epochs)
         answers.save_pictures(examples, task, target)
@@ -276,7 +276,7 @@ class FixedTraining:
             "flops": price.flops,
             "score": study.objective.attributes(read(study.readings, arch), error).get("score"),
             "epochs": self.epochs,
-            "seeds": [one.seed for one in judged],
+            "seeds": [training.seed for training in judged],
             "teacher": model.read(self.teacher / model.FACTS).name if self.teacher else None,
             "data": {
                 "identity": task.identity(),

@@ -1,7 +1,6 @@
 """Data sets: data synth, data check, data stats."""
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,14 +19,6 @@ DataSet = Annotated[
     ),
 ]
 Layout = Literal["freihand", "robot_hand", "gestures", "animals", "faces"]
-DRAWN: Mapping[Layout, tuple[str, str, str]] = {
-    "freihand": ("hands", "DrawnHands", "hands"),
-    "robot_hand": ("robot_hand", "DrawnRobot", "samples"),
-    "gestures": ("gestures", "DrawnGestures", "folders"),
-    "animals": ("animals", "DrawnAnimals", "images"),
-    "faces": ("faces", "DrawnFaces", "faces"),
-}
-"""What draws each layout: module of data.drawn, class, and what its images are counted in."""
 
 
 def synth(
@@ -46,19 +37,38 @@ def synth(
     if difficulty is not None and layout != "freihand":
         raise UserError(f"--difficulty is for hands, and {layout} has none: leave it out.")
     with live.progress(console, "drawing") as show:
-        counted = _draw(folder, layout, count, seed, 0.3 if difficulty is None else difficulty, show)
-    console.print(escape(f"{count} {counted} drawn into {folder}"), soft_wrap=True)
+        called = _draw(folder, layout, count, seed, 0.3 if difficulty is None else difficulty, show)
+    console.print(escape(f"{count} {called} drawn into {folder}"), soft_wrap=True)
 
 
 def _draw(
     folder: Path, layout: Layout, count: int, seed: int, difficulty: float, show: Callable[[int, int], None]
 ) -> str:
-    """Draw a set; answers what it is counted in. Only what is asked for is imported."""
-    module, kind, counted = DRAWN[layout]
-    drawn = import_module(f"data.drawn.{module}")
-    more = {"difficulty": difficulty} if layout == "freihand" else {}
-    drawn.synth(getattr(drawn, kind)(count, seed=seed, **more), folder, show)
-    return counted
+    """Draws a set; answers what it is counted in. Only what is asked for is imported."""
+    if layout == "robot_hand":
+        from data.drawn import robot_hand as drawn_robot
+
+        drawn_robot.synth(drawn_robot.DrawnRobot(count, seed=seed), folder, show)
+        return "samples"
+    if layout == "gestures":
+        from data.drawn import gestures as drawn_gestures
+
+        drawn_gestures.synth(drawn_gestures.DrawnGestures(count, seed=seed), folder, show)
+        return "folders"
+    if layout == "animals":
+        from data.drawn import animals as drawn_animals
+
+        drawn_animals.synth(drawn_animals.DrawnAnimals(count, seed), folder, show)
+        return "images"
+    if layout == "faces":
+        from data.drawn import faces as drawn_faces
+
+        drawn_faces.synth(drawn_faces.DrawnFaces(count, seed), folder, show)
+        return "faces"
+    from data.drawn import hands as drawn
+
+    drawn.synth(drawn.DrawnHands(count, seed, difficulty), folder, show)
+    return "hands"
 
 
 def check(folder: DataSet) -> None:
@@ -81,8 +91,8 @@ def stats(folder: DataSet) -> None:
     from search.run import live
 
     with live.progress(console, "measuring images") as show:
-        statistics = inspect.stats(folder, show)
-    for table in statistics.tables():
+        found = inspect.stats(folder, show)
+    for table in found.tables():
         shown = Table(
             *map(escape, table.columns or ("", "value")), title=escape(table.title), show_header=bool(table.columns)
         )

@@ -36,10 +36,10 @@ def ensemble(
     training = folds.folds_training(source, length)
     console.print(f"trial {number}: {len(training.variants)} folds x {length} epochs")
     facts = train(training, folds.finish, workers, gpus_per_trial, address)
-    for place, one in enumerate(facts):
-        error = measured(one.error, one.unit)
-        console.print(f"fold {place}: {named(one.metric)} {error} ({one.seeds[0].weights} weights)")
-    mean = sum(one.error for one in facts) / len(facts)
+    for place, fold in enumerate(facts):
+        error = measured(fold.error, fold.unit)
+        console.print(f"fold {place}: {named(fold.metric)} {error} ({fold.seeds[0].weights} weights)")
+    mean = sum(fold.error for fold in facts) / len(facts)
     console.print(f"mean of {len(facts)} folds: {measured(mean, facts[0].unit)}")
     if predict is not None:
         write_text(predict, folds.predict(source, like))

@@ -101,7 +101,7 @@ def submit(
     from search.load import load_study, study_file
 
     file, root = str(study_file(study)), data.absolute() if data else None
-    require_course_layout(load_study(file, data=root), study)
+    require_course_task(load_study(file, data=root), study)
     optuna_study = paths.recorded(study, out, storage)
     folder = paths.folder_of(study, out)
     with loading():
@@ -126,13 +126,13 @@ def submit(
     console.print(f"Table for the competition: {done.csv.absolute()}", soft_wrap=True)
 
 
-def require_course_layout(study: Study, name: str) -> None:
-    """Refuse a study whose task does not declare `course_layout`: hands with the joints and folders of the course.
+def require_course_task(study: Study, name: str) -> None:
+    """Refuse a study whose task does not declare `for_course`: hands in the layout that submit packs.
 
     Raises:
         UserError: it does not.
     """
-    if not getattr(study.task, "course_layout", False):
+    if not getattr(study.task, "for_course", False):
         raise UserError(
             f"submit packs what the course wants of its hand images, and {name} is another task; `posefront export` "
             "gives its network and `posefront ensemble --predict FILE` a table, where the task has a test part."

@@ -120,8 +120,8 @@ class Ablation:
     @property
     def ranked(self) -> tuple[Row, ...]:
         """The changes that came to a difference, the most harmful one first."""
-        known = [row for row in self.rows if row.difference is not None]
-        return tuple(sorted(known, key=lambda row: -row.difference.mean if row.difference else 0.0))
+        compared = [row for row in self.rows if row.difference is not None]
+        return tuple(sorted(compared, key=lambda row: -row.difference.mean if row.difference else 0.0))
 
     @property
     def caution(self) -> str:

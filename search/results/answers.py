@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Len, Lt
 from PIL import Image
-from pydantic import ConfigDict, FiniteFloat, TypeAdapter
+from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter
 
 from data.storage.files import is_stale, replacing
 
@@ -33,8 +32,9 @@ QUALITY = 88
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Rank = Literal["best", "median", "worst"]
-Place = Annotated[int, Ge(0)]
-Pair = Annotated[list[FiniteFloat], Len(2, 2)]
+Place = Annotated[int, Field(ge=0)]
+Pair = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+Edge = Annotated[list[Place], Field(min_length=2, max_length=2)]
 
 _STRICT = ConfigDict(strict=True)  # no field of a file is turned into another type
 
@@ -56,7 +56,7 @@ class Example:
     __pydantic_config__ = _STRICT
 
     rank: Rank
-    row: Annotated[Place, Lt(2**53)]
+    row: Annotated[Place, Field(lt=2**53)]
     error: FiniteFloat
     answered: list[Pair]
     true: list[Pair | None]
@@ -83,9 +83,9 @@ class Answers:
 
     epoch: int
     labels: list[str]
-    edges: list[Annotated[list[Place], Len(2, 2)]]
+    edges: list[Edge]
     errors: list[FiniteFloat | None]
-    quantiles: Annotated[list[FiniteFloat], Len(QUANTILES, QUANTILES)]
+    quantiles: Annotated[list[FiniteFloat], Field(min_length=QUANTILES, max_length=QUANTILES)]
     examples: list[Example]
     unit: str | None = None
 
@@ -107,7 +107,7 @@ def of(task: "Task", outputs: Array, part: "Part", epoch: int) -> Answers:
     examples = []
     for rank, chosen in zip(RANKS, ranked(len(order)), strict=True):
         for i in order[chosen]:
-            answered, true = places(outputs[i], len(task.labels)), known(part.targets[i], len(task.labels))
+            answered, true = places(outputs[i], len(task.labels)), known_places(part.targets[i], len(task.labels))
             words = task.caption(outputs[i], part.targets[i])
             examples.append(Example(rank, int(part.rows[i]), short(means[i]), answered, true, words))
     quantiles = np.quantile(errors[judged], np.linspace(0, 1, QUANTILES))
@@ -149,7 +149,7 @@ def places(points: Array, count: int) -> list[list[float]]:
     return rounded
 
 
-def known(points: Array, count: int) -> list[list[float] | None]:
+def known_places(points: Array, count: int) -> list[list[float] | None]:
     """As `places`, and None for a point whose third column is 0: it is not known."""
     every = places(points, count)
     is_known = points[:, 2] > 0 if every and points.shape[1] == 3 else [True] * len(every)

@@ -36,7 +36,7 @@ def sheet(answers: Answers, folder: Path, title: str, unit: str) -> Image.Image:
     for line, rank in enumerate(RANKS):
         top = TOP + line * step
         pen.text((GAP, top + SIDE / 2), rank, INK, font(20), anchor="lm")
-        for place, example in enumerate([one for one in answers.examples if one.rank == rank][:EACH]):
+        for place, example in enumerate([example for example in answers.examples if example.rank == rank][:EACH]):
             left = LEFT + place * (SIDE + GAP)
             image = drawn(example, answers.edges, folder)
             paper.paste(image, (left + (SIDE - image.width) // 2, top + (SIDE - image.height) // 2))
