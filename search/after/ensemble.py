@@ -4,27 +4,28 @@ OUT/STUDY/folds/NNNNNN-EPOCHS/     storage, states, answers of the folds of tria
 OUT/STUDY/ensembles/NNNNNN/        ensemble.json, and a model of search.after.model in fold-0, fold-1, ...
 """
 
+from __future__ import annotations
+
 import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 
 from data.errors import UserError
-from data.storage.batches import batches
 from data.storage.files import replacing
-from data.storage.pack import Part
-from search.after import model, retrain
-from search.results.leaderboard import Entry
-from search.run.fit import JUDGED_AT_ONCE
-from search.run.ledger import Ledger
-from search.run.settings import FinalTraining
-from search.study import Study, Task
+from search.after import model
+from search.after.training import FixedTraining, SearchedTrial
 from search.variant import PARAMETER, Variants, vary_task
+
+if TYPE_CHECKING:
+    import torch
+
+    from data.storage.pack import Part
+    from search.study import Task
 
 FACTS = "ensemble.json"
 
@@ -53,7 +54,7 @@ class Predicting(Protocol):
         """
 
 
-def variants_of(task: Task) -> Variants:
+def folds_of(task: Task) -> Variants:
     """A variant a fold.
 
     Raises:
@@ -76,96 +77,90 @@ def predicting(task: Task) -> Predicting:
     return task
 
 
-def room_of(folder: Path, number: int, epochs: int) -> Path:
-    """The folder of the folds' training."""
-    return folder / "folds" / f"{number:06d}-{epochs}"
+def folds_training(source: SearchedTrial, epochs: int) -> FixedTraining:
+    """A trial's training in folds of so many epochs each.
+
+    Raises:
+        UserError: the task has no folds.
+    """
+    folder = source.folder / "folds" / f"{source.trial.number:06d}-{epochs}"
+    return FixedTraining(source, folder, epochs, 1, "in folds", folds_of(source.study.task))
 
 
-def folder_of(folder: Path, number: int) -> Path:
-    """The folder of the ensemble."""
+def ensemble_folder(folder: Path, number: int) -> Path:
+    """The folder of the ensemble of a trial."""
     return folder / "ensembles" / f"{number:06d}"
 
 
-def finish(
-    ledger: Ledger, study: Study, room: Path, folder: Path, name: str, entry: Entry, final: FinalTraining
-) -> list[model.Facts]:
+def finish(training: FixedTraining) -> list[model.Facts]:
     """Keep a model a fold, each judged on the part that it did not see, and the folds' errors together.
-
-    Args:
-        ledger: of the folds' training.
-        study: the search's.
-        room: of the folds' training.
-        folder: of the study.
-        name: of the study.
-        entry: the trial.
-        final: how it was trained, its variants the folds.
 
     Raises:
         UserError: a fold did not come to its end.
     """
-    ended = set(ledger.best(ledger.finished))  # one that failed half-way has left its state, too
+    ended = set(training.ledger.best(training.ledger.finished))  # one that failed half-way has left its state, too
     numbers = {
-        trial.params[PARAMETER]: [trial.number] if trial.number in ended else []
-        for trial in ledger.optuna_study.get_trials(deepcopy=False)
+        trial.params[PARAMETER]: [number] if number in ended else [] for number, trial in training.trials().items()
     }
-    target = folder_of(folder, entry.number)
+    source = training.source
+    target = ensemble_folder(source.folder, source.trial.number)
     facts = []
-    for place, (variant, change) in enumerate(final.variants.items()):
-        own = replace(study, task=vary_task(study.task, change))
-        judged = retrain.judge_all(ledger, room, own, entry, numbers[variant])
-        facts.append(retrain.keep(ledger, own, judged, target / f"fold-{place}", name, entry, final))
-    errors = [one.error for one in facts]
-    said = {
-        "study": name,
-        "trial": entry.number,
-        "metric": study.task.metric,
-        "unit": study.task.unit,
+    for place, (variant, change) in enumerate(training.variants.items()):
+        task = vary_task(source.study.task, change)
+        facts.append(training.save_best(task, training.judge(task, numbers[variant]), target / f"fold-{place}"))
+    errors = [fold.error for fold in facts]
+    record = {
+        "study": source.name,
+        "trial": source.trial.number,
+        "metric": source.study.task.metric,
+        "unit": source.study.task.unit,
         "errors": errors,
         "mean": statistics.mean(errors),
         "deviation": statistics.stdev(errors),
     }
     with replacing(target / FACTS) as half:
-        half.write_text(json.dumps(said, indent=1), encoding="utf-8")
+        half.write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
     return facts
 
 
-def predict(
-    study: Study, facts: Sequence[model.Facts], target: Path, file: str, data: Path | None, like: Path | None
-) -> str:
+def predict(source: SearchedTrial, like: Path | None) -> str:
     """The csv for the test part: every fold's network answers it, and the task puts their answers together.
 
-    Args:
-        study: whose task has a test part.
-        facts: of the folds' models.
-        target: the ensemble's folder.
-        file: of the study.
-        data: replaces the task's folder.
-        like: the organiser's sample csv, to follow.
+    It follows `like`, the organiser's sample csv, where there is one.
 
     Raises:
         UserError: the task has no test part, or it is missing or broken.
     """
-    task = predicting(study.task)
+    import torch
+
+    task = predicting(source.study.task)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     root: Path = task.folder()  # type: ignore[attr-defined]
+    target = ensemble_folder(source.folder, source.trial.number)
     outputs: list[Array] = []
     part: Any = None
-    for place in range(len(facts)):
-        found = model.load(target / f"fold-{place}", file, data)
-        size = found.config.arch.size
+    for place in range(len(folds_of(source.study.task))):
+        loaded = model.load(target / f"fold-{place}", str(source.file), source.data)
+        size = loaded.config.arch.size
         part = part or task.test_part(root, size)
-        own = replace(task, fold=place)  # type: ignore[type-var]
-        outputs.append(answered(own, found.net.to(device), part, size, device))
+        fold = replace(task, fold=place)  # type: ignore[type-var]
+        outputs.append(answer(fold, loaded.net.to(device), part, size, device))
     return task.table(root, outputs, part, like)
 
 
-@torch.inference_mode()
-def answered(task: Any, net: torch.nn.Module, part: Part, size: Any, device: torch.device) -> Array:
+def answer(task: Any, net: torch.nn.Module, part: Part, size: Any, device: torch.device) -> Array:
     """What a network answers for a part without truth, float32 (N, ...)."""
+    import torch
+
+    from data.storage.batches import batches
+    from search.run.fit import JUDGED_AT_ONCE
+
     net.eval()
     empty = np.zeros(len(part.rows), np.float32)
     outputs = []
-    for pixels, _ in batches(part.pixels, part.rows, empty, JUDGED_AT_ONCE, device):
-        inputs = task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)
-        outputs.append(task.answer(net, inputs).float())
-    return torch.cat(outputs).cpu().numpy()
+    with torch.inference_mode():
+        for pixels, _ in batches(part.pixels, part.rows, empty, JUDGED_AT_ONCE, device):
+            inputs = task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)
+            outputs.append(task.answer(net, inputs).float())
+    answers: Array = torch.cat(outputs).cpu().numpy()
+    return answers

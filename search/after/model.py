@@ -8,30 +8,35 @@
 Nothing in it is code: the study's file rebuilds the network from the parameters.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import safetensors.torch
-import torch
-from torch import Tensor, nn
+from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 
 from data.errors import UserError
-from models.cost import cost
-from models.plan import Cost
-from search.load import load_study
-from search.run.ledger import Row
-from search.study import Config, Study, replay
+
+if TYPE_CHECKING:  # model.json is read without torch
+    import torch
+
+    from models.plan import Cost
+    from search.run.ledger import Row
+    from search.study import Architecture, Config, Study, Task
 
 FORMAT = 1
 """Of model.json; another number is another version's."""
+
+STRICT = ConfigDict(strict=True, extra="forbid")
+"""Of what is read from model.json: every field of its type, and none too many."""
 
 WEIGHTS, PTH, FACTS, CURVES = "model.safetensors", "model.pth", "model.json", "curves.json"
 
@@ -44,11 +49,13 @@ class Seed:
         seed: of the training.
         error: on the validation part after the last epoch, with the better of the two weights.
         weights: 'averaged' (running mean, EMA) or 'last'.
-        errors: of both, where both were judged.
+        errors: of both, where both were judged; one that was not chosen need not be finite.
     """
 
+    __pydantic_config__ = STRICT
+
     seed: int
-    error: float
+    error: FiniteFloat
     weights: str
     errors: Mapping[str, float]
 
@@ -75,17 +82,23 @@ class Facts:
         versions: of posefront, torch, and Python; the machine's processor or GPU.
         made: date and time, ISO 8601.
         format: FORMAT.
+        labels: names of the network's answers; None in models of before it was recorded, as are the next three.
+        edges: which points a drawing joins, as pairs of places in `labels`.
+        size: of the input in pixels, the side of a square or (height, width).
+        arch: the architecture as data, {'type': the dataclass's name, 'fields': its fields}.
     """
+
+    __pydantic_config__ = STRICT
 
     study: str
     trial: int
     params: Mapping[str, Any]
     metric: str
     unit: str
-    error: float
+    error: FiniteFloat
     params_count: int
     flops: int
-    score: float | None
+    score: FiniteFloat | None
     epochs: int
     seeds: Sequence[Seed]
     teacher: str | None
@@ -93,7 +106,35 @@ class Facts:
     weights_sha256: str
     versions: Mapping[str, str]
     made: str
-    format: int = FORMAT
+    format: Literal[1] = 1
+    labels: tuple[str, ...] | None = None
+    edges: tuple[tuple[int, int], ...] | None = None
+    size: int | tuple[int, int] | None = None
+    arch: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """Study, trial and error in words."""
+        return f"{self.study} trial {self.trial}, {self.error:.4g} {self.unit}"
+
+    def record(self) -> dict[str, Any]:
+        """As model.json has it: without what an older model did not record."""
+        later = ("labels", "edges", "size", "arch")
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in later}
+
+
+_FACTS = TypeAdapter(Facts)
+
+
+def described(task: Task, arch: Architecture) -> dict[str, Any]:
+    """What a model's network answers and is, as fields of `Facts`."""
+    fields: dict[str, Any] = json.loads(json.dumps(asdict(arch), default=str)) if is_dataclass(arch) else {}
+    return {
+        "labels": tuple(task.labels),
+        "edges": tuple((a, b) for a, b in task.edges),
+        "size": arch.size,
+        "arch": {"type": type(arch).__name__, "fields": fields},
+    }
 
 
 @dataclass(frozen=True)
@@ -115,12 +156,24 @@ class Model:
     curves: Sequence[Sequence[Row]]
     study: Study
     config: Config
-    net: nn.Module
+    net: torch.nn.Module
     price: Cost
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the network's answers; the study's where the model did not record them."""
+        return self.study.task.labels if self.facts.labels is None else self.facts.labels
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Which points a drawing joins; the study's where the model did not record them."""
+        return self.study.task.edges if self.facts.edges is None else self.facts.edges
 
 
 def versions(device: torch.device) -> dict[str, str]:
     """What a result may depend on."""
+    import torch
+
     processor = (
         torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     )
@@ -133,19 +186,22 @@ def versions(device: torch.device) -> dict[str, str]:
 
 
 def save(
-    folder: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor], curves: Sequence[Sequence[Row]]
+    folder: Path, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor], curves: Sequence[Sequence[Row]]
 ) -> Facts:
     """Write a model; the folder is complete or as it was.
 
     Args:
         folder: to make or to replace.
-        facts: all fields of `Facts` but weights_sha256 and format.
+        facts: the fields of `Facts` but weights_sha256 and format.
         weights: judged weights, by the names of the network's modules.
         curves: rows an epoch for each seed.
 
     Raises:
         UserError: the folder cannot be written.
     """
+    import safetensors.torch
+    import torch
+
     half = folder.with_name(f".{folder.name}.{os.getpid()}.half")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     try:
@@ -153,8 +209,8 @@ def save(
         half.mkdir(parents=True)
         safetensors.torch.save_file(tensors, half / WEIGHTS)
         torch.save(tensors, half / PTH)
-        made = Facts(**facts, weights_sha256=digest(half / WEIGHTS))
-        (half / FACTS).write_text(json.dumps(asdict(made), indent=1), encoding="utf-8")
+        record = Facts(**facts, weights_sha256=digest(half / WEIGHTS))
+        (half / FACTS).write_text(json.dumps(record.record(), indent=1), encoding="utf-8")
         (half / CURVES).write_text(json.dumps(list(map(list, curves))), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         half.rename(folder)
@@ -163,7 +219,7 @@ def save(
         raise UserError(
             f"cannot write {folder} ({os.strerror(error.errno or 0)}); give --out a folder of yours."
         ) from error
-    return made
+    return record
 
 
 def load(folder: Path, study: str | None = None, data: Path | None = None) -> Model:
@@ -177,7 +233,7 @@ def load(folder: Path, study: str | None = None, data: Path | None = None) -> Mo
     Raises:
         UserError: something is missing, changed, of another version, or the study no longer makes this network.
     """
-    facts = read(folder / FACTS)
+    facts = read(folder / FACTS)  # says no before torch is imported
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise UserError(
@@ -187,9 +243,15 @@ def load(folder: Path, study: str | None = None, data: Path | None = None) -> Mo
         raise UserError(
             f"{weights} is not what {FACTS} was written for: one of them was changed; fetch or train the model anew."
         )
-    chosen = load_study(study or facts.study, data=data)
+    import safetensors.torch
+
+    from models.cost import cost
+    from search.load import load_study
+    from search.study import replay
+
+    rebuilt = load_study(study or facts.study, data=data)
     try:
-        config, _ = replay(chosen, facts.params)
+        config, _ = replay(rebuilt, facts.params)
         net = config.arch.build()
         net.load_state_dict(safetensors.torch.load_file(weights))
         curves = json.loads((folder / CURVES).read_text(encoding="utf-8"))
@@ -199,7 +261,7 @@ def load(folder: Path, study: str | None = None, data: Path | None = None) -> Mo
             f"{folder} does not fit the study {facts.study!r} as it is now ({reason}); the study's file was changed "
             "since, or the model is another version's."
         ) from error
-    return Model(folder, facts, curves, chosen, config, net.eval(), cost(config.arch))
+    return Model(folder, facts, curves, rebuilt, config, net.eval(), cost(config.arch))
 
 
 def read(file: Path) -> Facts:
@@ -209,22 +271,34 @@ def read(file: Path) -> Facts:
         UserError: it is missing, no such file, or another version's.
     """
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
+        record = json.loads(content)
     except FileNotFoundError as error:
         raise UserError(
             f"{file} is missing: {file.parent} is no trained model; `posefront retrain STUDY` makes one."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{file} cannot be read ({error}); make the model anew with `posefront retrain STUDY`."
         ) from error
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
-        found = said.get("format") if isinstance(said, dict) else None
-        raise UserError(f"{file} is of format {found!r}, and this version reads format {FORMAT}; make the model anew.")
+    version_ = record.get("format") if isinstance(record, dict) else None
+    if version_ != FORMAT:
+        raise UserError(
+            f"{file} is of format {version_!r}, and this version reads format {FORMAT}; make the model anew."
+        )
     try:
-        return Facts(**(said | {"seeds": tuple(Seed(**seed) for seed in said["seeds"])}))
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{file} lacks or has a field too many ({error}); make the model anew.") from error
+        return _FACTS.validate_json(content)
+    except ValidationError as error:
+        raise UserError(f"{file} {problem(error)}; make the model anew.") from error
+
+
+def problem(error: ValidationError) -> str:
+    """What is wrong with a record's first wrong field."""
+    first = error.errors(include_url=False)[0]
+    what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if "missing" in first["type"] or "unexpected" in first["type"]:
+        return f"lacks or has a field too many ({what})"
+    return f"has a field of another type ({what})"
 
 
 def digest(file: Path) -> str:

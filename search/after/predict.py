@@ -6,7 +6,6 @@ evaluation. The networks are trained on pictures of one hand, face or animal tha
 shows its networks only the middle of a picture, or more of it along one side, gets the whole photograph into that.
 """
 
-import colorsys
 import csv
 import io
 import json
@@ -20,14 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from data.errors import UserError
 from data.storage.files import replacing
 from data.storage.image import BadImage, open_image
 from data.transforms.augment import LEVELS, level, reduce
 from search.after.model import Model
-from search.results.accuracy import limbs
+from search.results.skeleton import skeleton
 from search.study import Task
 
 _LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
@@ -112,9 +111,9 @@ def predict(model: Model, files: Sequence[Path], device: torch.device | str = "c
     answered = [np.empty(0)] * len(files)
     for rows in _batches(squares):
         points = answers(model, torch.stack([squares[row].pixels for row in rows]), torch.device(device))
-        for row, found in zip(rows, points, strict=True):
+        for row, fractions in zip(rows, points, strict=True):
             square = squares[row]
-            answered[row] = found * square.side + square.corner - 0.5
+            answered[row] = fractions * square.side + square.corner - 0.5
     return [Prediction(f, s.size, points) for f, s, points in zip(files, squares, answered, strict=True)]
 
 
@@ -124,15 +123,15 @@ def photographs(paths: Sequence[Path]) -> list[Path]:
     Raises:
         UserError: one is missing, or a folder holds none.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if not path.exists():
             raise UserError(f"{path} is not there; name photographs, or folders of them.")
         inside = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS) if path.is_dir() else [path]
         if not inside:
             raise UserError(f"{path} holds no image ({', '.join(ENDINGS)}).")
-        found += inside
-    return found
+        files += inside
+    return files
 
 
 def overlays(predictions: Sequence[Prediction], edges: Edges, folder: Path) -> None:
@@ -170,7 +169,7 @@ def upright(file: Path) -> Image.Image:
 
 def as_json(predictions: Sequence[Prediction], labels: Sequence[str], edges: Edges) -> str:
     """All predictions with the names of the points and the bones between them; two decimals of a pixel."""
-    said = {
+    record = {
         "labels": list(labels),
         "edges": [list(edge) for edge in edges],
         "predictions": [
@@ -183,7 +182,7 @@ def as_json(predictions: Sequence[Prediction], labels: Sequence[str], edges: Edg
             for prediction in predictions
         ],
     }
-    return json.dumps(said, indent=1) + "\n"
+    return json.dumps(record, indent=1) + "\n"
 
 
 def as_csv(predictions: Sequence[Prediction]) -> str:
@@ -199,54 +198,12 @@ def as_csv(predictions: Sequence[Prediction]) -> str:
 
 
 def overlay(prediction: Prediction, edges: Edges) -> Image.Image:
-    """The photograph, upright, with its skeleton.
-
-    Raises:
-        UserError: it can no longer be read.
-    """
+    """The photograph, upright, with its skeleton; raises as `upright`."""
     return skeleton(upright(prediction.file), prediction.points, edges)
 
 
-def skeleton(
-    image: Image.Image, points: np.ndarray[Any, Any], edges: Sequence[tuple[int, int]], colour: str | None = None
-) -> Image.Image:
-    """A picture with joints and bones drawn over it.
-
-    Args:
-        image: RGB; a copy is drawn on.
-        points: (P, 2), pixels of the picture, pixel centres at whole numbers.
-        edges: which points are joined.
-        colour: of all of it; None gives each chain of bones its own.
-    """
-    finer = 3 if max(image.size) <= 1024 else 1  # lines are drawn larger and made smaller: Pillow's own are jagged
-    canvas = image.resize((image.width * finer, image.height * finer))
-    pen = ImageDraw.Draw(canvas)
-    places = [((x + 0.5) * finer, (y + 0.5) * finer) for x, y in points.tolist()]
-    unit = max(finer, max(canvas.size) / 224)
-    limb = limbs(len(places), edges)
-    count = max(1, max(limb, default=0) + 1)
-
-    def ink(*ends: int) -> Any:
-        found = max(limb[end] for end in ends)
-        if colour or found < 0:
-            return colour or "white"
-        return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(found / count, 0.75, 1))
-
-    for a, b in edges:
-        pen.line([places[a], places[b]], fill=ink(a, b), width=round(2 * unit))
-    for joint, (x, y) in enumerate(places):
-        reach = 2.2 * unit
-        box = (x - reach, y - reach, x + reach, y + reach)
-        pen.ellipse(box, fill=ink(joint), outline="black", width=max(1, round(unit / 3)))
-    return canvas.resize(image.size, Image.Resampling.BOX)
-
-
 def _check(model: Model) -> None:
-    """Whether a network can be asked for points in photographs, by one look at an empty picture.
-
-    Raises:
-        UserError: it cannot.
-    """
+    """Refuse a network that cannot be asked for points in photographs, by one look at an empty picture."""
     channels, height, width = model.config.arch.input_shape
     if channels != 3:
         raise UserError(
@@ -277,14 +234,14 @@ def _seen(task: Task, size: Any) -> _View:
     black, white, shown = task.inputs(ends, size).double()
     seen = (shown - black) / (white - black)
     offset, scale, pixels = [], [], float(side)
-    for found in (seen[0].mean(0), seen[1].mean(1)):
-        place = (torch.arange(len(found)) + 0.5) / len(found)
-        inside = (found > 0.02) & (found < 0.98)  # beyond the picture its border is repeated
-        slope, start = np.polyfit(place[inside].numpy(), found[inside].numpy(), 1)
+    for line in (seen[0].mean(0), seen[1].mean(1)):
+        place = (torch.arange(len(line)) + 0.5) / len(line)
+        inside = (line > 0.02) & (line < 0.98)  # beyond the picture its border is repeated
+        slope, start = np.polyfit(place[inside].numpy(), line[inside].numpy(), 1)
         offset.append(float(start))
         scale.append(float(slope))
-        pixels = max(pixels, len(found) / float(slope))
-    if max(map(abs, offset)) < 0.01 and max(abs(one - 1) for one in scale) < 0.01:
+        pixels = max(pixels, len(line) / float(slope))
+    if max(map(abs, offset)) < 0.01 and max(abs(factor - 1) for factor in scale) < 0.01:
         return _WHOLE
     return _View((offset[0], offset[1]), (scale[0], scale[1]), round(pixels))
 
@@ -337,10 +294,10 @@ def answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
     if smaller < pixels.shape[1]:  # on the CPU, as in the packs of images: a GPU rounds otherwise
         pixels = reduce(pixels, smaller)
     inputs = model.study.task.inputs(pixels.to(device), size)
-    found: Array = net(inputs.contiguous(memory_format=torch.channels_last)).cpu().double().numpy()
-    if found.ndim != 3 or found.shape[2] not in (2, 3):
-        raise ValueError(f"the network answers {found.shape[1:]}, which are no points of a picture")
-    points: Array = found[..., :2]
+    outputs: Array = net(inputs.contiguous(memory_format=torch.channels_last)).cpu().double().numpy()
+    if outputs.ndim != 3 or outputs.shape[2] not in (2, 3):
+        raise ValueError(f"the network answers {outputs.shape[1:]}, which are no points of a picture")
+    points: Array = outputs[..., :2]
     return points if view is _WHOLE else np.array(view.offset) + np.array(view.scale) * points
 
 

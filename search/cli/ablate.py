@@ -1,5 +1,7 @@
 """What each choice of a trial is worth: ablate."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,93 +9,87 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli.options import Out, Storage, StudyName, Weights, console
-from search.cli.training import trained
+from search.cli.options import Out, Storage, StudyName, Weights, console, loading
+from search.cli.training import Address, Data, Gpus, Length, Trial, Workers, searched_trial, train
 from search.format import digits, measured, named, titled
 
 if TYPE_CHECKING:
+    from search.after.training import SearchedTrial
     from search.results.ablation import Ablation, Mean, Row
+    from search.variant import Variants
 
 
 def ablate(
     study: StudyName,
-    trial: Annotated[int | None, typer.Option(min=0, help="A trial of the search; without it, the best one.")] = None,
+    trial: Trial = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each change, paired with the trial's own.")] = 3,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Length of each training; the search's without it.")] = None,
+    epochs: Length = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(help="Names of changes, one each time or several joined by commas; all that matter without it."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say what can be changed, and train nothing.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Trainings side by side.")] = None,
-    gpus_per_trial: Annotated[float | None, typer.Option(min=0, help="As for search.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    workers: Workers = None,
+    gpus_per_trial: Gpus = None,
+    data: Data = None,
     out: Out = Path("runs"),
     storage: Storage = None,
-    address: Annotated[str | None, typer.Option(help="An existing Ray cluster, 'auto' or ray://HOST:PORT.")] = None,
+    address: Address = None,
     weights: Weights = None,
 ) -> None:
     """Change one choice of a trial at a time and say what each is worth; go on where a last run stopped."""
-    from search import paths as home
-    from search.after import ablate as ablating
-    from search.after import retrain
-    from search.after.changes import BASE, said, variants
-    from search.load import check_weights, load_study, study_file
-    from search.results import ablation
-    from search.results.figures import ablation as drawing
-    from search.run import live
-
-    file = study_file(study)
-    root = data.absolute() if data else None
-    weights = check_weights(load_study(str(file), data=root), weights)
-    chosen = load_study(str(file), data=root, weights=weights)  # so that beginning without them is a change
-    entry = retrain.choose(home.recorded(study, out, storage), trial, None)
-    name, folder = home.name_of(study), home.folder_of(study, out)
-    config = ablating.config_of(chosen, entry)
-    wanted = [part.strip() for one in changes or () for part in one.split(",") if part.strip()]
-    found = variants(chosen, config, wanted)
+    source = searched_trial(study, trial, data, out, storage, weights)
+    with loading():
+        from search.after import ablation
+    variants = ablation.variants(source.study, source.config, listed(changes))
     if list_:
-        table = Table("change", "what", box=None)
-        for key, change in found.items():
-            if key != BASE:
-                table.add_row(escape(key), escape(said(chosen.task, config, change)))
-        console.print(table)
+        console.print(changes_table(source, variants))
         return
-    length = epochs or chosen.epochs
-    count = len(found) - 1
+    length = epochs or source.study.epochs
+    count = len(variants) - 1
     console.print(
-        f"trial {entry.number}: as it is and with {count} change{'s' * (count > 1)}, {seeds} seed{'s' * (seeds > 1)} "
-        f"each: {len(found) * seeds} trainings of {length} epoch{'s' * (length > 1)}"
+        f"trial {source.trial.number}: as it is and with {count} change{'s' * (count > 1)}, {seeds} "
+        f"seed{'s' * (seeds > 1)} each: {len(variants) * seeds} trainings of {length} epoch{'s' * (length > 1)}"
     )
-    with live.progress(console, "preparing the data") as show:
-        chosen.task.prepare(show)
-    room = ablating.room_of(folder, entry.number, length, config, found)
-    with home.locked(room):
-        ledger = ablating.ledger_of(chosen, name, room, entry, length, seeds, found)
-        trained(
-            ledger,
-            room,
-            file,
-            ablating.final(found),
-            data=root,
-            workers=workers,
-            gpus=gpus_per_trial,
-            address=address,
-            weights=weights,
-        )
-        result = ablating.found(chosen, name, entry, found, ledger, room, seeds)
-    told = ablation.save(result, folder)
-    drawing.write(result, told.with_suffix(".html"))
+    training = ablation.ablation_training(source, length, seeds, variants)
+    result = train(training, ablation.summarise, workers, gpus_per_trial, address)
+    show(result, source.folder)
+
+
+def listed(changes: list[str] | None) -> list[str]:
+    """Names that are given one by one or joined by commas."""
+    return [name.strip() for names in changes or () for name in names.split(",") if name.strip()]
+
+
+def changes_table(source: SearchedTrial, variants: Variants) -> Table:
+    """What can be changed in a trial."""
+    from search.after.ablation import BASE, in_words
+
+    table = Table("change", "what", box=None)
+    for name, change in variants.items():
+        if name != BASE:
+            table.add_row(escape(name), escape(in_words(source.study.task, source.config, change)))
+    return table
+
+
+def show(result: Ablation, folder: Path) -> None:
+    """Keep an ablation in the study's folder as a table and a picture, and print it."""
+    from search.results import ablation
+    from search.results.figures import ablation as page
+
+    file = ablation.save(result, folder)
+    picture = file.with_suffix(".html")
+    page.write(result, picture)
     console.print(tabled(result))
     console.print(result.caution)
     for row in (result.base, *result.rows):
         for reason in row.failed:
             console.print(f"[red]failed[/] {escape(row.name)}: {escape(reason)}", soft_wrap=True)
-    console.print(f"Table: {told}", soft_wrap=True)
-    console.print(f"Picture: {told.with_suffix('.html')}", soft_wrap=True)
+    console.print(f"Table: {file}", soft_wrap=True)
+    console.print(f"Picture: {picture}", soft_wrap=True)
 
 
-def tabled(result: "Ablation") -> Table:
+def tabled(result: Ablation) -> Table:
     """The table of an ablation: the trial as it is, then its changes, the most harmful first."""
     scored = result.base.score is not None
     table = Table(title=f"trial {result.trial} of {escape(result.study)}, {result.epochs} epochs", title_justify="left")
@@ -104,11 +100,11 @@ def tabled(result: "Ablation") -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     lost = tuple(row for row in result.rows if row.difference is None)
     for row in (result.base, *result.ranked, *lost):
-        table.add_row(*cells(row, scored), style="bold" if row is result.base else None)
+        table.add_row(*row_texts(row, scored), style="bold" if row is result.base else None)
     return table
 
 
-def cells(row: "Row", scored: bool) -> list[str]:
+def row_texts(row: Row, scored: bool) -> list[str]:
     """One row in words."""
     score = "" if row.score is None else digits(row.score)
     factor = "" if row.factor is None else f"{row.factor:.3g}"
@@ -124,15 +120,15 @@ def cells(row: "Row", scored: bool) -> list[str]:
     ]
 
 
-def spread(found: "Mean") -> str:
+def spread(value: Mean) -> str:
     """A mean and half its interval."""
-    return measured(found.mean) + ("" if found.half is None else f" \u00b1 {digits(found.half)}")
+    return measured(value.mean) + ("" if value.half is None else f" \u00b1 {digits(value.half)}")
 
 
-def judged(found: "Mean") -> str:
+def judged(value: Mean) -> str:
     """A difference with its interval; coloured where the interval leaves out 0."""
-    sign = "+" if found.mean > 0 else ""
-    said = f"{sign}{digits(found.mean)}"
-    if found.low is not None and found.high is not None:
-        said += f" ({digits(found.low)} to {digits(found.high)})"
-    return f"[{'red' if found.mean > 0 else 'green'}]{said}[/]" if found.sure else said
+    sign = "+" if value.mean > 0 else ""
+    text = f"{sign}{digits(value.mean)}"
+    if value.low is not None and value.high is not None:
+        text += f" ({digits(value.low)} to {digits(value.high)})"
+    return f"[{'red' if value.mean > 0 else 'green'}]{text}[/]" if value.sure else text

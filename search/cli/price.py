@@ -1,39 +1,83 @@
 """What a network of a study costs, as a table."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import optuna
 from rich.table import Table
 
 from data.errors import UserError
-from models.cost import cost
-from search.load import with_starts
-from search.study import Study, replay
+from search.cli.options import loading
+
+if TYPE_CHECKING:
+    import optuna
+
+    from models.plan import Cost
+    from search.study import Study
+
+
+def network_table(
+    study: str, trial: int | None, start: str | None, values: Sequence[str], out: Path, storage: str | None
+) -> Table:
+    """The table of a network: what a trial's record says, without torch, where there is one; else counted.
+
+    Raises:
+        UserError: there is no such study, search, trial or start, or the parameters make no trial.
+    """
+    from search import paths
+    from search.load import load_study, study_file
+
+    file = study_file(study)
+    optuna_study = paths.recorded(study, out, storage) if trial is not None else None
+    if optuna_study is not None and trial is not None and storage is None and not values:
+        cost = recorded_cost(out / paths.name_of(study), trial)
+        if cost is not None:
+            return table(cost, trial_params(optuna_study, trial))
+    with loading():
+        from models import cost as counting
+        from search.study import replay
+    loaded = load_study(str(file))
+    params = parameters(loaded, optuna_study, trial, start, values)
+    return table(counting.cost(replay(loaded, params)[0].arch), params)
+
+
+def recorded_cost(folder: Path, number: int) -> Cost | None:
+    """What was recorded of a trial's network when it was admitted; None where nothing was."""
+    from search.results import network
+
+    record = network.load(folder, number)
+    return None if record is None else record.cost
+
+
+def trial_params(optuna_study: optuna.Study, number: int | None) -> dict[str, Any]:
+    """The parameters of a trial.
+
+    Raises:
+        UserError: there is no such trial.
+    """
+    trials = optuna_study.get_trials(deepcopy=False)
+    for trial in trials:
+        if trial.number == number:
+            return dict(trial.params)
+    raise UserError(f"there is no trial {number}; the search has trials 0 to {len(trials) - 1}.")
 
 
 def parameters(
-    study: Study, book: optuna.Study | None, trial: int | None, start: str | None, values: Sequence[str]
+    study: Study, optuna_study: optuna.Study | None, trial: int | None, start: str | None, values: Sequence[str]
 ) -> dict[str, Any]:
     """The parameters that are meant: a trial's, a starting trial's (the first if none is named), with changes.
-
-    Args:
-        study: whose space they belong to.
-        book: the recorded search, if `trial` is given.
-        trial: a trial's number.
-        start: a starting trial's name.
-        values: 'NAME=VALUE' each.
 
     Raises:
         UserError: there is no such trial, start or parameter, one is missing, or a value is outside its range.
     """
+    from search.load import with_starts
+
     params: dict[str, Any] = {}
-    if book is not None:
-        known = {found.number: found for found in book.get_trials(deepcopy=False)}
-        if trial not in known:
-            raise UserError(f"there is no trial {trial}; the search has trials 0 to {len(known) - 1}.")
-        params.update(known[trial].params)
+    if optuna_study is not None:
+        params.update(trial_params(optuna_study, trial))
     elif start is not None:
         params.update(with_starts(study, [start]).starts[start])
     else:
@@ -55,15 +99,17 @@ def check(study: Study, params: dict[str, Any], changed: dict[str, Any]) -> None
     Raises:
         UserError: it doesn't.
     """
+    from search.study import replay
+
     try:
-        _, known = replay(study, params)
+        _, asked = replay(study, params)
     except ValueError as error:
         missing = next((word for word in str(error).split("'")[1::2] if word not in params), None)
         mend = f"give it with --set {missing}=..." if missing else "change it with --set NAME=VALUE"
         raise UserError(f"these parameters make no trial: {str(error).rstrip('.')}; {mend}.") from error
     for name in changed:
-        if name not in known:
-            raise UserError(f"the space asks for no parameter {name!r} here; it asks for: {', '.join(known)}.")
+        if name not in asked:
+            raise UserError(f"the space asks for no parameter {name!r} here; it asks for: {', '.join(asked)}.")
 
 
 def literal(text: str) -> Any:
@@ -74,10 +120,8 @@ def literal(text: str) -> Any:
         return text
 
 
-def table(study: Study, params: dict[str, Any]) -> Table:
-    """The per-layer table of the deployed network, with totals."""
-    config, _ = replay(study, params)
-    price = cost(config.arch)
+def table(price: Cost, params: dict[str, Any]) -> Table:
+    """The per-layer table of a deployed network, with totals."""
     shown = Table(
         "layer",
         "type",

@@ -227,17 +227,8 @@ def cost(
     storage: Storage = None,
 ) -> None:
     """What a network costs, layer by layer: of a trial, a starting trial, or parameters of a study."""
-    from search import paths
-    from search.load import load_study, study_file
+    from search.cli.price import network_table
 
     if trial is not None and start is not None:
         raise UserError("--trial and --start name two networks; give one of them.")
-    file = study_file(study)
-    recorded = paths.recorded(study, out, storage) if trial is not None else None
-    with loading():
-        from search.cli import price
-
-        chosen = load_study(str(file))
-        params = price.parameters(chosen, recorded, trial, start, values or [])
-        table = price.table(chosen, params)
-    console.print(table)
+    console.print(network_table(study, trial, start, values or [], out, storage))

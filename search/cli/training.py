@@ -1,28 +1,86 @@
-"""Trainings without a choice, as retrain, ablate and ensemble begin and watch them."""
+"""What retrain, ablate and ensemble share: their options, and how they train one trial of a search."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from search.cli.options import console
+from search.cli.options import console, loading
+
+if TYPE_CHECKING:
+    from search.after.training import FixedTraining, SearchedTrial
+    from search.study import Study
+
+Trial = Annotated[int | None, typer.Option(min=0, help="A trial of the search; without it, the best one.")]
+Length = Annotated[int | None, typer.Option(min=1, help="Length of each training; the study's own without it.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Trainings side by side.")]
+Gpus = Annotated[float | None, typer.Option(min=0, help="As for search.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
+Address = Annotated[str | None, typer.Option(help="An existing Ray cluster, 'auto' or ray://HOST:PORT.")]
+
+Result = TypeVar("Result")
 
 
-def trained(ledger: Any, room: Path, file: Path, final: Any, **how: Any) -> None:
-    """Train what is not yet trained and show it; ends the command where it was stopped.
+def searched_trial(
+    study: str,
+    trial: int | None,
+    data: Path | None,
+    out: Path,
+    storage: str | None,
+    weights: str | None,
+    *,
+    under: float | None = None,
+    check: Callable[[Study], object] = lambda _: None,
+) -> SearchedTrial:
+    """The trial that is meant, whatever is wrong with the options being said before torch is imported.
 
-    Args:
-        ledger: of the training.
-        room: its folder, held by this process.
-        file: the study's.
-        final: how it differs from a trial's.
-        how: further arguments of `search.after.retrain.train`.
+    `under` is a limit of the error, and `check` raises a UserError if the study will not do.
+
+    Raises:
+        UserError: there is no such study, search or trial, or the weights do not fit it.
     """
-    from search.after import retrain
-    from search.run import live
+    from search import paths
+    from search.after.training import SearchedTrial, choose_trial
+    from search.load import begun, check_weights, load_study, study_file
 
-    with live.watched(console, ledger) as view:
-        outcome = retrain.train(ledger, room, file, final, watch=view, **how)
-    if outcome is not None and outcome.why:
-        console.print(f"[yellow]stopped by {outcome.why}[/]; the same command goes on.")
-        raise typer.Exit(130)
+    file = study_file(study)
+    root = data.absolute() if data else None
+    loaded = load_study(str(file), data=root)
+    check(loaded)
+    meant = choose_trial(paths.recorded(study, out, storage), trial, under)
+    if weights is not None:
+        with loading():
+            weights = check_weights(loaded, weights)
+        loaded = replace(loaded, space=begun(loaded.space, str(weights)))  # to begin without them is a change, too
+    return SearchedTrial(loaded, paths.name_of(study), file, paths.folder_of(study, out), meant, root, weights)
+
+
+def train(
+    training: FixedTraining,
+    finish: Callable[[FixedTraining], Result],
+    workers: int | None,
+    gpus: float | None,
+    address: str | None,
+) -> Result:
+    """Prepare the data, train what is not yet trained, show it, and answer what `finish` makes of it.
+
+    Ends the command where the training was stopped; the same command goes on with it. For the other arguments see
+    `search.run.engine.search`.
+    """
+    from search import paths
+
+    with loading():
+        from search.run import live
+    with live.progress(console, "preparing the data") as show:
+        training.source.study.task.prepare(show)
+    with paths.locked(paths.make_folder(training.folder)):
+        with live.watched(console, training.ledger) as view:
+            outcome = training.train(workers, gpus, address, view)
+        if outcome is not None and outcome.why:
+            console.print(f"[yellow]stopped by {outcome.why}[/]; the same command goes on.")
+            raise typer.Exit(130)
+        return finish(training)

@@ -6,9 +6,10 @@ from html import escape
 import plotly.graph_objects as go
 
 from search.format import HOVER, compact, measured, titled
-from search.results.accuracy import area_under, fraction_within, levels, limbs, within95
+from search.results.accuracy import area_under, fraction_within, levels, within95
 from search.results.answers import Answers
 from search.results.figures.base import base, empty, heading
+from search.results.skeleton import limbs
 from search.results.style import ACCENT, MUTED, SERIES
 
 LIMIT_PX = 30.0

@@ -6,7 +6,7 @@ from html import escape
 from search.dashboard.blocks import note
 from search.format import measured
 from search.results.answers import RANKS, Answers, Example
-from search.results.skeletons import skeletons
+from search.results.skeleton import svg
 
 TALLEST = 0.75
 """Width by height below which a picture is narrower than its card."""
@@ -94,7 +94,7 @@ def card(
     shape = f"aspect-ratio: {width} / {height}"
     if width < TALLEST * height:
         shape += f"; width: {100 * width / height / TALLEST:.1f}%"
-    drawn = skeletons(example, edges, sides) if example.answered or example.true else ""
+    drawn = svg(example, edges, sides) if example.answered or example.true else ""
     said = f'<div class="said">{escape(example.said)}</div>' if example.said else ""
     return (
         f'<figure class="card"><div class="frame" style="{shape}"><img src="{escape(href)}" alt="{escape(alt)}" '

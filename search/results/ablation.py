@@ -8,32 +8,28 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import ConfigDict, FiniteFloat, TypeAdapter
 
 from data.storage.files import replacing
-from search.results.answers import finite
-
-FORMAT = 1
-"""Of the file; another number is another version's."""
 
 LEVEL = 0.95
 """Of every interval."""
 
+STRICT = ConfigDict(strict=True)
+"""Of what is read from a file: no field is turned into another type."""
+
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean and its 95 % t-interval.
+    """A mean of n numbers and its 95 % t-interval, whose ends are None of one number: nobody knows its spread."""
 
-    Attributes:
-        mean: of n numbers.
-        low: the interval's lower end; None of one number, whose spread nobody knows.
-        high: its upper end.
-        n: how many there are, at least 1.
-    """
+    __pydantic_config__ = STRICT
 
-    mean: float
-    low: float | None
-    high: float | None
+    mean: FiniteFloat
+    low: FiniteFloat | None
+    high: FiniteFloat | None
     n: int
 
     @property
@@ -65,15 +61,17 @@ class Row:
         failed: why trainings did not come to an end, one reason each.
     """
 
+    __pydantic_config__ = STRICT
+
     name: str
     said: str
     params: int
     flops: int
-    errors: Mapping[str, float]
+    errors: Mapping[str, FiniteFloat]
     error: Mean | None
     difference: Mean | None
     value: Mean | None
-    score: float | None
+    score: FiniteFloat | None
     failed: tuple[str, ...]
 
     @property
@@ -103,8 +101,10 @@ class Ablation:
         base: the trial as it is.
         rows: the changes, in the order they were tried.
         made: date and time, ISO 8601.
-        format: FORMAT.
+        format: of the file; another number is another version's.
     """
+
+    __pydantic_config__ = STRICT
 
     study: str
     trial: int
@@ -115,13 +115,13 @@ class Ablation:
     base: Row
     rows: tuple[Row, ...]
     made: str
-    format: int = FORMAT
+    format: Literal[1] = 1
 
     @property
     def ranked(self) -> tuple[Row, ...]:
         """The changes that came to a difference, the most harmful one first."""
-        known = [row for row in self.rows if row.difference is not None]
-        return tuple(sorted(known, key=lambda row: -row.difference.mean if row.difference else 0.0))
+        compared = [row for row in self.rows if row.difference is not None]
+        return tuple(sorted(compared, key=lambda row: -row.difference.mean if row.difference else 0.0))
 
     @property
     def caution(self) -> str:
@@ -134,6 +134,9 @@ class Ablation:
             f"Differences are paired by seed, with 95 % t-intervals over {over} pairs of trainings. About one interval "
             "in twenty misses by chance."
         )
+
+
+_ABLATION = TypeAdapter(Ablation)
 
 
 def file_of(folder: Path, number: int) -> Path:
@@ -152,49 +155,6 @@ def save(ablation: Ablation, folder: Path) -> Path:
 def load(folder: Path, number: int) -> Ablation | None:
     """The ablation of a study's trial; None where there is none or it cannot be read."""
     try:
-        return parse(json.loads(file_of(folder, number).read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return _ABLATION.validate_json(file_of(folder, number).read_bytes())
+    except (OSError, ValueError):
         return None
-
-
-def parse(raw: Any) -> Ablation:
-    """An ablation from JSON.
-
-    Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is not what `save` writes.
-    """
-    if raw["format"] != FORMAT:
-        raise ValueError(f"format {raw['format']!r} is another version's")
-    return Ablation(
-        study=str(raw["study"]),
-        trial=int(raw["trial"]),
-        metric=str(raw["metric"]),
-        unit=str(raw["unit"]),
-        epochs=int(raw["epochs"]),
-        seeds=int(raw["seeds"]),
-        base=_row(raw["base"]),
-        rows=tuple(_row(row) for row in raw["rows"]),
-        made=str(raw["made"]),
-    )
-
-
-def _row(raw: Any) -> Row:
-    return Row(
-        name=str(raw["name"]),
-        said=str(raw["said"]),
-        params=int(raw["params"]),
-        flops=int(raw["flops"]),
-        errors={str(seed): finite(error) for seed, error in raw["errors"].items()},
-        error=_mean(raw["error"]),
-        difference=_mean(raw["difference"]),
-        value=_mean(raw["value"]),
-        score=None if raw["score"] is None else finite(raw["score"]),
-        failed=tuple(str(reason) for reason in raw["failed"]),
-    )
-
-
-def _mean(raw: Any) -> Mean | None:
-    if raw is None:
-        return None
-    low, high = (None if raw[end] is None else finite(raw[end]) for end in ("low", "high"))
-    return Mean(finite(raw["mean"]), low, high, int(raw["n"]))

@@ -1,36 +1,6 @@
-"""How well points are found, from what a trial keeps of its errors: their quantiles, and a skeleton's limbs."""
+"""How well points are found, from what a trial keeps of its errors: their quantiles."""
 
 from collections.abc import Sequence
-
-
-def limbs(points: int, edges: Sequence[Sequence[int]]) -> list[int]:
-    """Which limb each point belongs to: the parts into which a skeleton falls when its branching points are taken out.
-
-    Args:
-        points: how many there are.
-        edges: pairs of points that are joined.
-
-    Returns:
-        A number from 0 for each point in order of first appearance, -1 for a branching point (three edges or more)
-        and where no edges are given.
-    """
-    near: dict[int, set[int]] = {point: set() for point in range(points)}
-    for a, b in edges:
-        near[a].add(b)
-        near[b].add(a)
-    found = [-1] * points
-    count = 0
-    for point in range(points):
-        if found[point] >= 0 or not 0 < len(near[point]) < 3:
-            continue
-        rest = [point]
-        while rest:
-            place = rest.pop()
-            if found[place] < 0 and len(near[place]) < 3:
-                found[place] = count
-                rest.extend(near[place])
-        count += 1
-    return found
 
 
 def levels(quantiles: Sequence[float]) -> list[float]:

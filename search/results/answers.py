@@ -6,13 +6,13 @@ folder, and the pictures it names, shared by all trials, as `pictures/ROW.jpg` (
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
+from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter
 
 from data.storage.files import is_stale, replacing
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the dashboard reads answers, and starts without torch
     from data.storage.pack import Part
     from search.study import Task
 
-RANKS = ("best", "median", "worst")
+RANKS: tuple["Rank", ...] = ("best", "median", "worst")
 EACH = 4
 """Images of each rank."""
 
@@ -31,6 +31,12 @@ QUALITY = 88
 """Of the pictures' JPEG."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Rank = Literal["best", "median", "worst"]
+Place = Annotated[int, Field(ge=0)]
+Pair = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+Edge = Annotated[list[Place], Field(min_length=2, max_length=2)]
+
+_STRICT = ConfigDict(strict=True)  # no field of a file is turned into another type
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,13 @@ class Example:
         said: the answer and the truth in words, where points do not say them; else empty.
     """
 
-    rank: str
-    row: int
-    error: float
-    answered: list[list[float]]
-    true: list[list[float] | None]
+    __pydantic_config__ = _STRICT
+
+    rank: Rank
+    row: Annotated[Place, Field(lt=2**53)]
+    error: FiniteFloat
+    answered: list[Pair]
+    true: list[Pair | None]
     said: str = ""
 
 
@@ -71,11 +79,13 @@ class Answers:
             before it was kept: then it is the study's.
     """
 
+    __pydantic_config__ = _STRICT
+
     epoch: int
     labels: list[str]
-    edges: list[list[int]]
-    errors: list[float | None]
-    quantiles: list[float]
+    edges: list[Edge]
+    errors: list[FiniteFloat | None]
+    quantiles: Annotated[list[FiniteFloat], Field(min_length=QUANTILES, max_length=QUANTILES)]
     examples: list[Example]
     unit: str | None = None
 
@@ -85,15 +95,11 @@ class Answers:
         return any(example.answered or example.true for example in self.examples)
 
 
-def of(task: "Task", outputs: Array, part: "Part", epoch: int) -> Answers:
-    """The answers in brief.
+_ANSWERS = TypeAdapter(Answers)
 
-    Args:
-        task: names the labels and measures the errors.
-        outputs: what the network answered for `part`, in its order, (N, ...), N at least 1.
-        part: the validation part.
-        epoch: after which.
-    """
+
+def of(task: "Task", outputs: Array, part: "Part", epoch: int) -> Answers:
+    """What a network answered for the validation part, (N, ...) in its order, in brief; N is at least 1."""
     errors = task.errors(outputs, part)
     judged = ~np.isnan(errors)
     means = averages(errors, 1)
@@ -101,9 +107,9 @@ def of(task: "Task", outputs: Array, part: "Part", epoch: int) -> Answers:
     examples = []
     for rank, chosen in zip(RANKS, ranked(len(order)), strict=True):
         for i in order[chosen]:
-            answered, true = places(outputs[i], len(task.labels)), known(part.targets[i], len(task.labels))
-            said = task.caption(outputs[i], part.targets[i])
-            examples.append(Example(rank, int(part.rows[i]), short(means[i]), answered, true, said))
+            answered, true = places(outputs[i], len(task.labels)), known_places(part.targets[i], len(task.labels))
+            words = task.caption(outputs[i], part.targets[i])
+            examples.append(Example(rank, int(part.rows[i]), short(means[i]), answered, true, words))
     quantiles = np.quantile(errors[judged], np.linspace(0, 1, QUANTILES))
     return Answers(
         epoch=epoch,
@@ -136,23 +142,18 @@ def short(value: float) -> float:
 
 
 def places(points: Array, count: int) -> list[list[float]]:
-    """[x, y] of one image's points, to a hundred-thousandth of a side.
-
-    Args:
-        points: (P, 2), or (P, 3) with something else besides.
-        count: how many labels there are; anything but a point for each of them gives an empty list.
-    """
+    """[x, y] of one image's points, (P, 2) or (P, 3), to a hundred-thousandth of a side; empty unless P is `count`."""
     if points.ndim != 2 or points.shape[0] != count or points.shape[1] not in (2, 3):
         return []
     rounded: list[list[float]] = np.round(points[:, :2].astype(np.float64), 5).tolist()
     return rounded
 
 
-def known(points: Array, count: int) -> list[list[float] | None]:
+def known_places(points: Array, count: int) -> list[list[float] | None]:
     """As `places`, and None for a point whose third column is 0: it is not known."""
-    found = places(points, count)
-    told = points[:, 2] > 0 if found and points.shape[1] == 3 else [True] * len(found)
-    return [place if there else None for place, there in zip(found, told, strict=True)]
+    every = places(points, count)
+    is_known = points[:, 2] > 0 if every and points.shape[1] == 3 else [True] * len(every)
+    return [place if known else None for place, known in zip(every, is_known, strict=True)]
 
 
 def file(folder: Path, number: int) -> Path:
@@ -192,71 +193,13 @@ def sides(folder: Path, row: int) -> tuple[int, int]:
 def load(folder: Path, number: int) -> Answers | None:
     """The answers of trial `number`; None where there are none or they cannot be read."""
     try:
-        return parse(json.loads(file(folder, number).read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        answers = _ANSWERS.validate_json(file(folder, number).read_bytes())
+    except (OSError, ValueError):
         return None
-
-
-def parse(raw: Any) -> Answers:
-    """Answers from JSON, every field of its type.
-
-    Raises:
-        ValueError, TypeError, KeyError, OverflowError: they are not what `save` writes.
-    """
-    labels = [str(label) for label in raw["labels"]]
-    edges = [[int(a), int(b)] for a, b in raw["edges"]]
-    examples = [
-        Example(
-            rank=str(e["rank"]),
-            row=int(e["row"]),
-            error=finite(e["error"]),
-            answered=pairs(e["answered"]),
-            true=[None if point is None else pair(point) for point in e["true"]],
-            said=str(e.get("said", "")),
-        )
-        for e in raw["examples"]
-    ]
-    answers = Answers(
-        epoch=int(raw["epoch"]),
-        labels=labels,
-        edges=edges,
-        errors=[None if error is None else finite(error) for error in raw["errors"]],
-        quantiles=[finite(quantile) for quantile in raw["quantiles"]],
-        examples=examples,
-        unit=None if raw.get("unit") is None else str(raw["unit"]),
-    )
-    drawn = [len(points) for example in examples for points in (example.answered, example.true)]
-    if (
-        len(answers.errors) != len(labels)
-        or len(answers.quantiles) != QUANTILES
-        or any(not 0 <= end < len(labels) for edge in edges for end in edge)
-        or any(example.rank not in RANKS or not 0 <= example.row < 2**53 for example in examples)
-        or any(count not in (0, len(labels)) for count in drawn)
-    ):
-        raise ValueError("the parts of these answers do not fit together")
-    return answers
-
-
-def pairs(points: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Points as [x, y]."""
-    return [pair(point) for point in points]
-
-
-def pair(point: Sequence[float]) -> list[float]:
-    """A point as [x, y]."""
-    x, y = point
-    return [finite(x), finite(y)]
-
-
-def finite(value: float) -> float:
-    """A number that can be drawn.
-
-    Raises:
-        ValueError: it is infinite or not a number.
-    """
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is not finite")
-    return float(value)
+    count = len(answers.labels)
+    points = [len(points) for example in answers.examples for points in (example.answered, example.true)]
+    fits = len(answers.errors) == count and all(end < count for edge in answers.edges for end in edge)
+    return answers if fits and set(points) <= {0, count} else None
 
 
 def sweep(folder: Path) -> None:
@@ -266,9 +209,9 @@ def sweep(folder: Path) -> None:
     nothing is being trained.
     """
     kept = set()
-    for found in (folder / "answers").glob("*.json"):
-        answers = load(folder, int(found.stem)) if found.stem.isdigit() else None
+    for saved in (folder / "answers").glob("*.json"):
+        answers = load(folder, int(saved.stem)) if saved.stem.isdigit() else None
         kept |= {picture(folder, example.row).name for example in answers.examples} if answers else set()
-    for found in [*(folder / "pictures").glob("*"), *(folder / "answers").glob("*.half")]:
-        if is_stale(found) or (found.suffix == ".jpg" and found.name not in kept):
-            found.unlink(missing_ok=True)
+    for file in [*(folder / "pictures").glob("*"), *(folder / "answers").glob("*.half")]:
+        if is_stale(file) or (file.suffix == ".jpg" and file.name not in kept):
+            file.unlink(missing_ok=True)

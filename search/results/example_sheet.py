@@ -7,17 +7,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from search.format import measured
 from search.results.answers import EACH, RANKS, Answers, Example, picture
+from search.results.skeleton import ANSWERED, TRUE, paint
 
 SIDE = 256
-"""Of a picture's longer side on the sheet, pixels; drawn twice as large and reduced, for smooth lines."""
-
-MANY = 30
-"""From so many points on they are drawn smaller."""
+"""Of a picture's longer side on the sheet, pixels."""
 
 GAP, LEFT, TOP, CAPTION, WORDS = 16, 96, 64, 34, 22
 INK, MUTED, PAPER = "#1c2126", "#6b7178", "#ffffff"
-TRUE, ANSWERED = "#35d07f", "#ff4d8d"
-HALO = "#101418"
 
 
 def sheet(answers: Answers, folder: Path, title: str, unit: str) -> Image.Image:
@@ -40,7 +36,7 @@ def sheet(answers: Answers, folder: Path, title: str, unit: str) -> Image.Image:
     for line, rank in enumerate(RANKS):
         top = TOP + line * step
         pen.text((GAP, top + SIDE / 2), rank, INK, font(20), anchor="lm")
-        for place, example in enumerate([found for found in answers.examples if found.rank == rank][:EACH]):
+        for place, example in enumerate([example for example in answers.examples if example.rank == rank][:EACH]):
             left = LEFT + place * (SIDE + GAP)
             image = drawn(example, answers.edges, folder)
             paper.paste(image, (left + (SIDE - image.width) // 2, top + (SIDE - image.height) // 2))
@@ -78,27 +74,13 @@ def legend(pen: ImageDraw.ImageDraw, right: float) -> None:
 
 
 def drawn(example: Example, edges: Sequence[Sequence[int]], folder: Path) -> Image.Image:
-    """One picture in its own shape, with the true and the answered points; those that are not known are left out."""
+    """One picture in its own shape with both skeletons, drawn twice as large and reduced, for smooth lines."""
     try:
         with Image.open(picture(folder, example.row)) as opened:
             scale = SIDE / max(opened.size)
             wide, high = (2 * max(1, round(scale * side)) for side in opened.size)
             image = opened.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
     except OSError:
-        wide = high = 2 * SIDE
-        image = Image.new("RGB", (wide, high), "#d5d8dc")
-    pen = ImageDraw.Draw(image)
-    finer = 1 if len(example.answered) < MANY else 0.6
-    unknown = {place for place, point in enumerate(example.true) if point is None}
-    judged = [None if place in unknown else point for place, point in enumerate(example.answered)]
-    for points, colour, width in ((example.true, TRUE, 7 * finer), (judged, ANSWERED, 4 * finer)):
-        ends = [None if point is None else (point[0] * wide, point[1] * high) for point in points]
-        bones = [(a, b) for a, b in ((ends[a], ends[b]) for a, b in edges if ends) if a and b]
-        for ink, wider in ((HALO, 3 * finer), (colour, 0)):
-            for a, b in bones:
-                pen.line((*a, *b), ink, round(width + wider))
-            for end in ends:
-                if end:
-                    r = width + wider / 2
-                    pen.ellipse((end[0] - r, end[1] - r, end[0] + r, end[1] + r), ink)
+        image = Image.new("RGB", (2 * SIDE, 2 * SIDE), "#d5d8dc")
+    paint(image, example, edges)
     return image.reduce(2)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from search.objective import BANDS, REFERENCE
-from search.results.accuracy import limbs
 from search.results.answers import Answers, Example
 from search.results.importance import Shares
 from search.results.leaderboard import unbeaten
 from search.results.pareto import plane
-from search.results.skeletons import skeletons
+from search.results.skeleton import limbs, svg
 from search.results.style import ACCENT, BAND_COLOURS, MUTED, REFERENCE_COLOUR, SERIES, STATES
 from search.results.view import View
 from search.run.ledger import Row
@@ -269,7 +268,7 @@ def hand(picture: bytes | None, kind: str, example: Example, edges: Sequence[Seq
     if picture is not None:
         coded = base64.b64encode(picture).decode()
         ground = f'<image width="{side}" height="{side}" preserveAspectRatio="none" href="data:{kind};base64,{coded}"/>'
-    over = skeletons(example, edges).replace("<svg ", f'<svg width="{side}" height="{side}" ', 1)
+    over = svg(example, edges).replace("<svg ", f'<svg width="{side}" height="{side}" ', 1)
     return drawing(side, side, f"<style>{OVER}</style>{ground}{over}")
 
 

@@ -55,7 +55,7 @@ class Claims:
 
 def digest(facts: Facts) -> str:
     """SHA-256 of a model's facts, however they are laid out in a file."""
-    return hashlib.sha256(json.dumps(asdict(facts), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts.record(), sort_keys=True).encode()).hexdigest()
 
 
 def names_digest(files: list[Path]) -> str:
@@ -85,7 +85,7 @@ def difference(claim: float | None, found: float | None) -> float:
 
 def write(facts: Facts, claims: Claims | None, file: Path) -> None:
     """Write model.json, as yet without its part "submission" where there are no claims."""
-    said = asdict(facts) | ({"submission": asdict(claims)} if claims else {})
+    said = facts.record() | ({"submission": asdict(claims)} if claims else {})
     file.write_text(json.dumps(said, indent=1), encoding="utf-8")
 
 

@@ -26,7 +26,7 @@ from data.errors import UserError
 from data.transforms.augment import inputs, level, reduce
 from models.heads import Direct
 from search.after.model import Model
-from search.after.predict import skeleton
+from search.results.skeleton import skeleton
 from search.run.ledger import Row
 from search.submission import cells
 from search.submission.layout import Layout

@@ -6,7 +6,7 @@ import pytest
 
 from search.dashboard.gallery import gallery
 from search.results.answers import RANKS, Answers, Example
-from search.results.skeletons import SIDE
+from search.results.skeleton import SIDE
 
 VOID = {"img", "br"}
 

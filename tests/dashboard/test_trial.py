@@ -16,8 +16,9 @@ from models.net import Arch
 from search.dashboard import errors as answered_errors
 from search.dashboard import trial as trial_page
 from search.objective import CourseScore
-from search.results.accuracy import area_under, fraction_within, limbs
+from search.results.accuracy import area_under, fraction_within
 from search.results.answers import Answers, Example
+from search.results.skeleton import limbs
 from search.results.view import View
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -19,20 +19,20 @@ from data.transforms.augment import Augment
 from models.bodies import Body
 from models.cost import cost
 from models.net import Arch
-from search.after import ablate, changes
-from search.after.changes import BASE
-from search.after.retrain import choose
+from search.after import ablation as ablate
+from search.after.ablation import BASE
+from search.after.training import FixedTraining, SearchedTrial, choose_trial
 from search.cli.ablate import tabled
 from search.load import load_study
 from search.objective import CourseScore, ErrorAlone
 from search.results import ablation
 from search.results.ablation import Ablation, Mean, Row
 from search.results.figures.ablation import figure, write
-from search.results.leaderboard import Entry, entries
+from search.results.leaderboard import entries
 from search.results.style import MUTED, SERIES
 from search.run.fit import fit
 from search.run.ledger import ROW, Ledger
-from search.study import Config, Study, Training
+from search.study import Config, Study, Training, replay
 from search.submission import bundle, paper
 from search.variant import PARAMETER, vary
 from tests.search.test_cli import mistake, said
@@ -62,7 +62,7 @@ def study_of(config: Config, **more: object) -> Study:
 
 def test_every_choice_that_matters_is_changed_once() -> None:
     study = study_of(RICH)
-    found = changes.variants(study, RICH)
+    found = ablate.variants(study, RICH)
     assert list(found) == [
         BASE,
         *("rotate=0", "flip=0", "augment=none", "ema=0", "schedule=constant", "weight_decay=0", "warmup=0", "clip=0"),
@@ -75,7 +75,7 @@ def test_every_choice_that_matters_is_changed_once() -> None:
     assert made["rotate=0"].augment == Augment(flip=0.5)
     assert made["schedule=constant"].training.schedule == "constant"
     assert made["head=simcc"].arch == replace(ARCH, head="simcc")
-    words = {name: changes.said(study.task, RICH, change) for name, change in found.items()}
+    words = {name: ablate.in_words(study.task, RICH, change) for name, change in found.items()}
     assert words["augment=none"] == "rotate 30 to 0, flip 0.5 to 0"
     assert words["loss=mse"] == "loss distance to mse"
     assert words["weights=none"] == "weights w.pth to none"
@@ -84,43 +84,43 @@ def test_every_choice_that_matters_is_changed_once() -> None:
 
 def test_what_would_make_no_difference_is_left_out() -> None:
     plain = Config(replace(ARCH, size=32), Training(1e-3, schedule="constant", loss="mse"))
-    assert list(changes.variants(study_of(plain), plain)) == [
+    assert list(ablate.variants(study_of(plain), plain)) == [
         *(BASE, "schedule=cosine", "loss=distance", "loss=smooth_l1", "head=heatmap", "head=simcc"),
         "size=40",  # 24 is below the smallest input
     ]
     one = replace(plain, augment=Augment(rotate=30))
-    assert "rotate=0" in changes.variants(study_of(one), one)
-    assert "augment=none" not in changes.variants(study_of(one), one)
+    assert "rotate=0" in ablate.variants(study_of(one), one)
+    assert "augment=none" not in ablate.variants(study_of(one), one)
 
 
 def test_other_schedules_and_bodies() -> None:
     step = Config(
         Body("resnet10t", 4, "heatmap", (256, 192), upsample=3), Training(1e-3, schedule="step", milestones=(0.5, 0.8))
     )
-    found = changes.variants(study_of(step), step)
+    found = ablate.variants(study_of(step), step)
     assert vary(step, found["schedule=constant"]).training.decay == 1
     assert {name for name in found if name.startswith("size")} == {"size=128x96", "size=384x288"}
     assert not any(name.startswith("head") for name in found)
     cycle = Config(ARCH, Training(1e-3, schedule="onecycle", warmup=3))
-    assert "warmup=0" not in changes.variants(study_of(cycle), cycle)
-    assert [changes.neighbours(size) for size in (64, 224, 256)] == [(48, 80), (192, 256), (192, 320)]
+    assert "warmup=0" not in ablate.variants(study_of(cycle), cycle)
+    assert [ablate.neighbours(size) for size in (64, 224, 256)] == [(48, 80), (192, 256), (192, 320)]
 
 
 def test_the_studys_own_changes_come_first_and_only_if_they_fit() -> None:
     own = {"no tricks": {"training.ema": 0.0, "augment.rotate": 0.0}, "same": {"training.ema": 0.99}}
-    found = changes.variants(study_of(RICH, changes=own), RICH)
+    found = ablate.variants(study_of(RICH, changes=own), RICH)
     assert list(found)[:2] == [BASE, "no tricks"]
     assert "same" not in found
     for wrong in ({"training.emma": 0}, {"training.ema": 2}, {"data.fold": 1}, {"arch.size": 1}):
         with pytest.raises(UserError, match="the study's change 'wrong' does not fit"):
-            changes.variants(study_of(RICH, changes={"wrong": wrong}), RICH)
+            ablate.variants(study_of(RICH, changes={"wrong": wrong}), RICH)
 
 
 def test_changes_are_chosen_by_name() -> None:
     study = study_of(RICH)
-    assert list(changes.variants(study, RICH, ["size=80", "ema=0"])) == [BASE, "size=80", "ema=0"]
+    assert list(ablate.variants(study, RICH, ["size=80", "ema=0"])) == [BASE, "size=80", "ema=0"]
     with pytest.raises(UserError, match=r"no change 'rotat=0' .*: did you mean rotate=0.* known are rotate=0,"):
-        changes.variants(study, RICH, ["rotat=0"])
+        ablate.variants(study, RICH, ["rotat=0"])
 
 
 def test_a_mean_and_its_interval_are_students() -> None:
@@ -138,15 +138,12 @@ def test_a_mean_and_its_interval_are_students() -> None:
     assert ablate.mean([]) is None
 
 
-def begun(tmp_path: Path, seeds: int = 4) -> tuple[Study, Entry, dict, Ledger, Path]:
+def begun(tmp_path: Path, seeds: int = 4) -> FixedTraining:
     """An ablation of the best of three trials, nothing of it trained."""
-    book = searched(tmp_path).optuna_study
-    study = load_study(str(TINY))
-    entry = choose(book, None, None)
-    config = ablate.config_of(study, entry)
-    variants = changes.variants(study, config, ["ema=0", "size=40"])
-    room = ablate.room_of(tmp_path / "tiny_study", entry.number, 2, config, variants)
-    return study, entry, variants, ablate.ledger_of(study, "tiny_study", room, entry, 2, seeds, variants), room
+    trial = choose_trial(searched(tmp_path).book, None)
+    source = SearchedTrial(load_study(str(TINY)), "tiny_study", TINY, tmp_path / "tiny_study", trial)
+    variants = ablate.variants(source.study, source.config, ["ema=0", "size=40"])
+    return ablate.ablation_training(source, 2, seeds, variants)
 
 
 def filled(ledger: Ledger, errors: dict[str, list[float | None]]) -> None:
@@ -167,10 +164,10 @@ ERRORS: dict[str, list[float | None]] = {
 
 
 def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
-    study, entry, variants, ledger, room = begun(tmp_path)
-    filled(ledger, ERRORS)
-    found = ablate.found(study, "tiny_study", entry, variants, ledger, room, 4)
-    assert (found.study, found.trial, found.epochs, found.seeds) == ("tiny_study", entry.number, 2, 4)
+    training = begun(tmp_path)
+    filled(training.ledger, ERRORS)
+    found = ablate.summarise(training)
+    assert (found.study, found.trial, found.epochs, found.seeds) == ("tiny_study", training.source.trial.number, 2, 4)
     base, ema, size = found.base, *found.rows
     assert list(base.errors.values()) == ERRORS[BASE]
     assert base.errors.keys() == ema.errors.keys()
@@ -193,7 +190,8 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
     assert size.difference is not None
     assert (size.difference.mean, size.difference.n) == (pytest.approx(pairs.mean()), 3)
     assert size.flops != base.flops
-    assert size.flops == cost(vary(ablate.config_of(study, entry), variants["size=40"]).arch).flops
+    changed = vary(training.source.config, training.variants["size=40"])
+    assert size.flops == cost(changed.arch).flops
     assert size.value is not None
     dearer = np.log(size.params * size.flops / base.params / base.flops)
     assert size.value.mean == pytest.approx(pairs.mean() + dearer)
@@ -209,9 +207,9 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
 
 
 def test_one_seed_has_no_interval_and_it_is_said(tmp_path: Path) -> None:
-    study, entry, variants, ledger, room = begun(tmp_path, seeds=1)
-    filled(ledger, {BASE: [10.0], "ema=0": [11.0], "size=40": [None]})
-    found = ablate.found(study, "tiny_study", entry, variants, ledger, room, 1)
+    training = begun(tmp_path, seeds=1)
+    filled(training.ledger, {BASE: [10.0], "ema=0": [11.0], "size=40": [None]})
+    found = ablate.summarise(training)
     assert found.rows[0].difference == Mean(1.0, None, None, 1)
     assert found.rows[1].error is found.rows[1].difference is found.rows[1].score is None
     assert "no interval" in found.caution
@@ -219,14 +217,15 @@ def test_one_seed_has_no_interval_and_it_is_said(tmp_path: Path) -> None:
 
 
 def test_nothing_is_compared_with_a_base_that_failed(tmp_path: Path) -> None:
-    study, entry, variants, ledger, room = begun(tmp_path, seeds=1)
-    filled(ledger, {BASE: [None], "ema=0": [11.0], "size=40": [12.0]})
+    training = begun(tmp_path, seeds=1)
+    filled(training.ledger, {BASE: [None], "ema=0": [11.0], "size=40": [12.0]})
     with pytest.raises(UserError, match="as it is came to an end; the last said: out of luck"):
-        ablate.found(study, "tiny_study", entry, variants, ledger, room, 1)
+        ablate.summarise(training)
 
 
 def test_what_was_interrupted_goes_on_and_more_seeds_are_added(tmp_path: Path) -> None:
-    study, entry, variants, ledger, room = begun(tmp_path, seeds=2)
+    training = begun(tmp_path, seeds=2)
+    ledger = training.ledger
     for _ in range(3):
         asked = ledger.ask()
         assert asked is not None
@@ -235,23 +234,27 @@ def test_what_was_interrupted_goes_on_and_more_seeds_are_added(tmp_path: Path) -
             ledger.finish(asked.number)
     seeds = {trial.params[PARAMETER]: trial.user_attrs["seed"] for trial in ledger.optuna_study.trials if trial.params}
     assert len(set(seeds.values())) == 1
-    again = ablate.ledger_of(study, "tiny_study", room, entry, 2, 2, variants)
+    again = replace(training).ledger
     assert again.adopt() == 1
     asked = again.ask()
     assert asked is not None
     assert (asked.number, asked.last) == (2, dict.fromkeys(ROW, 1.0) | {"epoch": 1, "error": 20.0})
     assert (again.finished, again.study.trials) == (2, 6)
-    assert ablate.ledger_of(study, "tiny_study", room, entry, 2, 3, variants).study.trials == 9
-    # Another choice of changes, another configuration: another room.
-    config = ablate.config_of(study, entry)
+    assert replace(training, seeds=3).ledger.study.trials == 9
+    # Another choice of changes, another length, another configuration: another folder.
+    source, variants = training.source, training.variants
     fewer = {name: variants[name] for name in (BASE, "ema=0")}
-    rooms = {
-        ablate.room_of(tmp_path, 1, 2, config, variants),
-        ablate.room_of(tmp_path, 1, 2, config, fewer),
-        ablate.room_of(tmp_path, 1, 3, config, variants),
-        ablate.room_of(tmp_path, 1, 2, replace(config, augment=Augment(rotate=1)), variants),
+    study = replace(source.study, space=lambda t, task: replace(source.study.space(t, task), augment=Augment(rotate=1)))
+    folders = {
+        ablate.ablation_training(*which).folder
+        for which in (
+            (source, 2, 2, variants),
+            (source, 2, 2, fewer),
+            (source, 3, 2, variants),
+            (replace(source, study=study), 2, 2, variants),
+        )
     }
-    assert len(rooms) == 4
+    assert len(folders) == 4
 
 
 def row(name: str, difference: Mean | None, failed: tuple[str, ...] = ()) -> Row:
@@ -372,7 +375,7 @@ def test_every_way_of_an_ablation_from_one_command(tmp_path: Path) -> None:
 
     # The same training here, without Ray and storage.
     study = load_study(str(TINY))
-    config = ablate.config_of(study, entry)
+    config, _ = replay(study, entry.params)
     for row, training in ((found.base, config.training), (found.rows[0], replace(config.training, ema=0.0))):
         seed, error = next(iter(row.errors.items()))
         device = torch.device("cpu")

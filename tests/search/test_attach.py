@@ -29,7 +29,7 @@ from PIL import Image
 
 from data.storage.pack import Part
 from models.net import Arch
-from search.results import answers
+from search.results import answers, skeleton
 from search.results import example_sheet as sheet
 from search.results.view import View
 from search.run import attachments as attach
@@ -360,10 +360,10 @@ def test_the_sheet_has_each_example_in_its_place(tmp_path: Path) -> None:
         flat = statistics.median(paper[top : top + sheet.SIDE, left : left + sheet.SIDE, 0].ravel().tolist())
         assert flat == pytest.approx(0xD5 if example.row == missing else 128, abs=3)
         for x, y in example.answered:
-            assert near(sheet.ANSWERED, left + x * sheet.SIDE, top + y * sheet.SIDE)
+            assert near(skeleton.ANSWERED, left + x * sheet.SIDE, top + y * sheet.SIDE)
         if example.rank == "worst":
             clear = [t for t in example.true if min(np.hypot(*np.subtract(t, a)) for a in example.answered) > 0.1]
-            assert any(near(sheet.TRUE, left + x * sheet.SIDE, top + y * sheet.SIDE) for x, y in clear)
+            assert any(near(skeleton.TRUE, left + x * sheet.SIDE, top + y * sheet.SIDE) for x, y in clear)
     assert (paper[:, -sheet.GAP // 2 :] == 255).all()  # nothing runs over the edge
 
 
@@ -396,7 +396,7 @@ def test_a_sheet_of_wide_pictures_with_words_and_points_that_are_not_known(tmp_p
     grey = (np.abs(cell - 128) < 6).all(-1)
     rows, columns = np.flatnonzero(grey.any(1)), np.flatnonzero(grey.any(0))
     assert (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == (sheet.SIDE / 2, sheet.SIDE)
-    green = [int(sheet.TRUE[i : i + 2], 16) for i in (1, 3, 5)]
+    green = [int(skeleton.TRUE[i : i + 2], 16) for i in (1, 3, 5)]
     near = np.argwhere((np.abs(cell - green) < 40).all(-1))
     assert near.mean(0) == pytest.approx([sheet.SIDE / 4 + 0.2 * sheet.SIDE / 2, 0.2 * sheet.SIDE], abs=2)
     assert (pixels[:, sheet.LEFT + sheet.SIDE + 4 : sheet.LEFT + sheet.SIDE + sheet.GAP] == 255).all()

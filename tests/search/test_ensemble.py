@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from data.errors import UserError
-from search import paths as home
-from search.after import ensemble, model, retrain
-from search.after.ensemble import answered
+from search.after import ensemble, model
+from search.after.ensemble import answer
+from search.after.training import SearchedTrial, choose_trial
 from search.load import load_study
 from search.run import checkpoint as weights
 from search.run.fit import fit
 from search.run.ledger import ROW, Ledger, open_storage
-from search.run.settings import FinalTraining
 from search.study import replay
+from tests.search.test_cli import mistake
 
 STUDY = """
 from typing import Any
@@ -90,7 +90,7 @@ def test_a_network_a_fold_and_one_prediction(tmp_path: Path) -> None:
     part = tasks[0].test_part(root, 32)
     each = []
     for task, one in zip(tasks, facts, strict=True):
-        outputs = torch.from_numpy(answered(task, one.net, part, 32, torch.device("cpu")))
+        outputs = torch.from_numpy(answer(task, one.net, part, 32, torch.device("cpu")))
         each.append(outputs.softmax(1).double().numpy().reshape(4, 3, -1).mean(1))
     with table.open() as opened:
         header, *rows = list(csv.reader(opened))
@@ -123,22 +123,29 @@ def test_what_cannot_be_predicted_is_said_before_anything_is_trained(tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+def test_submit_packs_only_tasks_in_the_courses_layout(tmp_path: Path) -> None:
+    file = tmp_path / "small.py"
+    file.write_text(STUDY)
+    words = ["submit", str(file), "--name", "Ada", "--test", str(tmp_path), "--out", str(tmp_path)]
+    assert "is another task; `posefront export`" in mistake(*words)
+
+
 def test_a_fold_that_failed_half_way_is_no_model(tmp_path: Path) -> None:
     file = tmp_path / "small.py"
     file.write_text(STUDY)
     searched(file, tmp_path / "small")
     study = load_study(str(file))
     book = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path}/small/study.db")
-    entry, variants = retrain.choose(book, 0, None), ensemble.variants_of(study.task)
-    room = home.make_folder(ensemble.room_of(tmp_path / "small", 0, 1))
-    ledger = retrain.ledger_of(study, "small", room, entry, 1, 1, variants, "in folds")
-    config, _ = replay(study, entry.params)
+    source = SearchedTrial(study, "small", file, tmp_path / "small", choose_trial(book, 0))
+    training = ensemble.folds_training(source, 1)
+    ledger = training.ledger
+    config, _ = replay(study, source.trial.params)
     (reached,) = fit(study.task, config, epochs=1, seed=1, device=torch.device("cpu"))
     for end in (ledger.finish, lambda number: ledger.fail(number, "out of memory")):
         trial = ledger.ask()
         assert trial is not None
         ledger.report(trial.number, reached.epoch.row())
-        weights.save(reached.take(), weights.path(room / "weights", trial.number))
+        weights.save(reached.take(), weights.path(training.folder / "weights", trial.number))
         end(trial.number)
     with pytest.raises(UserError, match="came to an end; the last said: out of memory"):
-        ensemble.finish(ledger, study, room, tmp_path / "small", "small", entry, FinalTraining(variants=variants))
+        ensemble.finish(training)

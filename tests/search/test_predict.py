@@ -19,7 +19,8 @@ from data.tasks.animals import Animals
 from data.tasks.freihand import FreiHand
 from models.net import Arch
 from search.after.model import Model
-from search.after.predict import Prediction, as_csv, as_json, overlay, predict, skeleton, upright
+from search.after.predict import Prediction, as_csv, as_json, overlay, predict, upright
+from search.results.skeleton import skeleton
 from search.run.fit import judge
 from search.study import Config, Training
 from tests.conftest import Painted

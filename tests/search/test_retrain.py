@@ -6,22 +6,24 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 from data.transforms.augment import Augment
-from search.after import model, retrain
+from search.after import model
+from search.after.training import choose_trial
 from search.load import load_study
 from search.results import answers
 from search.run.fit import Teacher, fit, judge
 from search.run.ledger import ROW, Ledger, open_storage
 from search.study import Config
-from tests.search.test_cli import mistake
+from tests.search.test_cli import mistake, said
 
 TINY = Path(__file__).parent.parent / "tiny_study.py"
 POSEFRONT = Path(sys.executable).with_name("posefront")
@@ -58,8 +60,8 @@ def test_seeds_killed_and_continued_make_one_model(tmp_path: Path) -> None:
     assert not (tmp_path / "tiny_study" / "models").exists()
     reached = {file.name: torch.load(file, weights_only=True)["epoch"] for file in (room / "weights").glob("*.pt")}
     assert reached
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout
-    assert "Model:" in said
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout
+    assert "Model:" in printed
 
     folder = tmp_path / "tiny_study" / "models" / "000001"
     found = model.load(folder, str(TINY))
@@ -68,6 +70,9 @@ def test_seeds_killed_and_continued_make_one_model(tmp_path: Path) -> None:
     assert len(facts.seeds) == len({seed.seed for seed in facts.seeds}) == 2
     assert [len(curve) for curve in found.curves] == [6, 6]
     assert [row["epoch"] for row in found.curves[0]] == [1, 2, 3, 4, 5, 6]
+    assert (facts.labels, facts.edges) == (found.study.task.labels, found.study.task.edges)
+    assert facts.size == found.config.arch.size
+    assert facts.arch == {"type": "Arch", "fields": asdict(found.config.arch)}
     assert facts.error == min(min(seed.errors.values()) for seed in facts.seeds)
     assert facts.params_count == sum(tensor.numel() for tensor in folded(found).values())
 
@@ -101,10 +106,10 @@ def folded(found: model.Model) -> dict[str, torch.Tensor]:
 
 
 def test_the_trial_that_is_meant(tmp_path: Path) -> None:
-    book = searched(tmp_path).optuna_study
-    assert retrain.choose(book, None, None).number == 1
-    assert retrain.choose(book, 2, None).number == 2
-    assert retrain.choose(book, None, 35.0).number == 1
+    book = searched(tmp_path).book
+    assert choose_trial(book, None, None).number == 1
+    assert choose_trial(book, 2, None).number == 2
+    assert choose_trial(book, None, 35.0).number == 1
     out = ("--out", tmp_path)
     assert "the smallest error is 4.000 px" in mistake("retrain", TINY, "--best-under", "3px", *out)
     assert "is no number" in mistake("retrain", TINY, "--best-under", "five", *out)
@@ -158,6 +163,9 @@ def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
         ({"params": {"width": 0.2, "size": 48}}, "does not fit the study"),
         ({"params": {"width": 0.3, "size": 32, "lr": 1e-3}}, "does not fit the study"),
         ({"extra": 1}, "a field too many"),
+        ({"error": "4"}, "has a field of another type (error: "),
+        ({"error": float("nan")}, "has a field of another type (error: "),
+        ({"labels": "wrist"}, "has a field of another type (labels: "),
     ):
         (folder / model.FACTS).write_text(json.dumps(facts | change))
         assert expected in mistake("predict", folder, TINY.parent / "conftest.py", "--study", TINY)
@@ -166,6 +174,36 @@ def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:
     weights[-1] ^= 1
     (folder / model.WEIGHTS).write_bytes(weights)
     assert "was changed" in mistake("predict", folder, TINY.parent / "conftest.py", "--study", TINY)
+
+
+def test_what_the_network_answers_is_the_models_own_word_not_the_studys(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    facts = json.loads((folder / model.FACTS).read_text())
+    old = model.load(folder, str(TINY))  # of before labels and edges were recorded: they are the study's
+    assert old.facts.labels is None
+    assert (old.labels, old.edges) == (old.study.task.labels, old.study.task.edges)
+    assert old.facts.record() == facts
+    names = [f"point {place}" for place in range(21)]
+    (folder / model.FACTS).write_text(json.dumps(facts | {"labels": names, "edges": [[3, 4]]}))
+    found = model.load(folder, str(TINY))
+    assert (found.labels, found.edges) == (tuple(names), ((3, 4),))
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    out = tmp_path / "a.json"
+    said("predict", folder, tmp_path / "a.png", "--study", TINY, "--json", out)
+    read = json.loads(out.read_text())
+    assert (read["labels"], read["edges"]) == (names, [[3, 4]])
+    assert len(read["predictions"][0]["points"]) == 21
+
+
+def test_model_json_is_read_and_a_wrong_folder_refused_without_torch(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from search.after import model; import search.cli.submit, "
+        f"search.cli.ablate, search.cli.ensemble; model.read(Path({str(folder / model.FACTS)!r})); "
+        "from search.results import ablation, answers, example_sheet, skeleton; "
+        "assert not {'torch', 'ray', 'sklearn', 'scipy', 'pandas', 'timm'} & set(sys.modules), 'heavy'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_a_teacher_is_learnt_from_and_sees_what_the_network_sees(tmp_path: Path) -> None:

@@ -1,0 +1,316 @@
+"""A search without a choice: one trial's parameters, trained once for each variant and seed.
+
+The parameters are fixed and nothing is stopped early, so it runs, is watched, survives a kill and goes on just as a
+search does, in a storage of its own. Full training (.retrain), folds (.ensemble) and ablations (.ablation) are such.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import UserError
+from search import paths
+from search.after import model
+from search.format import measured
+from search.results.leaderboard import Entry, entries
+from search.schedulers import NoStopping
+
+if TYPE_CHECKING:  # a wrong trial is refused without torch and ray
+    import optuna
+    import torch
+    from optuna.trial import FrozenTrial
+
+    from search.run.engine import Outcome
+    from search.run.ledger import Ledger
+    from search.study import Config, Study, Task
+    from search.variant import Variants
+
+EMA = 0.999
+"""Decay of the running mean of the weights, where the trial itself keeps none."""
+
+THREADS = "threads"
+"""CPU threads a seed was trained with: sums in another order make another network. With 2 threads instead of 1 a
+training of 3 epochs ended 1.1 % away, with the same number it ends at the same bits."""
+
+
+def choose_trial(optuna_study: optuna.Study, number: int | None, under: float | None = None) -> Entry:
+    """The trial of this number, or the best finished one, or the best with an error below a limit.
+
+    Raises:
+        UserError: there is none.
+    """
+    trials = entries(optuna_study.get_trials(deepcopy=False), optuna_study.user_attrs["metric"])
+    unit = optuna_study.user_attrs.get("unit", "")
+    if number is not None:
+        trial = next((trial for trial in trials if trial.number == number), None)
+        if trial is None:
+            raise UserError(f"there is no trial {number}; the search has trials 0 to {len(trials) - 1}.")
+        if trial.params_m is None:
+            reason = trial.reason.splitlines()[0] if trial.reason else trial.state
+            raise UserError(f"trial {number} has no network: {reason}.")
+        return trial
+    finished = [trial for trial in trials if trial.state == "finished"]
+    if not finished:
+        raise UserError("no trial of this search has finished yet; name one with --trial, or let the search go on.")
+    if under is None:
+        return finished[0]
+    below = [trial for trial in finished if trial.error is not None and trial.error < under]
+    if not below:
+        least = min(trial.error for trial in finished if trial.error is not None)
+        raise UserError(f"no finished trial is below {under:g} {unit}; the smallest error is {measured(least, unit)}.")
+    return below[0]
+
+
+@dataclass(frozen=True)
+class SearchedTrial:
+    """A trial of a search that is to be trained.
+
+    Attributes:
+        study: the search's.
+        name: the study's name.
+        file: the study's file, loaded again by every worker.
+        folder: the study's.
+        trial: whose parameters are trained.
+        data: replaces the folder of the task's data set; None to leave it.
+        weights: pre-trained ones to begin with; None for the trial's own choice.
+    """
+
+    study: Study
+    name: str
+    file: Path
+    folder: Path
+    trial: Entry
+    data: Path | None = None
+    weights: str | None = None
+
+    @cached_property
+    def config(self) -> Config:
+        """The trial's configuration.
+
+        Raises:
+            UserError: the study no longer makes it.
+        """
+        from search.study import replay
+
+        try:
+            return replay(self.study, self.trial.params)[0]
+        except ValueError as error:
+            raise UserError(
+                f"trial {self.trial.number} does not fit the study as it is now ({error}); its file was changed since."
+            ) from error
+
+    @property
+    def final_epochs(self) -> int:
+        """Length of a full training."""
+        return self.study.final_epochs or 5 * self.study.epochs
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A training's weights on the validation part.
+
+    Attributes:
+        number: of the trial in the training's own storage.
+        seed: what is recorded of it.
+        weights: the better of the last and the averaged ones, by the names of the network's modules.
+        outputs: what they answer for the validation part.
+    """
+
+    number: int
+    seed: model.Seed
+    weights: dict[str, torch.Tensor]
+    outputs: Any
+
+
+@dataclass(frozen=True)
+class FixedTraining:
+    """One trial's parameters, trained once for each variant and seed.
+
+    Attributes:
+        source: the trial.
+        folder: of this training: storage, training states, answers.
+        epochs: length of each training.
+        seeds: trainings of each variant; all variants have the same seeds, so that they can be compared in pairs.
+        purpose: what the storage calls it; another name does not find an earlier run.
+        variants: what is changed, by name; empty to train the trial as it is.
+        ema: decay of the running mean of the weights where the trial itself keeps none; 0 for none.
+        teacher: folder of a model whose answers are learnt beside the true points; None for none.
+        teacher_study: the teacher's study, by name or file; None for the recorded name.
+        keep_weights: whether the training states are kept for judging.
+    """
+
+    source: SearchedTrial
+    folder: Path
+    epochs: int
+    seeds: int = 1
+    purpose: str = "in full"
+    variants: Variants = field(default_factory=dict)
+    ema: float = EMA
+    teacher: Path | None = None
+    teacher_study: str | None = None
+    keep_weights: bool = True
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The storage, begun or opened again."""
+        from search.run.ledger import Ledger, open_storage
+        from search.run.sampler import derived
+        from search.variant import PARAMETER, varied
+
+        study, trial = self.source.study, self.source.trial
+        starts: dict[str, dict[str, Any]] = {}
+        seeds: dict[str, int] = {}
+        for place in range(self.seeds):
+            for variant in self.variants or [""]:
+                start = f"{variant}, seed {place}" if variant else f"seed {place}"
+                starts[start] = trial.params | ({PARAMETER: variant} if variant else {})
+                seeds[start] = derived(study.seed, place)
+        fixed = replace(
+            varied(study, self.variants),
+            trials=len(starts),
+            epochs=self.epochs,
+            scheduler=NoStopping(),
+            bounds={},
+            keep=len(starts) if self.keep_weights else 0,
+            starts=starts,
+        )
+        storage = open_storage(paths.url_of(paths.make_folder(self.folder), None))
+        name = f"{self.source.name} trial {trial.number} {self.purpose}"
+        return Ledger(fixed, name, storage, study.task.identity(), seeds)
+
+    def trials(self) -> dict[int, FrozenTrial]:
+        """All its trials by number: a variant and a seed each."""
+        return {trial.number: trial for trial in self.ledger.optuna_study.get_trials(deepcopy=False)}
+
+    def train(
+        self,
+        workers: int | None = None,
+        gpus: float | None = None,
+        address: str | None = None,
+        watch: Callable[[Ledger], None] = lambda _: None,
+    ) -> Outcome | None:
+        """Train what is not yet trained; None where all is. For the arguments see `search.run.engine.search`."""
+        from search.run import engine
+        from search.run.settings import FinalTraining
+
+        self.ledger.adopt()
+        if self.ledger.finished >= self.ledger.study.trials:
+            return None
+        final = FinalTraining(
+            ema=self.ema,
+            teacher=str(self.teacher.absolute()) if self.teacher else None,
+            study=self.teacher_study,
+            variants={name: dict(change) for name, change in self.variants.items()},
+        )
+        outcome = engine.search(
+            self.ledger,
+            self.source.file,
+            self.folder,
+            data=self.source.data,
+            workers=workers,
+            gpus=gpus,
+            address=address,
+            watch=watch,
+            weights=self.source.weights,
+            final=final,
+        )
+        self.ledger.optuna_study.set_user_attr(THREADS, outcome.devices.threads)
+        return outcome
+
+    def judge(self, task: Task, numbers: Sequence[int]) -> list[Judged]:
+        """Trials on the validation part of a task, with the better of their weights; the best one first.
+
+        Raises:
+            UserError: none of them came to an end.
+        """
+        from search.run import checkpoint
+
+        trials, judged = self.trials(), []
+        for number in numbers:
+            state = checkpoint.load(checkpoint.path(self.folder / "weights", number), _device())
+            if state is not None:
+                seed = trials[number].user_attrs["seed"]
+                judged.append(judge_state(task, self.source.config, number, seed, state, _device()))
+        if not judged:
+            reasons = [str(trial.user_attrs.get("failed", "")).splitlines()[:1] for trial in trials.values()]
+            raise UserError(
+                f"no seed of trial {self.source.trial.number} came to an end; "
+                f"the last said: {(reasons[-1] or ['nothing'])[0]}."
+            )
+        return sorted(judged, key=lambda training: training.seed.error)
+
+    def save_best(self, task: Task, judged: Sequence[Judged], target: Path) -> model.Facts:
+        """Write the model of the first of some judged trainings, and its answers for the task's validation part."""
+        from search.results import answers
+
+        trials, best = self.trials(), judged[0]
+        curves = [trials[training.number].user_attrs["curve"] for training in judged]
+        facts = model.save(target, self._facts(task, judged), best.weights, curves)
+        examples = answers.of(task, best.outputs, task.split(self.source.config.arch.size).valid, self.epochs)
+        answers.save_pictures(examples, task, target)
+        answers.save(examples, target, self.source.trial.number)
+        return facts
+
+    def _facts(self, task: Task, judged: Sequence[Judged]) -> dict[str, Any]:
+        """What model.json says, but for the weights' digest."""
+        from models.cost import cost
+        from models.readings import read
+
+        study, trial, arch = self.source.study, self.source.trial, self.source.config.arch
+        error, price, split = judged[0].seed.error, cost(arch), task.split(arch.size)
+        threads = self.ledger.optuna_study.user_attrs.get(THREADS, 1)
+        return {
+            "study": self.source.name,
+            "trial": trial.number,
+            "params": dict(trial.params),
+            "metric": task.metric,
+            "unit": task.unit,
+            "error": error,
+            "params_count": price.params,
+            "flops": price.flops,
+            "score": study.objective.attributes(read(study.readings, arch), error).get("score"),
+            "epochs": self.epochs,
+            "seeds": [training.seed for training in judged],
+            "teacher": model.read(self.teacher / model.FACTS).name if self.teacher else None,
+            "data": {
+                "identity": task.identity(),
+                "train": len(split.train.rows),
+                "valid": len(split.valid.rows),
+                "valid_rows": split.valid.rows.tolist(),
+            },
+            "versions": model.versions(_device()) | {"threads": str(threads)},
+            "made": datetime.now().astimezone().isoformat(timespec="seconds"),
+            **model.described(task, arch),
+        }
+
+
+def judge_state(
+    task: Task, config: Config, number: int, seed: int, state: dict[str, Any], device: torch.device
+) -> Judged:
+    """The better of a training state's last and averaged weights on the validation part."""
+    from search.run import checkpoint
+    from search.run.fit import judge
+
+    part = task.split(config.arch.size).valid
+    weights = {"last": checkpoint.last(state)} | ({"averaged": checkpoint.averaged(state)} if state["ema"] else {})
+    outputs = {}
+    errors = {}
+    for kind, tensors in weights.items():
+        net = config.arch.build()
+        net.load_state_dict(tensors)
+        outputs[kind], _ = judge(task, net.to(device), config, part, device)
+        errors[kind] = task.error(outputs[kind], part)
+    best = min(errors, key=lambda kind: errors[kind] if math.isfinite(errors[kind]) else math.inf)
+    return Judged(number, model.Seed(seed, errors[best], best, errors), weights[best], outputs[best])
+
+
+def _device() -> torch.device:
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
