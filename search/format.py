@@ -41,3 +41,31 @@ def named(metric: str) -> str:
 def titled(name: str, unit: str) -> str:
     """A name with its unit in brackets, if it has one, as axes and columns have it: 'RMSE [m]'."""
     return f"{name} [{unit}]" if unit else name
+
+
+def percent(share: float, signed: bool = False) -> str:
+    """A share of 1 in whole per cent: '12 %'."""
+    return f"{100 * share:{'+' if signed else ''}.0f}\N{NO-BREAK SPACE}%".replace("-", "\N{MINUS SIGN}")
+
+
+def of_log(log: float) -> str:
+    """A number by its natural logarithm, however large it is: '285.6', '9,817', '3.200 · 10¹²'."""
+    tens = log / math.log(10)
+    if -3 <= tens < 9:
+        return f"{math.exp(log):#.4g}".rstrip(".") if tens < 3 else f"{math.exp(log):,.0f}"
+    power = math.floor(tens)
+    raised = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{10 ** (tens - power):.3f} · 10{raised}"
+
+
+def times(ratio: float) -> str:
+    """A ratio of at least 1: '3.2 times' or '690 times'."""
+    return f"{ratio:,.0f} times" if ratio >= 20 else f"{ratio:.2g} times"
+
+
+def duration(seconds: float) -> str:
+    """A time: '50 s', '12 min', '3 h 20 min'."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60:02d} min"

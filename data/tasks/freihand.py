@@ -53,6 +53,7 @@ class FreiHand:
     gap: int = 5
     seed: int = 0
 
+    for_course: ClassVar[bool] = True  # `posefront submit` packs what its course wants
     metric: ClassVar[str] = "pixel_diff"
     unit: ClassVar[str] = "px"
     each_unit: ClassVar[str] = "px"

@@ -102,16 +102,15 @@ def submit(
     storage: Storage = None,
 ) -> None:
     """Answer the test images, run the notebook, print the report, pack the zip; all of it or nothing."""
-    from data.tasks.freihand import FreiHand
     from search import paths as home
     from search.after import retrain as last
     from search.load import study_file
-    from search.submission import bundle
+    from search.submission import submit as packing
 
     book = home.recorded(study, out, storage)
     folder = home.folder_of(study, out)
     found = last.trained(folder, trial, str(study_file(study)), data.absolute() if data else None)
-    if not isinstance(found.study.task, FreiHand):
+    if not getattr(found.study.task, "for_course", False):
         raise UserError(
             f"submit packs what FreiHAND's course wants, and {study} is another task; `posefront export` gives its "
             "network and `posefront ensemble --predict FILE` a table, where the task has a test part."
@@ -119,7 +118,7 @@ def submit(
     console.print(
         f"model of trial {found.facts.trial}: {found.facts.error:.4f} {found.facts.unit} on the validation part"
     )
-    done = bundle.submit(
+    done = packing.submit(
         found,
         seen(book),
         name,
@@ -152,13 +151,13 @@ def verify(
         table.add_row(
             f"{'[green]ok[/]' if line.passed else '[red]FAIL[/]'} {escape(line.name)}",
             escape(line.claimed),
-            escape(line.found),
+            escape(line.measured),
             "" if line.difference_percent is None else f"{line.difference_percent:.3g} %",
         )
     console.print(table)
     for line in verdict.lines:
         if not line.passed:
-            console.print(f"[red]FAIL[/] {escape(line.said)}", soft_wrap=True)
+            console.print(f"[red]FAIL[/] {escape(line.message)}", soft_wrap=True)
     console.print("[green]PASS[/]" if verdict.passed else "[red]FAIL[/]")
     if not verdict.passed:
         raise typer.Exit(1)

@@ -1,13 +1,20 @@
-"""The zip: made the same twice from the same files, and opened with nothing in it trusted."""
+"""The zip: the same from the same files, and its members read with nothing in them trusted or run."""
 
+import json
 import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import nbformat
+import torch
+from nbformat import NotebookNode
+from torch import nn
+
 from data.errors import UserError
+from search.submission.checks import first_line
 
 MOST_MB = 100
 """The largest zip, and what its members may hold together, in 10^6 bytes."""
@@ -95,3 +102,43 @@ def check_safe(file: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
             raise UserError(f"{file} holds {name!r}, which is a link and no file; {again}.")
         if entry.flag_bits & 1:
             raise UserError(f"{file} holds {name!r} under a password; {again}.")
+
+
+def load_weights(plain: nn.Module, file: Path) -> str:
+    """Give a network the weights of a stranger's file; what is wrong with them, or nothing."""
+    try:
+        with zipfile.ZipFile(file) as inside:  # as torch.save writes; what is compressed in it could grow without end
+            if sum(entry.file_size for entry in inside.infolist()) > MOST_MB * 1e6:
+                return f"it unpacks to more than {MOST_MB} MB"
+        packed = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's file makes torch raise is said
+        return f"it cannot be loaded with weights_only=True ({first_line(error)})"
+    own = plain.state_dict()
+    if not isinstance(packed, Mapping) or packed.keys() != own.keys():
+        odd = sorted(map(str, packed.keys() ^ own.keys())) if isinstance(packed, Mapping) else ["no dictionary"]
+        return f"it is not of this network ({', '.join(odd[:3])})"
+    for name, tensor in packed.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
+            return f"{name} has another shape or type"
+        if not torch.isfinite(tensor).all():
+            return f"{name} holds what is no finite number"
+    plain.load_state_dict(packed)
+    return ""
+
+
+def read_notebook(file: Path) -> NotebookNode:
+    """A notebook by a stranger.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if not isinstance(content, dict) or content.get("nbformat") != 4:
+            raise ValueError("it is not of format 4")
+        nbformat.validate(content)
+        notebook: NotebookNode = nbformat.reads(text, as_version=4)
+    except (ValueError, KeyError, TypeError, RecursionError, nbformat.ValidationError) as error:
+        raise UserError(f"{file.name} is no notebook ({first_line(error)}); pack it again.") from error
+    return notebook

@@ -1,4 +1,4 @@
-"""The csv of keypoints: our own layout, or that of an organiser's sample file (see `search.submission.layout`)."""
+"""The csv of keypoints: our own layout, or that of an organiser's sample file (see `search.submission.csv_layout`)."""
 
 import csv
 from collections import Counter
@@ -11,8 +11,7 @@ import numpy as np
 
 from data.errors import UserError
 from data.storage.files import replacing
-from data.tasks.freihand import FreiHand
-from search.submission.layout import Layout, check_complete, matched, named, recognised, stem
+from search.submission.csv_layout import Layout, check_complete, matched, named, recognised, stem
 
 DECIMALS = 4
 """Of a coordinate: a ten-thousandth of a pixel."""
@@ -56,7 +55,7 @@ def default(ids: Sequence[str], points: Array) -> Table:
     return _fill(layout, names, dict(enumerate(range(len(ids)))), points)
 
 
-def like(sample: Path, ids: Sequence[str], points: Array, labels: Sequence[str] = FreiHand.labels) -> Table:
+def like(sample: Path, ids: Sequence[str], points: Array, labels: Sequence[str]) -> Table:
     """The same numbers in the header, order and ids of a sample.
 
     An id means the image of this file name, or of this name without ending, or whose name is this number.
@@ -73,7 +72,7 @@ def like(sample: Path, ids: Sequence[str], points: Array, labels: Sequence[str] 
     given = read(sample)
     if not given.rows:
         raise UserError(f"{sample} has a header and no rows; give a sample that lists the test images.")
-    layout = recognised(given.header, given.rows, sample, points.shape[1], labels)
+    layout = recognised(given.header, given.rows, sample, labels)
     names = [named(layout, row) for row in given.rows]
     found = matched(given.rows, layout, sample, ids)
     check_complete(layout, names, found, ids, sample, points.shape[1])

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from search.format import percent
 from search.run.ledger import Row
-from search.submission.figures import percent
 
 FEWEST = 6
 """Epochs below which curves are not read."""
@@ -35,7 +35,7 @@ class Reading:
         risen: by what part the validation loss ended above its lowest, both as means over a twentieth of the epochs.
         fell: by what part the training and the validation loss fell over the last third, by straight lines.
         verdict: which case it is.
-        said: the reading as a sentence or two.
+        text: the reading as a sentence or two.
     """
 
     gap: float
@@ -45,7 +45,7 @@ class Reading:
     risen: float
     fell: tuple[float, float]
     verdict: Verdict
-    said: str
+    text: str
 
 
 def read(rows: Sequence[Row]) -> Reading:

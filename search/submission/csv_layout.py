@@ -49,15 +49,14 @@ class Layout:
     columns: Mapping[int, Place]
 
 
-def recognised(header: Row, rows: Sequence[Row], sample: Path, joints: int, labels: Sequence[str]) -> Layout:
+def recognised(header: Row, rows: Sequence[Row], sample: Path, labels: Sequence[str]) -> Layout:
     """The layout of a sample.
 
     Args:
         header: its first line.
         rows: the others, at least one.
         sample: the file, for messages.
-        joints: how many there must be.
-        labels: their names.
+        labels: names of all joints.
 
     Raises:
         UserError: it cannot be recognised with certainty.
@@ -70,18 +69,18 @@ def recognised(header: Row, rows: Sequence[Row], sample: Path, joints: int, labe
             f"{sample}: the first column is {header[0]!r}, but must name the images, as 'id' or 'image'; rename it."
         )
     if len(joined) == 2 and axes[1] is None:
-        return _long(header, rows, sample, (0,), {1: (None, None)}, joints, labels)
-    if len(joined) in {3, 4} and sorted(axis for axis in axes if axis is not None) == [0, 1] and joints > 1:
+        return _long(header, rows, sample, (0,), {1: (None, None)}, labels)
+    if len(joined) in {3, 4} and sorted(axis for axis in axes if axis is not None) == [0, 1] and len(labels) > 1:
         columns: dict[int, Place] = {i: (None, axis) for i, axis in enumerate(axes) if axis is not None}
         others = tuple(i for i in range(len(joined)) if i not in columns)
         if len(others) == 2 and joined[others[1]] not in _JOINT:
             name = header[others[1]]
             raise UserError(f"{sample}: nobody knows what column {name!r} is; a column of joints is called 'joint'.")
-        return _long(header, rows, sample, others, columns, joints, labels)
-    return _wide(header, sample, words, joints, labels)
+        return _long(header, rows, sample, others, columns, labels)
+    return _wide(header, sample, words, labels)
 
 
-def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], joints: int, labels: Sequence[str]) -> Layout:
+def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], labels: Sequence[str]) -> Layout:
     """The layout of a sample with a row an image: each column is an axis and a joint."""
     said: dict[int, tuple[str, int]] = {}
     for i, word in list(enumerate(words))[1:]:
@@ -93,12 +92,13 @@ def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], joints: int, 
             )
         place = axes[-1]
         said[i] = " ".join(word[:place] + word[place + 1 :]), _AXES[word[place]]
+    joints = len(labels)
     if len(said) != 2 * joints:
         raise UserError(
             f"{sample} has {len(said)} columns after {header[0]!r}, but {joints} joints have {2 * joints} numbers; "
             "give a sample for these joints."
         )
-    known, rule = _joints([joint for joint, _ in said.values()], sample, joints, labels)
+    known, rule = _joints([joint for joint, _ in said.values()], sample, labels)
     columns: dict[int, Place] = {i: (known[joint], axis) for i, (joint, axis) in said.items()}
     twice = [i for i, place in columns.items() if list(columns.values()).count(place) > 1]
     if twice:
@@ -112,7 +112,6 @@ def _long(
     sample: Path,
     keys: tuple[int, ...],
     columns: Mapping[int, Place],
-    joints: int,
     labels: Sequence[str],
 ) -> Layout:
     """The layout of a sample with a row a joint or a coordinate, which the rows' keys name."""
@@ -133,7 +132,7 @@ def _long(
         matches = [re.fullmatch(pattern, text, re.IGNORECASE) for text in texts]
         if all(matches):
             said = [match["joint"].lower() for match in matches if match]
-            known, order = _joints(list(map(_spelt, said)), sample, joints, labels)
+            known, order = _joints(list(map(_spelt, said)), sample, labels)
             found = {word: known[_spelt(word)] for word in dict.fromkeys(said)}
             return Layout(f"{rule}, {order}", header, keys, f"(?i:{pattern})", found, columns)
         failed = max(failed, matches.index(None))
@@ -144,9 +143,10 @@ def _long(
     )
 
 
-def _joints(said: Sequence[str], sample: Path, joints: int, labels: Sequence[str]) -> tuple[dict[str, int], str]:
+def _joints(said: Sequence[str], sample: Path, labels: Sequence[str]) -> tuple[dict[str, int], str]:
     """Which joint each word means, and the rule in words."""
     words = list(dict.fromkeys(said))
+    joints = len(labels)
     bare = [re.sub(r"^(joint|keypoint|kp|point|j|p|landmark) (?=\d+$)", "", word) for word in words]
     if all(word.isdecimal() for word in bare):
         numbers = sorted(map(int, bare))

@@ -1,0 +1,246 @@
+"""The Pareto plane of a study: ln(price) against the error, as data that any library can draw.
+
+Where a study is ranked by a score, equal scores are straight diagonals in this plane: ln(score) = x + y.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from search.objective import BANDS
+from search.results.leaderboard import Entry, unbeaten
+from search.results.style import BAND_COLOURS, STATES
+from search.results.view import View
+
+LINES = 12
+"""Diagonals in one plane, at most: equal scores a power of ten, or several, apart."""
+
+SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A trial in the plane.
+
+    Attributes:
+        entry: the trial.
+        x: ln of its price.
+        y: its error; None where it is not known or not finite.
+    """
+
+    entry: Entry
+    x: float
+    y: float | None
+
+
+@dataclass(frozen=True)
+class Band:
+    """A grade band: errors from `low` to `high`."""
+
+    low: float
+    high: float
+    colour: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """A line of equal score from its upper left end to its lower right one.
+
+    Attributes:
+        log: the score's logarithm, x + y of every point on it.
+        label: the score in few characters; plain text.
+        best: whether it is the best trial's own.
+        labelled: whether there is room for the label where the line enters.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    log: float
+    label: str
+    best: bool
+    labelled: bool
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The design that a study is measured against.
+
+    Attributes:
+        x: ln of its price.
+        y: its error.
+        name: of the design; not escaped.
+        figures: its error, readings and score in words.
+        inside: whether it stands in the picture; else the axis would grow by half or more to show it.
+    """
+
+    x: float
+    y: float
+    name: str
+    figures: str
+    inside: bool
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What a picture of the plane shows.
+
+    Attributes:
+        points: the priced trials by their state, states in the order of STATES; those without a trial are left out.
+        front: (x, y) of the Pareto front of the finished trials, by x.
+        bands: grade bands within the picture; none unless the study is ranked by a score.
+        diagonals: lines of equal score; none unless the study is ranked by a score.
+        reference: the design that the study is measured against.
+        best: the best finished trial.
+        x: range of the axis of ln(price).
+        y: range of the axis of errors, up to `ceiling`.
+        rail: the y, above `ceiling`, at which trials without an error, or with one above the ceiling, are drawn.
+        top: end of the axis of errors where the rail is drawn.
+        x_title: 'ln(Params [M] \u00d7 FLOPs [G])'.
+        y_title: the error with its unit.
+    """
+
+    points: dict[str, tuple[Point, ...]]
+    front: tuple[tuple[float, float], ...]
+    bands: tuple[Band, ...]
+    diagonals: tuple[Diagonal, ...]
+    reference: Mark | None
+    best: Point | None
+    x: tuple[float, float]
+    y: tuple[float, float]
+    rail: float
+    top: float
+    x_title: str
+    y_title: str
+
+    @property
+    def ceiling(self) -> float:
+        """The largest error that is drawn in its place."""
+        return self.y[1]
+
+    @property
+    def above(self) -> list[Point]:
+        """The points on the rail."""
+        return [p for points in self.points.values() for p in points if p.y is None or p.y > self.ceiling]
+
+
+def plane(view: View, extra: Sequence[tuple[float, float]] = ()) -> Plane | None:
+    """The plane of a study's trials, or None where no trial has a price and nothing is extra.
+
+    Args:
+        view: the study, or a selection of it, which then has a front of its own.
+        extra: further (ln price, error) that must be inside the picture, such as a network trained in full.
+    """
+    points = [Point(e, x, _finite(e.error)) for e in view.entries if not math.isnan(x := _price(e))]
+    xs = [x for x, _ in extra] + [point.x for point in points]
+    if not xs:
+        return None
+    errors = [point.y for point in points if point.y is not None]
+    ceiling = max([_ceiling(errors, view.scored), *(1.05 * y for _, y in extra)])
+    least = min([*errors, *(y for _, y in extra)], default=0.0)
+    low = 0.0 if view.scored else max(0.0, least - 0.1 * (ceiling - least))
+    wide = max(max(xs) - min(xs), 1.0)
+    left, right = min(xs) - 0.1 * wide, max(xs) + 0.05 * wide  # wider on the left, where the diagonals' labels stand
+    reference = _reference(view, left, right)
+    if reference is not None and reference.inside:
+        right = max(right, reference.x + 0.05 * (right - left))
+    finished = [point for point in points if point.entry.state == "finished" and point.y is not None]
+    spots = [(point.x, point.y or 0.0) for point in finished]
+    front = sorted({spot for spot, optimal in zip(spots, unbeaten(spots), strict=True) if optimal})
+    best = min((point.entry.value for point in finished if point.entry.value is not None), default=None)
+    box = (left, right, low, ceiling)
+    rail = ceiling + 0.045 * (ceiling - low)
+    by_state = {state: tuple(point for point in points if point.entry.state == state) for state in STATES}
+    return Plane(
+        points={state: chosen for state, chosen in by_state.items() if chosen},
+        front=tuple(front),
+        bands=_bands(ceiling) if view.scored else (),
+        diagonals=_diagonals(box, best) if view.scored else (),
+        reference=reference,
+        best=finished[0] if finished else None,
+        x=(left, right),
+        y=(low, ceiling),
+        rail=rail,
+        top=rail + 0.04 * (ceiling - low),
+        x_title="ln(Params [M] \u00d7 FLOPs [G])",
+        y_title=view.error_title,
+    )
+
+
+def score_text(log: float) -> str:
+    """A score, given by its logarithm, in few characters: 285.6, 28,100 or 10\u2079."""
+    tens = log / math.log(10)
+    if -2 <= tens < 6:
+        return f"{math.exp(log):,.4g}" if tens < 4 else f"{math.exp(log):,.0f}"
+    mantissa, power = 10 ** (tens % 1), math.floor(tens)
+    if mantissa > 9.95:
+        mantissa, power = 1.0, power + 1
+    raised = f"10{str(power).translate(SUPERSCRIPT)}"
+    return raised if mantissa < 1.05 else f"{mantissa:.1f}\u00d7{raised}"
+
+
+def _price(entry: Entry) -> float:
+    return math.log((entry.params_m or math.nan) * (entry.gflops or math.nan))
+
+
+def _finite(error: float | None) -> float | None:
+    return error if error is not None and math.isfinite(error) else None
+
+
+def _ceiling(errors: Sequence[float], scored: bool) -> float:
+    """The largest error that is shown in its place: one wild trial must not squash the others."""
+    if not errors:
+        return BANDS[-1] if scored else 1.0
+    most = float(np.quantile(errors, 0.95)) * 1.5
+    return max(min(max(errors), most), BANDS[-1] if scored else 0.0) * 1.03 or 1.0
+
+
+def _bands(ceiling: float) -> tuple[Band, ...]:
+    """The grade bands that begin below the ceiling."""
+    edges = zip(pairwise((0.0, *BANDS)), BAND_COLOURS, strict=True)
+    return tuple(
+        Band(low, high, colour, f"< {high:g} px" if low == 0 else f"{low:g} to {high:g} px")
+        for (low, high), colour in edges
+        if low < ceiling
+    )
+
+
+def _diagonals(box: tuple[float, float, float, float], best: float | None) -> tuple[Diagonal, ...]:
+    """Lines of equal score through the picture, powers of ten, and the best score's own."""
+    left, right, low, top = box
+    first, last = math.ceil((left + low) / math.log(10)), math.floor((right + top) / math.log(10))
+    step = max(1, math.ceil((last - first) / LINES))
+    logs = [power * math.log(10) for power in range(first, last + 1) if power % step == 0]
+    if best is not None:
+        # A label needs a thirtieth of the picture's height; where the best score's own stands there is room for it.
+        logs = [*(log for log in logs if abs(log - best) > (top - low) / 26), best]
+    lines = []
+    for log in logs:
+        x0, x1 = max(left, log - top), min(right, log - low)
+        if x0 >= x1:
+            continue
+        # Where a line enters at the top it stands among those of the left edge only at the very corner.
+        labelled = log - left <= top or x0 - left >= 0.1 * (right - left)
+        own = log == best
+        label = f"{'best score' if own else 'score'} {score_text(log)}"
+        lines.append(Diagonal(x0, log - x0, x1, log - x1, log, label, own, labelled))
+    return tuple(lines)
+
+
+def _reference(view: View, left: float, right: float) -> Mark | None:
+    """The design that the study is measured against, unless the price counts what is not known of it."""
+    design = view.reference
+    readings = {} if design is None else {"params_m": design.params_m, "gflops": design.gflops}
+    cost = view.described.cost
+    if design is None or not view.scored or not set(cost) <= readings.keys():
+        return None
+    x = math.log(math.prod(readings[name] for name in cost))
+    figures = f"{design.pixel_diff:g} px, {design.params_m:g} M, {design.gflops:g} G: score {design.score:g}"
+    grown = max(right, x + 0.05 * (right - left))
+    inside = left <= x and grown - left < 1.5 * (right - left)
+    return Mark(x, design.pixel_diff, design.name, figures, inside)

@@ -1,0 +1,3 @@
+"""Skeletons over a picture."""
+
+from search.dashboard.gallery import skeletons as skeletons
