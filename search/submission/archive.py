@@ -63,7 +63,7 @@ def unpack(file: Path, folder: Path, wanted: Sequence[str]) -> list[str]:
     try:
         with zipfile.ZipFile(file) as opened:
             entries = opened.infolist()
-            check_safe(file, entries)
+            _check_safe(file, entries)
             for entry in entries:
                 if entry.filename in wanted:
                     with opened.open(entry) as source, (folder / entry.filename).open("xb") as target:
@@ -79,12 +79,8 @@ def unpack(file: Path, folder: Path, wanted: Sequence[str]) -> list[str]:
     return [entry.filename for entry in entries]
 
 
-def check_safe(file: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse a zip that could do harm.
-
-    Raises:
-        UserError: it names the first such member.
-    """
+def _check_safe(file: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse a zip that could do harm, and name its first such member."""
     again = "pack it again with `posefront submit`"
     if len(entries) > MOST_MEMBERS:
         raise UserError(f"{file} has {len(entries):,} members, and a submission has 5; {again}.")

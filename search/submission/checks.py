@@ -10,23 +10,14 @@ from search.submission.claims import TOLERANCE, difference
 
 @dataclass(frozen=True)
 class Check:
-    """One check.
+    """One check."""
 
-    Attributes:
-        name: what is checked.
-        claimed: as the submission claims; empty where it claims nothing.
-        measured: as it is.
-        difference_percent: of numbers, else None.
-        passed: whether it is right.
-        message: one sentence where it is not, else empty.
-    """
-
-    name: str
-    claimed: str
-    measured: str
-    difference_percent: float | None
-    passed: bool
-    message: str
+    name: str  # what is checked
+    claimed: str  # as the submission claims; empty where it claims nothing
+    measured: str  # as it is
+    difference_percent: float | None  # of numbers, else None
+    passed: bool  # whether it is right
+    message: str  # one sentence where it is not, else empty
 
 
 @dataclass(frozen=True)

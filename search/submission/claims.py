@@ -31,32 +31,19 @@ Sha256 = Annotated[StrictStr, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Claims(BaseModel):
-    """The part "submission" of model.json.
-
-    Attributes:
-        author: as the author wrote it.
-        members: SHA-256 of each other member of the zip, by its name.
-        facts_sha256: of the rest of model.json, see `digest`.
-        test_images: how many images the csv is of.
-        test_names_sha256: of their file names in order, a line each.
-        csv_rows: rows of the csv without its header.
-        like_sample: whether the csv follows an organiser's sample.
-        pages: of the report.
-        measured: what the executed notebook measured (`notebook.measured`).
-        format: FORMAT.
-    """
+    """The part "submission" of model.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    author: StrictStr
-    members: dict[str, Sha256]
-    facts_sha256: StrictStr
-    test_images: Positive
-    test_names_sha256: StrictStr
-    csv_rows: Positive
-    like_sample: StrictBool
-    pages: Count
-    measured: dict[str, Number]
+    author: StrictStr  # as the author wrote it
+    members: dict[str, Sha256]  # SHA-256 of each other member of the zip, by its name
+    facts_sha256: StrictStr  # of the rest of model.json, see `digest`
+    test_images: Positive  # how many images the csv is of
+    test_names_sha256: StrictStr  # of their file names in order, a line each
+    csv_rows: Positive  # rows of the csv without its header
+    like_sample: StrictBool  # whether the csv follows an organiser's sample
+    pages: Count  # of the report
+    measured: dict[str, Number]  # what the executed notebook measured (`notebook.measured`)
     format: StrictInt = FORMAT
 
 

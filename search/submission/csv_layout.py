@@ -10,7 +10,7 @@ x and y may be called u and v.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -30,33 +30,18 @@ _THUMB = {"cmc": 1, "mcp": 2, "ip": 3, "tip": 4}
 
 @dataclass(frozen=True)
 class Layout:
-    """How a csv's cells are places of joints.
+    """How a csv's cells are places of joints."""
 
-    Attributes:
-        rule: in words, how it was recognised.
-        header: the first line.
-        keys: which columns name a row; their cells are copied.
-        pattern: regular expression for a row's keys, joined by commas, with groups image and perhaps joint and axis.
-        joints: joints by what the group joint says.
-        columns: the place of each column of numbers; those of `keys` are absent.
-    """
-
-    rule: str
-    header: tuple[str, ...]
-    keys: tuple[int, ...]
-    pattern: str
-    joints: Mapping[str, int]
-    columns: Mapping[int, Place]
+    rule: str  # in words, how it was recognised
+    header: tuple[str, ...]  # the first line
+    keys: tuple[int, ...]  # which columns name a row; their cells are copied
+    pattern: str  # regular expression for a row's keys, joined by commas, with groups image and perhaps joint and axis
+    joints: Mapping[str, int]  # joints by what the group joint says
+    columns: Mapping[int, Place]  # the place of each column of numbers; those of `keys` are absent
 
 
 def recognised(header: Row, rows: Sequence[Row], sample: Path, labels: Sequence[str]) -> Layout:
-    """The layout of a sample.
-
-    Args:
-        header: its first line.
-        rows: the others, at least one.
-        sample: the file, for messages.
-        labels: names of all joints.
+    """The layout of a sample's first line and its other lines, at least one; `labels` are the names of all joints.
 
     Raises:
         UserError: it cannot be recognised with certainty.
@@ -208,74 +193,52 @@ def matched(rows: Sequence[Row], layout: Layout, sample: Path, ids: Sequence[str
         UserError: there is none, or there are two.
     """
     rules: list[Callable[[str], str]] = [str, stem, _number]
-    tables = [_groups(map(rule, ids)) for rule in rules]
+    tables: list[dict[str, list[int]]] = [{}, {}, {}]
+    for rule, table in zip(rules, tables, strict=True):
+        for image, name in enumerate(ids):
+            table.setdefault(rule(name), []).append(image)
     found: dict[int, int] = {}
     for i, row in enumerate(rows):
         name = named(layout, row)[0]
-        for rule, table in zip(rules, tables, strict=True):
-            images = table.get(rule(PurePosixPath(name).name), [])
-            if len(images) > 1:
-                both = f"{ids[images[0]]} and {ids[images[1]]}"
-                raise UserError(f"{sample}, row {i + 1}: {name!r} may be {both}; rename one of the images.")
-            if images:
-                found[i] = images[0]
-                break
-        else:
+        keys = [rule(PurePosixPath(name).name) for rule in rules]
+        images = next((table[key] for key, table in zip(keys, tables, strict=True) if key and key in table), [])
+        if len(images) > 1:
+            both = f"{ids[images[0]]} and {ids[images[1]]}"
+            raise UserError(f"{sample}, row {i + 1}: {name!r} may be {both}; rename one of the images.")
+        if not images:
             raise UserError(
                 f"{sample}, row {i + 1}: no test image is called {name!r}; give all {len(rows)} rows' images with "
                 "--test, or the sample that belongs to them."
             )
-    return found
-
-
-def _groups(names: Iterable[str]) -> dict[str, list[int]]:
-    """The places at which each name stands; the empty name is none."""
-    found: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        if name:
-            found.setdefault(name, []).append(i)
+        found[i] = images[0]
     return found
 
 
 def check_complete(
-    layout: Layout,
-    names: list[tuple[str, int | None, int | None]],
-    found: dict[int, int],
-    ids: Sequence[str],
-    sample: Path,
-    joints: int,
+    layout: Layout, rows: Sequence[Row], images: Mapping[int, int], ids: Sequence[str], sample: Path, joints: int
 ) -> None:
-    """Refuse a sample in which an image, joint or axis does not stand exactly once.
-
-    Args:
-        layout: of the sample.
-        names: what each row names.
-        found: the image of each row.
-        ids: the images' file names.
-        sample: the file, for messages.
-        joints: how many there are.
+    """Refuse a sample in which an image, joint or axis does not stand exactly once; `images` has each row's image.
 
     Raises:
         UserError: it names the first such row, or an image that is not listed.
     """
-    places = Counter((found[i], joint, axis) for i, (_, joint, axis) in enumerate(names))
+    names = [named(layout, row) for row in rows]
+    places = Counter((images[i], joint, axis) for i, (_, joint, axis) in enumerate(names))
     for i, (name, joint, axis) in enumerate(names):
-        if places[found[i], joint, axis] > 1:
+        if places[images[i], joint, axis] > 1:
             raise UserError(f"{sample}, row {i + 1}: {name!r} is listed twice; drop one of its rows.")
-    listed = set(found.values())
-    if len(listed) < len(ids):
-        more = next(name for i, name in enumerate(ids) if i not in listed)
+    count = Counter(images.values())
+    if len(count) < len(ids):
+        more = next(name for i, name in enumerate(ids) if i not in count)
         raise UserError(
-            f"{sample} lists {len(listed)} of the {len(ids)} test images and not {more}; give the images that it "
+            f"{sample} lists {len(count)} of the {len(ids)} test images and not {more}; give the images that it "
             "lists, or the sample that belongs to them."
         )
     each = (joints if layout.joints else 1) * (2 if list(layout.columns.values()) == [(None, None)] else 1)
-    rows = Counter(found.values())
     for i, (name, _, _) in enumerate(names):
-        if rows[found[i]] != each:
-            raise UserError(
-                f"{sample}, row {i + 1}: {name!r} has {rows[found[i]]} rows instead of {each}; add the others."
-            )
+        if count[images[i]] != each:
+            rows_of = count[images[i]]
+            raise UserError(f"{sample}, row {i + 1}: {name!r} has {rows_of} rows instead of {each}; add the others.")
 
 
 def stem(name: str) -> str:

@@ -101,22 +101,7 @@ def execute(
     environment.pop("PYTHONPATH", None)
     try:
         with tempfile.TemporaryDirectory(prefix="posefront-") as private:
-            manager = AsyncKernelManager(
-                kernel_name="python3",
-                # without folders of kernels it takes ipykernel itself: a user's own "python3" may be another Python
-                kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-                transport="ipc",  # files that only this user reads, no open ports
-                connection_file=f"{private}/kernel.json",
-            )
-            client = NotebookClient(
-                run,
-                km=manager,
-                timeout=timeout_s,
-                record_timing=False,
-                resources={"metadata": {"path": str(folder)}},
-                extra_arguments=["--HistoryManager.enabled=False"],
-            )
-            client.execute(env=environment, cleanup_kc=True)
+            _client(run, folder, Path(private), timeout_s).execute(env=environment, cleanup_kc=True)
     except CellExecutionError as error:
         why = f"{error.ename}: {error.evalue}".rstrip(" .:")
         raise UserError(f"the notebook stops ({why}); mend that and build it anew.") from error
@@ -125,6 +110,25 @@ def execute(
     except DeadKernelError as error:
         raise UserError("the notebook's process died; most likely memory ran out: free some, run it again.") from error
     return run
+
+
+def _client(notebook: NotebookNode, folder: Path, private: Path, timeout_s: int) -> NotebookClient:
+    """What runs a notebook's cells in `folder`; its sockets lie in the folder `private`."""
+    manager = AsyncKernelManager(
+        kernel_name="python3",
+        # without folders of kernels it takes ipykernel itself: a user's own "python3" may be another Python
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+        transport="ipc",  # files that only this user reads, no open ports
+        connection_file=f"{private}/kernel.json",
+    )
+    return NotebookClient(
+        notebook,
+        km=manager,
+        timeout=timeout_s,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--HistoryManager.enabled=False"],
+    )
 
 
 def measured(notebook: NotebookNode) -> dict[str, float]:

@@ -24,14 +24,14 @@ def embed(*functions: Callable[..., Any]) -> str:
         TypeError: something is no Python function.
         ValueError: a function uses a name whose value has no source and no literal.
     """
-    found = Found()
+    collector = SourceCollector()
     for function in functions:
-        found.add(function)
-    return "\n\n\n".join(found.sections())
+        collector.add(function)
+    return "\n\n\n".join(collector.sections())
 
 
 @dataclass
-class Found:
+class SourceCollector:
     """Functions and everything that they use; what `embed` writes."""
 
     imports: set[tuple[str, str]] = field(default_factory=set)  # (module, name), or ("", module)

@@ -6,7 +6,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from search.format import percent
 from search.results.accuracy import limbs
@@ -30,41 +30,27 @@ MOST = 40
 """Points whose errors are drawn."""
 INK, PALE, GRID = "#1d2127", "#666d78", "#e3e6ea"
 
-STYLE = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": PALE,
+STYLE: dict[str, Any] = {
+    **dict.fromkeys(("axes.axisbelow", "axes.grid", "figure.constrained_layout.use"), True),
+    **dict.fromkeys(("axes.spines.right", "axes.spines.top", "legend.frameon", "text.parse_math"), False),
+    **dict.fromkeys((f"{axis}tick.{kind}.size" for axis in "xy" for kind in ("major", "minor")), 0),
+    **dict.fromkeys(("axes.edgecolor", "legend.labelcolor", "xtick.color", "ytick.color"), PALE),
+    **dict.fromkeys(("axes.labelcolor", "text.color"), INK),
+    **dict.fromkeys(("figure.constrained_layout.h_pad", "figure.constrained_layout.w_pad"), 0.02),
     "axes.formatter.limits": (-4, 6),
     "axes.formatter.useoffset": False,
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.labelsize": "medium",
     "axes.linewidth": 0.7,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
     "axes.titlesize": "medium",
-    "figure.constrained_layout.h_pad": 0.02,
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.w_pad": 0.02,
     "font.family": ["STIXGeneral", "DejaVu Sans"],  # both come with matplotlib
     "font.size": 7.5,
     "grid.color": GRID,
     "grid.linewidth": 0.5,
     "legend.borderaxespad": 0.3,
     "legend.borderpad": 0.2,
-    "legend.frameon": False,
-    "legend.labelcolor": PALE,
     "lines.linewidth": 1.3,
     "lines.markersize": 4.0,
     "svg.fonttype": "path",
     "svg.hashsalt": "posefront",
-    "text.color": INK,
-    "text.parse_math": False,
-    "xtick.color": PALE,
-    "xtick.major.size": 0,
-    "xtick.minor.size": 0,
-    "ytick.color": PALE,
-    "ytick.major.size": 0,
-    "ytick.minor.size": 0,
 }
 
 OVERLAY = """
@@ -143,12 +129,8 @@ def rates(rows: Sequence[Row]) -> "Figure":
 def pareto(view: View, cost: float, error: float, trial: int, height: float = 258) -> "tuple[Figure, int]":
     """Price against error of the whole search and of this network, and how many trials are not in the picture.
 
-    Args:
-        view: of the study.
-        cost: ln(Params [M] x FLOPs [G]) of this network.
-        error: of this network.
-        trial: whose network it is; a dashed line comes from the error that it had in the search.
-        height: of the figure, points.
+    `cost` is ln(Params [M] x FLOPs [G]) and `error` the error of the network of `trial`; a dashed line comes from the
+    error that it had in the search.
     """
     shown = plane(view, [(cost, error)])
     assert shown is not None  # noqa: S101 - this network is in it
@@ -227,11 +209,10 @@ def _draw_scores(axes: "Axes", shown: Plane) -> None:
 
 @_styled
 def importance(found: Sequence[tuple[str, Shares | str]], most: int = 10) -> "Figure | None":
-    """What each parameter explains alone, a panel a target; None where nothing is known of any target.
+    """What each parameter explains alone; None where nothing is known of any target.
 
-    Args:
-        found: a title and the shares, or the sentence why they are not known.
-        most: parameters shown, those with the largest share of any target.
+    A target has a panel: its title, and the shares or the sentence why they are not known. Of more than `most`
+    parameters those with the largest share of any target are shown.
     """
     largest: dict[str, float] = {}
     for _, shares in found:
@@ -291,26 +272,20 @@ def correct(answers: Answers, unit: str, height: float = 220) -> "Figure":
 
 @_styled
 def ablation(found: Sequence[Ablation], error: str, unit: str) -> "Figure | None":
-    """What each change did to the error, with its interval; None where there are none.
-
-    Args:
-        found: the changes, from above to below.
-        error: what the error is called.
-        unit: of the error; empty for none.
-    """
+    """What each change did to an error of this name and unit, with its interval; None where there are none."""
     if not found:
         return None
     title = f"difference of {error}{f' [{unit}]' if unit else ''}, right is worse"
     figure, axes = _frame(WHOLE, 12 * len(found) + 36, title, "")
     for place, change in enumerate(found):
-        low, high, unknown = change.low, change.high, MUTED
+        low, high = change.low, change.high
         where = ("axes fraction", "data")
         said = f"{change.mean:+.3g}".replace("-", "\N{MINUS SIGN}")
         axes.annotate(said, (1.0, place), (4, 0), where, "offset points", color=PALE, va="center")
         if low is None or high is None:
-            axes.plot(change.mean, place, "o", mfc="white", mec=unknown)
+            axes.plot(change.mean, place, "o", mfc="white", mec=MUTED)
             continue
-        colour = unknown if low <= 0 <= high else SERIES[3] if change.mean > 0 else SERIES[2]
+        colour = MUTED if low <= 0 <= high else SERIES[3] if change.mean > 0 else SERIES[2]
         reach = [[change.mean - low], [high - change.mean]]
         axes.errorbar(change.mean, place, xerr=reach, fmt="o", color=colour, capsize=2, elinewidth=1.1)
     axes.axvline(0, color=PALE, lw=0.9, ls=(0, (2, 2)), zorder=1)
@@ -319,20 +294,13 @@ def ablation(found: Sequence[Ablation], error: str, unit: str) -> "Figure | None
     return figure
 
 
-def hand(picture: bytes | None, kind: str, example: Example, edges: Sequence[Sequence[int]]) -> str:
-    """A validation image with the predicted and the true points (SVG); on grey where its picture is not there.
-
-    Args:
-        picture: the image's file; None where there is none.
-        kind: its media type.
-        example: what was answered.
-        edges: which points are joined.
-    """
+def hand(picture: bytes | None, media_type: str, example: Example, edges: Sequence[Sequence[int]]) -> str:
+    """A validation image, a file of this media type, with the predicted and the true points; on grey without it."""
     side = 240
     ground = f'<rect width="{side}" height="{side}" fill="#3a4049"/>'
     if picture is not None:
-        coded = base64.b64encode(picture).decode()
-        ground = f'<image width="{side}" height="{side}" preserveAspectRatio="none" href="data:{kind};base64,{coded}"/>'
+        data = f"data:{media_type};base64,{base64.b64encode(picture).decode()}"
+        ground = f'<image width="{side}" height="{side}" preserveAspectRatio="none" href="{data}"/>'
     over = skeletons(example, edges).replace("<svg ", f'<svg width="{side}" height="{side}" ', 1)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{side}pt" height="{side}pt" viewBox="0 0 {side} {side}">'

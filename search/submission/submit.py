@@ -31,27 +31,16 @@ LONGEST_NAME = 60
 
 @dataclass(frozen=True)
 class Submission:
-    """What was written.
+    """What was written."""
 
-    Attributes:
-        zip: what is handed in.
-        csv: what Kaggle takes; the same as in the zip, as are report and notebook.
-        report: Report.pdf.
-        notebook: executed.
-        pages: of the report.
-        images: test images.
-        size_mb: of the zip, 10^6 bytes.
-        measured: what the notebook measured, see `notebook.measured`.
-    """
-
-    zip: Path
-    csv: Path
-    report: Path
-    notebook: Path
-    pages: int
-    images: int
-    size_mb: float
-    measured: dict[str, float]
+    zip: Path  # what is handed in
+    csv: Path  # what Kaggle takes; the same as in the zip, as are report and notebook
+    report: Path  # Report.pdf
+    notebook: Path  # executed
+    pages: int  # of the report
+    images: int  # test images
+    size_mb: float  # of the zip, 10^6 bytes
+    measured: dict[str, float]  # what the notebook measured, see `notebook.measured`
 
 
 def submit(
@@ -87,17 +76,17 @@ def submit(
             claims; a zip that is too large.
     """
     stem = file_name(name) + ENDING
-    check_data(model, data)
+    _check_data(model, data)
     files = test_images(test, data)
     progress(f"answering {len(files):,} test images")
-    table, weights = answered(model, files, like, device)
-    half = begin(out, stem)
+    table, weights = _answered(model, files, like, device)
+    half = _begin(out, stem)
     try:
         csv_table.write(table, half / CSV)
         torch.save(weights, half / PTH)
         progress("executing the notebook on the validation images")
         layout = None if like is None else table.layout
-        measured = write_notebook(notebook.build(model, name, layout=layout), model, data, half / f"{stem}.ipynb")
+        measured = _write_notebook(notebook.build(model, name, layout=layout), model, data, half / f"{stem}.ipynb")
         progress("printing the report")
         pages = report.write(content(model, view, name), half / REPORT)
         progress("packing")
@@ -114,14 +103,14 @@ def submit(
             measured=measured,
         )
         claims.write(model.facts, part, half / FACTS)
-        return publish(half, out, stem, part)
+        return _publish(half, out, stem, part)
     except OSError as error:
         raise UserError(f"cannot write to {out} ({error.strerror or error}); give --out a folder of yours.") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
 
 
-def answered(
+def _answered(
     model: Model, files: list[Path], like: Path | None, device: torch.device | str
 ) -> tuple[csv_table.Table, dict[str, Tensor]]:
     """What the deployed network answers for the test images, and its weights."""
@@ -135,17 +124,17 @@ def answered(
     return csv_table.like(like, names, points, model.study.task.labels), weights
 
 
-def write_notebook(built: nbformat.NotebookNode, model: Model, data: Path, file: Path) -> dict[str, float]:
+def _write_notebook(built: nbformat.NotebookNode, model: Model, data: Path, file: Path) -> dict[str, float]:
     """Execute a notebook in its folder, check what it measures, and write it. Returns what it measured."""
     claims.write(model.facts, None, file.parent / FACTS)
     run = notebook.execute(built, file.parent, data)
     measured = notebook.measured(run)
-    check_measured(model, measured)
+    _check_measured(model, measured)
     nbformat.write(run, file)
     return measured
 
 
-def publish(half: Path, out: Path, stem: str, part: claims.Claims) -> Submission:
+def _publish(half: Path, out: Path, stem: str, part: claims.Claims) -> Submission:
     """Pack the zip and move what is complete from `half` to `out`, the zip last."""
     packed = half / f"{stem}.zip"
     archive.pack([half / member for member in (f"{stem}.ipynb", PTH, FACTS, REPORT, CSV)], packed)
@@ -183,12 +172,8 @@ def file_name(name: str) -> str:
     return re.sub(" +", "_", bare)
 
 
-def check_data(model: Model, data: Path) -> None:
-    """Refuse another data set, or another split of it, than the model was judged on.
-
-    Raises:
-        UserError: it is another.
-    """
+def _check_data(model: Model, data: Path) -> None:
+    """Refuse another data set, or another split of it, than the model was judged on."""
     task = replace(model.study.task, root=data)  # type: ignore[type-var]
     if task.identity() != model.facts.data.get("identity"):
         raise UserError(
@@ -209,12 +194,8 @@ def content(model: Model, view: View, name: str) -> Content:
     return report.content(model, view, kept, picture, name, ablation.load(study, model.facts.trial))
 
 
-def check_measured(model: Model, measured: dict[str, float]) -> None:
-    """Refuse a model whose notebook does not measure what it claims.
-
-    Raises:
-        UserError: a number differs by more than TOLERANCE.
-    """
+def _check_measured(model: Model, measured: dict[str, float]) -> None:
+    """Refuse a model whose notebook does not measure what it claims."""
     for what, claim in claims.claimed(model.facts).items():
         value = measured.get(claims.NUMBERS[what], math.nan)
         if claim is not None and not claims.difference(claim, value) <= claims.TOLERANCE:
@@ -224,12 +205,8 @@ def check_measured(model: Model, measured: dict[str, float]) -> None:
             )
 
 
-def begin(out: Path, stem: str) -> Path:
-    """A new folder inside `out` to work in; what killed runs left there is deleted.
-
-    Raises:
-        UserError: it cannot be created.
-    """
+def _begin(out: Path, stem: str) -> Path:
+    """A new folder inside `out` to work in; what killed runs left there is deleted."""
     half = out / f"{stem}@{socket.gethostname()}@{os.getpid()}.half"
     try:
         out.mkdir(parents=True, exist_ok=True)

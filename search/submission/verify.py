@@ -43,23 +43,14 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", 
 
 @dataclass(frozen=True)
 class Opened:
-    """An unpacked submission.
+    """An unpacked submission."""
 
-    Attributes:
-        folder: with its members.
-        stem: the zip's name without '.zip'.
-        facts: of the model.
-        claims: of the submission.
-        data: FreiHAND's folder; None for the study's own.
-        device: where to compute.
-    """
-
-    folder: Path
-    stem: str
-    facts: Facts
-    claims: Claims
-    data: Path | None
-    device: torch.device
+    folder: Path  # with its members
+    stem: str  # the zip's name without '.zip'
+    facts: Facts  # of the model
+    claims: Claims  # of the submission
+    data: Path | None  # FreiHAND's folder; None for the study's own
+    device: torch.device  # where to compute
 
 
 def verify(

@@ -33,7 +33,7 @@ from search.study import Config, Study, Training
 
 task = FreiHand(root={root!r}, folds=3, blocks=6, gap=0)
 
-def space(trial: BaseTrial, task: Any) -> Config:
+def space(trial: BaseTrial, task: FreiHand) -> Config:
     head = trial.suggest_categorical("head", ["direct", "heatmap", "simcc"])
     width = trial.suggest_float("width", 0.1, 1.0)
     size = trial.suggest_int("size", 32, 96)

@@ -49,7 +49,7 @@ from search.study import Config, Study, Training
 
 task = FreiHand(root={root!r}, folds=3, blocks=6, gap=0)
 
-def space(trial: BaseTrial, task: Any) -> Config:
+def space(trial: BaseTrial, task: FreiHand) -> Config:
     width = trial.suggest_float("width", 0.1, 1.0)
     lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
     return Config(Arch(21, width, 32, 48, "direct", neck=0), Training(lr=lr, batch=8, ema=0.9))
