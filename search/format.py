@@ -51,7 +51,7 @@ def percent(share: float, signed: bool = False) -> str:
 def of_log(log: float) -> str:
     """A number by its natural logarithm, however large it is: '285.6', '9,817', '3.200 · 10¹²'."""
     tens = log / math.log(10)
-    if -3 <= tens < 9:
+    if -4 <= tens < 9:
         return f"{math.exp(log):#.4g}".rstrip(".") if tens < 3 else f"{math.exp(log):,.0f}"
     power = math.floor(tens)
     raised = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -146,9 +146,9 @@ def read(file: Path) -> tuple[Facts, Claims]:
         raise UserError(f"{file.name} cannot be read ({error}); pack the model with `posefront submit`.") from error
 
 
-def _check_format(file: Path, part: Mapping[str, Any], known: int) -> None:
-    if part.get("format") != known:
+def _check_format(file: Path, part: Mapping[str, Any], version: int) -> None:
+    if part.get("format") != version:
         raise UserError(
-            f"{file.name} is of format {part.get('format')!r}, and this version reads format {known}; verify it with "
+            f"{file.name} is of format {part.get('format')!r}, and this version reads format {version}; verify it with "
             "the version of posefront that packed it."
         )

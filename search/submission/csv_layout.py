@@ -67,7 +67,7 @@ def recognised(header: Row, rows: Sequence[Row], sample: Path, labels: Sequence[
 
 def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], labels: Sequence[str]) -> Layout:
     """The layout of a sample with a row an image: each column is an axis and a joint."""
-    said: dict[int, tuple[str, int]] = {}
+    parsed: dict[int, tuple[str, int]] = {}
     for i, word in list(enumerate(words))[1:]:
         axes = [place for place in (0, len(word) - 1) if word and word[place] in _AXES]
         if not axes or len(word) < 2:
@@ -76,15 +76,15 @@ def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], labels: Seque
                 "wrist_x, wrist_y, ... ."
             )
         place = axes[-1]
-        said[i] = " ".join(word[:place] + word[place + 1 :]), _AXES[word[place]]
+        parsed[i] = " ".join(word[:place] + word[place + 1 :]), _AXES[word[place]]
     joints = len(labels)
-    if len(said) != 2 * joints:
+    if len(parsed) != 2 * joints:
         raise UserError(
-            f"{sample} has {len(said)} columns after {header[0]!r}, but {joints} joints have {2 * joints} numbers; "
+            f"{sample} has {len(parsed)} columns after {header[0]!r}, but {joints} joints have {2 * joints} numbers; "
             "give a sample for these joints."
         )
-    known, rule = _joints([joint for joint, _ in said.values()], sample, labels)
-    columns: dict[int, Place] = {i: (known[joint], axis) for i, (joint, axis) in said.items()}
+    joint_of, rule = _joints([joint for joint, _ in parsed.values()], sample, labels)
+    columns: dict[int, Place] = {i: (joint_of[joint], axis) for i, (joint, axis) in parsed.items()}
     twice = [i for i, place in columns.items() if list(columns.values()).count(place) > 1]
     if twice:
         raise UserError(f"{sample}: column {header[twice[1]]!r} is the same as {header[twice[0]]!r}; drop one.")
@@ -116,10 +116,10 @@ def _long(
     for rule, pattern in patterns.items():
         matches = [re.fullmatch(pattern, text, re.IGNORECASE) for text in texts]
         if all(matches):
-            said = [match["joint"].lower() for match in matches if match]
-            known, order = _joints(list(map(_spelt, said)), sample, labels)
-            found = {word: known[_spelt(word)] for word in dict.fromkeys(said)}
-            return Layout(f"{rule}, {order}", header, keys, f"(?i:{pattern})", found, columns)
+            names = [match["joint"].lower() for match in matches if match]
+            numbers, order = _joints(list(map(_spelt, names)), sample, labels)
+            joint_of = {word: numbers[_spelt(word)] for word in dict.fromkeys(names)}
+            return Layout(f"{rule}, {order}", header, keys, f"(?i:{pattern})", joint_of, columns)
         failed = max(failed, matches.index(None))
     wanted = "the image and the joint" if len(columns) == 2 else "the image, the joint and x or y"
     raise UserError(
@@ -128,9 +128,9 @@ def _long(
     )
 
 
-def _joints(said: Sequence[str], sample: Path, labels: Sequence[str]) -> tuple[dict[str, int], str]:
+def _joints(names: Sequence[str], sample: Path, labels: Sequence[str]) -> tuple[dict[str, int], str]:
     """Which joint each word means, and the rule in words."""
-    words = list(dict.fromkeys(said))
+    words = list(dict.fromkeys(names))
     joints = len(labels)
     bare = [re.sub(r"^(joint|keypoint|kp|point|j|p|landmark) (?=\d+$)", "", word) for word in words]
     if all(word.isdecimal() for word in bare):
@@ -155,16 +155,16 @@ def _joints(said: Sequence[str], sample: Path, labels: Sequence[str]) -> tuple[d
 
 def _spellings(labels: Sequence[str]) -> dict[str, int]:
     """The joints by every name they go by, in words: 'index 1' is also 'index mcp' and 'index finger mcp'."""
-    found: dict[str, int] = {}
+    spellings: dict[str, int] = {}
     for joint, label in enumerate(labels):
         words = _words(label)
-        found[" ".join(words)] = joint
+        spellings[" ".join(words)] = joint
         if len(words) == 2 and words[1].isdecimal():
             parts = _THUMB if words[0] == "thumb" else _FINGERS
             for part in (part for part, number in parts.items() if number == int(words[1])):
                 for finger in (words[0], *(("pinky",) if words[0] == "little" else ())):
-                    found |= {f"{finger} {part}": joint, f"{finger} finger {part}": joint}
-    return found
+                    spellings |= {f"{finger} {part}": joint, f"{finger} finger {part}": joint}
+    return spellings
 
 
 def _words(name: str) -> tuple[str, ...]:
@@ -181,9 +181,9 @@ def named(layout: Layout, row: tuple[str, ...]) -> tuple[str, int | None, int | 
     match = re.fullmatch(layout.pattern, ",".join(row[i] for i in layout.keys))
     if match is None:
         raise ValueError(f"{row} does not fit {layout.pattern}")
-    said = match.groupdict()
-    joint = layout.joints[said["joint"].lower()] if "joint" in said else None
-    return said["image"], joint, _AXES[said["axis"].lower()] if "axis" in said else None
+    groups = match.groupdict()
+    joint = layout.joints[groups["joint"].lower()] if "joint" in groups else None
+    return groups["image"], joint, _AXES[groups["axis"].lower()] if "axis" in groups else None
 
 
 def matched(rows: Sequence[Row], layout: Layout, sample: Path, ids: Sequence[str]) -> dict[int, int]:
@@ -197,7 +197,7 @@ def matched(rows: Sequence[Row], layout: Layout, sample: Path, ids: Sequence[str
     for rule, table in zip(rules, tables, strict=True):
         for image, name in enumerate(ids):
             table.setdefault(rule(name), []).append(image)
-    found: dict[int, int] = {}
+    image_of: dict[int, int] = {}
     for i, row in enumerate(rows):
         name = named(layout, row)[0]
         keys = [rule(PurePosixPath(name).name) for rule in rules]
@@ -210,8 +210,8 @@ def matched(rows: Sequence[Row], layout: Layout, sample: Path, ids: Sequence[str
                 f"{sample}, row {i + 1}: no test image is called {name!r}; give all {len(rows)} rows' images with "
                 "--test, or the sample that belongs to them."
             )
-        found[i] = images[0]
-    return found
+        image_of[i] = images[0]
+    return image_of
 
 
 def check_complete(

@@ -257,8 +257,8 @@ class _Writer:
         end = first
         while end + 1 < len(blocks) and blocks[end + 1] == blocks[first]:
             end += 1
-        known = statements[end].meta.get("tensor_meta")
-        shape = getattr(known, "shape", ())[1:]
+        meta = statements[end].meta.get("tensor_meta")
+        shape = getattr(meta, "shape", ())[1:]
         return f": {' x '.join(map(str, shape))}" if shape else ""
 
     def _name(self, node: Node, taken: set[str], dying: set[str]) -> str:
@@ -348,8 +348,8 @@ def _block(node: Node) -> str:
     if path is None:
         stack = list(node.meta.get("nn_module_stack", {}).values())
         path = str(stack[-1][0]) if stack else ""
-    found = re.match(r"[^.]+(\.\d+)*", path)
-    return found.group() if found else ""
+    match = re.match(r"[^.]+(\.\d+)*", path)
+    return match.group() if match else ""
 
 
 def _leaves(value: Any) -> Iterator[Node]:

@@ -199,7 +199,7 @@ def _words(model: Model, name: str) -> dict[str, str]:
 
 def _filled(text: str, words: dict[str, str]) -> str:
     """A template with its marks, which stand between double angle brackets, replaced."""
-    return re.sub(r"<<(\w+)>>", lambda found: words[found[1]], text)
+    return re.sub(r"<<(\w+)>>", lambda match: words[match[1]], text)
 
 
 def _plain_layout(layout: Layout) -> dict[str, Any]:

@@ -111,11 +111,11 @@ def content(
     )
 
 
-def ablations_of(found: kept.Ablation | None) -> tuple[Ablation, ...]:
+def ablations_of(ablation: kept.Ablation | None) -> tuple[Ablation, ...]:
     """A trial's ablation as it is printed, the most harmful change first."""
     return tuple(
         Ablation(line(row.part), line(row.said.removeprefix(f"{row.part} ")), m.mean, m.low, m.high, row.factor)
-        for row in (found.ranked if found and found.base.error else ())
+        for row in (ablation.ranked if ablation and ablation.base.error else ())
         if (m := row.difference) is not None
     )
 
@@ -135,26 +135,26 @@ def _pareto(model: Model, view: View) -> Picture:
 
 def _importance(view: View) -> Picture:
     """What each parameter explains; without a drawing the sentence that says why."""
-    targets: list[tuple[str, Target]] = [(view.error_name, "error"), ("ln(Params \u00d7 FLOPs)", "cost")]
+    titles: list[tuple[str, Target]] = [(view.error_name, "error"), ("ln(Params \u00d7 FLOPs)", "cost")]
     if view.scored:
-        targets.insert(0, ("ln(score)", "value"))
-    found = [(title, shares(view, target)) for title, target in targets]
-    drawn = figures.importance(found)
-    return Picture(figures.svg(drawn), text.importance(found)) if drawn else Picture("", str(found[0][1]))
+        titles.insert(0, ("ln(score)", "value"))
+    targets = [(title, shares(view, target)) for title, target in titles]
+    drawn = figures.importance(targets)
+    return Picture(figures.svg(drawn), text.importance(targets)) if drawn else Picture("", str(targets[0][1]))
 
 
-def _ablation(found: kept.Ablation | None, view: View) -> Picture:
+def _ablation(ablation: kept.Ablation | None, view: View) -> Picture:
     """The ablation drawn, and how it was measured."""
-    drawn = figures.ablation(ablations_of(found), view.error_name, view.unit)
-    if found is None or found.base.error is None or drawn is None:
+    drawn = figures.ablation(ablations_of(ablation), view.error_name, view.unit)
+    if ablation is None or ablation.base.error is None or drawn is None:
         return Picture("", "")
-    error, epochs = found.base.error, found.epochs
+    error, epochs = ablation.base.error, ablation.epochs
     spread = "" if error.half is None else f" \u00b1 {digits(error.half)}"
     return Picture(
         figures.svg(drawn),
         f"One choice changed at a time, {epochs:,} epoch{'s' * (epochs > 1)} each; as it is, the error is "
-        f"{f'{digits(error.mean)}{spread} {found.unit}'.strip()} over {error.n} seed{'s' * (error.n > 1)}. "
-        f"{line(found.caution, 1500)}",
+        f"{f'{digits(error.mean)}{spread} {ablation.unit}'.strip()} over {error.n} seed{'s' * (error.n > 1)}. "
+        f"{line(ablation.caution, 1500)}",
     )
 
 

@@ -192,7 +192,7 @@ def _draw_scores(axes: "Axes", shown: Plane) -> None:
         x, y = (diagonal.x0, diagonal.x1), (diagonal.y0, diagonal.y1)
         colour = ACCENT if diagonal.best else MUTED
         axes.plot(x, y, color=colour, lw=0.7, ls=(0, (3, 2)) if diagonal.best else (0, (1.5, 2)), zorder=1.5)
-        above = diagonal.y0 < high  # else the label stands below the line, inside the frame
+        above = diagonal.y0 < high - 0.05 * (high - low)  # else the label stands below the line, inside the frame
         if diagonal.labelled and diagonal.x1 - diagonal.x0 > 0.2 * (shown.x[1] - shown.x[0]):
             axes.text(
                 diagonal.x0,
@@ -208,21 +208,21 @@ def _draw_scores(axes: "Axes", shown: Plane) -> None:
 
 
 @_styled
-def importance(found: Sequence[tuple[str, Shares | str]], most: int = 10) -> "Figure | None":
+def importance(targets: Sequence[tuple[str, Shares | str]], most: int = 10) -> "Figure | None":
     """What each parameter explains alone; None where nothing is known of any target.
 
     A target has a panel: its title, and the shares or the sentence why they are not known. Of more than `most`
     parameters those with the largest share of any target are shown.
     """
     largest: dict[str, float] = {}
-    for _, shares in found:
+    for _, shares in targets:
         for share in () if isinstance(shares, str) else shares.shares:
             largest[share.name] = max(largest.get(share.name, 0.0), share.share)
     if not largest:
         return None
     names = sorted(largest, key=lambda name: -largest[name])[:most]
-    figure, panels = _bar_frame([line(name, 34) for name in names], len(found), WHOLE, 11)
-    for axes, (title, shares), colour in zip(panels, found, (ACCENT, SERIES[1], SERIES[4]), strict=False):
+    figure, panels = _bar_frame([line(name, 34) for name in names], len(targets), WHOLE, 11)
+    for axes, (title, shares), colour in zip(panels, targets, (ACCENT, SERIES[1], SERIES[4]), strict=False):
         if isinstance(shares, str):
             axes.set_title(title, loc="left")
             axes.text(0, 1, textwrap.fill(shares, 36), transform=axes.transAxes, color=PALE, va="top")
@@ -243,15 +243,15 @@ def importance(found: Sequence[tuple[str, Shares | str]], most: int = 10) -> "Fi
 @_styled
 def joints(answers: Answers, unit: str) -> "Figure":
     """The mean error at each point, in the colour of its limb; of more than `MOST` points the largest."""
-    known = {place: error for place, error in enumerate(answers.errors) if error is not None}
-    order = sorted(known, key=lambda place: -known[place])[:MOST]
-    chosen = sorted(order) if len(known) <= MOST else order
+    errors = {place: error for place, error in enumerate(answers.errors) if error is not None}
+    order = sorted(errors, key=lambda place: -errors[place])[:MOST]
+    chosen = sorted(order) if len(errors) <= MOST else order
     limb = limbs(len(answers.labels), answers.edges)
     figure, (axes,) = _bar_frame([line(answers.labels[i], 30) for i in chosen], 1, HALF, 9.5)
     for place, i in enumerate(chosen):
-        _bar(axes, place, known[i], f"{known[i]:.2f}", MUTED if limb[i] < 0 else SERIES[limb[i] % len(SERIES)])
+        _bar(axes, place, errors[i], f"{errors[i]:.2f}", MUTED if limb[i] < 0 else SERIES[limb[i] % len(SERIES)])
     axes.set_title(line(f"mean error [{unit}]"), loc="left")
-    axes.set_xlim(0, 1.18 * max([*known.values(), 1e-12]))
+    axes.set_xlim(0, 1.18 * max([*errors.values(), 1e-12]))
     return figure
 
 
@@ -271,17 +271,17 @@ def correct(answers: Answers, unit: str, height: float = 220) -> "Figure":
 
 
 @_styled
-def ablation(found: Sequence[Ablation], error: str, unit: str) -> "Figure | None":
+def ablation(changes: Sequence[Ablation], error: str, unit: str) -> "Figure | None":
     """What each change did to an error of this name and unit, with its interval; None where there are none."""
-    if not found:
+    if not changes:
         return None
     title = f"difference of {error}{f' [{unit}]' if unit else ''}, right is worse"
-    figure, axes = _frame(WHOLE, 12 * len(found) + 36, title, "")
-    for place, change in enumerate(found):
+    figure, axes = _frame(WHOLE, 12 * len(changes) + 36, title, "")
+    for place, change in enumerate(changes):
         low, high = change.low, change.high
         where = ("axes fraction", "data")
-        said = f"{change.mean:+.3g}".replace("-", "\N{MINUS SIGN}")
-        axes.annotate(said, (1.0, place), (4, 0), where, "offset points", color=PALE, va="center")
+        label = f"{change.mean:+.3g}".replace("-", "\N{MINUS SIGN}")
+        axes.annotate(label, (1.0, place), (4, 0), where, "offset points", color=PALE, va="center")
         if low is None or high is None:
             axes.plot(change.mean, place, "o", mfc="white", mec=MUTED)
             continue
@@ -289,7 +289,7 @@ def ablation(found: Sequence[Ablation], error: str, unit: str) -> "Figure | None
         reach = [[change.mean - low], [high - change.mean]]
         axes.errorbar(change.mean, place, xerr=reach, fmt="o", color=colour, capsize=2, elinewidth=1.1)
     axes.axvline(0, color=PALE, lw=0.9, ls=(0, (2, 2)), zorder=1)
-    _name_rows(axes, [line(f"{change.name}: {change.change}", 44) for change in found])
+    _name_rows(axes, [line(f"{change.name}: {change.change}", 44) for change in changes])
     axes.spines["left"].set_visible(False)
     return figure
 
@@ -339,11 +339,11 @@ def _name_rows(axes: "Axes", names: Sequence[str]) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _bar(axes: "Axes", place: int, value: float, said: str, colour: str, dotted: float = 0.0) -> None:
+def _bar(axes: "Axes", place: int, value: float, label: str, colour: str, dotted: float = 0.0) -> None:
     """A bar with its number behind it, not on the dotted line at `dotted`."""
     axes.barh(place, value, 0.68, color=colour)
     end = max(value, dotted) if value < 1.1 * dotted else value
-    axes.annotate(said, (end, place), (3, 0), textcoords="offset points", color=PALE, va="center_baseline")
+    axes.annotate(label, (end, place), (3, 0), textcoords="offset points", color=PALE, va="center_baseline")
 
 
 def _draw_curves(axes: "Axes", curves: Sequence[Sequence[Row]], name: str, colour: str, label: str = "") -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from models.cost import Cost
 from search.after.model import Facts, Model
-from search.format import digits, duration, of_log, percent, times
+from search.format import duration, of_log, percent, times
 from search.objective import Reference, band
 from search.results.accuracy import fraction_within, within95
 from search.results.answers import Answers
@@ -35,18 +35,23 @@ def line(text: object, most: int = LONG) -> str:
     return words if len(words) <= most else f"{words[: most - 1]}\u2026"
 
 
-def date(made: str) -> str:
+def date(iso: str) -> str:
     """'21 November 2026' of an ISO 8601 time; what is none stays as it is."""
     try:
-        when = datetime.fromisoformat(made)
+        when = datetime.fromisoformat(iso)
     except ValueError:
-        return line(made)
+        return line(iso)
     return f"{when.day} {when:%B %Y}"
+
+
+def _amount(value: float) -> str:
+    """A number of any size above 0, without an 'e'."""
+    return of_log(math.log(value)) if value > 0 else "0"
 
 
 def formula(price: Cost, error: float, log: float) -> tuple[str, str, str, str]:
     """(Params [M], FLOPs [G], PixelDiff [px], score), the score by its logarithm."""
-    return digits(price.params / 1e6), digits(price.flops / 1e9), f"{error:.3f}", of_log(log)
+    return _amount(price.params / 1e6), _amount(price.flops / 1e9), f"{error:.3f}", of_log(log)
 
 
 def summary(model: Model, view: View, log: float | None) -> str:
@@ -61,7 +66,7 @@ def summary(model: Model, view: View, log: float | None) -> str:
     graded = "" if log is None else f", in the grade band {_band(facts.error)}; the score is {of_log(log)}"
     parts = [
         f"A search over {len(view.trials):,} networks ({states}) led to trial {facts.trial}, whose network has "
-        f"{digits(price.params / 1e6)} M parameters and takes {digits(price.flops / 1e9)} G multiply-adds for a "
+        f"{_amount(price.params / 1e6)} M parameters and takes {_amount(price.flops / 1e9)} G multiply-adds for a "
         f"picture of {shape} pixels. Trained {seeds} for {facts.epochs:,} epoch{'s' * (facts.epochs != 1)}, its "
         f"{view.error_name} on {images} is {f'{facts.error:.3f} {facts.unit}'.strip()}{graded}."
     ]
@@ -106,8 +111,8 @@ def result(price: Cost, facts: Facts, log: float, reference: Reference) -> tuple
     here = (price.params / 1e6, price.flops / 1e9)
     product = math.log(reference.params_m * reference.gflops)
     return (
-        ("Params [M]", digits(here[0]), f"{reference.params_m:g}"),
-        ("FLOPs [G]", digits(here[1]), f"{reference.gflops:g}"),
+        ("Params [M]", _amount(here[0]), f"{reference.params_m:g}"),
+        ("FLOPs [G]", _amount(here[1]), f"{reference.gflops:g}"),
         ("Params \u00d7 FLOPs", of_log(log - facts.error), of_log(product)),
         ("PixelDiff [px]", f"{facts.error:.3f}", f"{reference.pixel_diff:g}"),
         ("Score", of_log(log), f"{reference.score:g}"),
@@ -145,9 +150,9 @@ def pareto(view: View, missing: int, trial: int) -> str:
     return "".join(parts)
 
 
-def importance(found: Sequence[tuple[str, Shares | str]]) -> str:
+def importance(targets: Sequence[tuple[str, Shares | str]]) -> str:
     """How to read the bars, and the strongest parameter of each target that is known."""
-    first = [(title, shares.shares[0]) for title, shares in found if not isinstance(shares, str) and shares.shares]
+    first = [(title, shares.shares[0]) for title, shares in targets if not isinstance(shares, str) and shares.shares]
     strongest = "; ".join(
         f"{title}: {line(share.name, 30)} ({percent(share.share)})"
         for title, share in first

@@ -140,10 +140,10 @@ def _publish(half: Path, out: Path, stem: str, part: claims.Claims) -> Submissio
     archive.pack([half / member for member in (f"{stem}.ipynb", PTH, FACTS, REPORT, CSV)], packed)
     size_mb = packed.stat().st_size / 1e6
     (out / packed.name).unlink(missing_ok=True)
-    csv, printed, book, handed_in = (
+    csv, pdf, executed, packed = (
         (half / member).replace(out / member) for member in (CSV, REPORT, f"{stem}.ipynb", packed.name)
     )
-    return Submission(handed_in, csv, printed, book, part.pages, part.test_images, size_mb, dict(part.measured))
+    return Submission(packed, csv, pdf, executed, part.pages, part.test_images, size_mb, dict(part.measured))
 
 
 def file_name(name: str) -> str:

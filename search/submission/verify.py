@@ -231,7 +231,7 @@ def code(opened: Opened, model: Model) -> Iterator[Check]:
 
 def same_code(opened: Opened, packed: NotebookNode, own: NotebookNode) -> Iterator[Check]:
     """A packed notebook's code is what this version writes, and was run from start to end."""
-    ours, theirs = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (own, packed))
+    ours, theirs = ([cell for cell in each.cells if cell.cell_type == "code"] for each in (own, packed))
     source = next(cell.source for cell in ours if "class Net(nn.Module)" in cell.source)
     versions = opened.facts.versions
     by = f"it was packed by posefront {versions.get('posefront')!r} with torch {versions.get('torch')!r}"
