@@ -55,13 +55,7 @@ def test_images(test: Path, data: Path | None) -> list[Path]:
 def locate(model: Model, files: list[Path], device: torch.device | str = "cpu") -> Array:
     """The joints in test images, each read once, as the notebook reads them.
 
-    Args:
-        model: answers them.
-        files: of 224 x 224 pixels.
-        device: where to compute.
-
-    Returns:
-        (N, P, 2), pixels, pixel centres at whole numbers, float64.
+    Float64 (N, P, 2), pixels of the 224 x 224 image, pixel centres at whole numbers.
 
     Raises:
         UserError: some cannot be read or have another size; all are looked at, the first few named.

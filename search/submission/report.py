@@ -60,15 +60,10 @@ def content(
     author: str,
     ablation: kept.Ablation | None = None,
 ) -> Content:
-    """Gather a report.
+    """Gather a report of a trained network and the study that it comes from; without answers their part is left out.
 
-    Args:
-        model: the trained network.
-        view: the study that it comes from.
-        answers: its own for the validation part; None leaves out what is drawn from them.
-        pictures: JPEG or PNG of a row of the data set, None where there is none.
-        author: any text.
-        ablation: of the model's trial; None for none.
+    `pictures` has the JPEG or PNG of a row of the data set, None where there is none; the ablation is of the model's
+    trial; the author is any text.
 
     Raises:
         UserError: a picture cannot be read.

@@ -164,17 +164,13 @@ def _draw_trials(axes: "Axes", shown: Plane) -> int:
         colour, symbol, _ = STATES[state]
         if points:
             x, y = zip(*points, strict=True)
-            axes.plot(
-                x,
-                y,
-                MARKERS[symbol.removesuffix("-open")],
-                color=colour,
-                mfc="none" if symbol.endswith("-open") else colour,
-                ms=4.4 if count <= 150 else 2.8,
-                mew=0.8,
-                label=f"{state} ({len(points):,})",
-                clip_on=False,
-            )
+            look = {
+                "mfc": "none" if symbol.endswith("-open") else colour,
+                "ms": 4.4 if count <= 150 else 2.8,
+                "mew": 0.8,
+            }
+            marker, label = MARKERS[symbol.removesuffix("-open")], f"{state} ({len(points):,})"
+            axes.plot(x, y, marker, color=colour, label=label, clip_on=False, **look)
     return count
 
 
