@@ -1,6 +1,7 @@
 """Numbers as people read them: an error of any size with its unit, and what it is called."""
 
 import math
+import re
 
 NAMES = {"pixel_diff": "PixelDiff", "rmse": "RMSE", "log_loss": "log loss", "ap_error": "1 - AP"}
 """What people call an error whose identifier does not say it."""
@@ -54,8 +55,13 @@ def of_log(log: float) -> str:
     if -4 <= tens < 9:
         return f"{math.exp(log):#.4g}".rstrip(".") if tens < 3 else f"{math.exp(log):,.0f}"
     power = math.floor(tens)
-    raised = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{10 ** (tens - power):.3f} · 10{raised}"
+    return f"{10 ** (tens - power):.3f} · {powers(f'10^{power}')}"
+
+
+def powers(text: str) -> str:
+    """Text with its powers raised: '10⁹' for '10^9'."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return re.sub(r"\^(-?\d+)", lambda match: match[1].translate(raised), text)
 
 
 def times(ratio: float) -> str:

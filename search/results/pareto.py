@@ -18,8 +18,6 @@ from search.results.view import View
 LINES = 12
 """Diagonals in one plane, at most: equal scores a power of ten, or several, apart."""
 
-SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
-
 
 @dataclass(frozen=True)
 class Point:
@@ -52,7 +50,7 @@ class Diagonal:
 
     Attributes:
         log: the score's logarithm, x + y of every point on it.
-        label: the score in few characters; plain text.
+        label: the score in few characters; plain text, powers as 10^9.
         best: whether it is the best trial's own.
         labelled: whether there is room for the label where the line enters.
     """
@@ -129,17 +127,15 @@ class Plane:
         return [p for points in self.points.values() for p in points if p.y is None or p.y > self.ceiling]
 
 
-def plane(view: View, extra: Sequence[tuple[float, float]] = ()) -> Plane | None:
-    """The plane of a study's trials, or None where no trial has a price and nothing is extra.
+def plane(view: View, extra: Sequence[tuple[float, float]] = ()) -> Plane:
+    """The plane of a study's trials that have a price.
 
     Args:
         view: the study, or a selection of it, which then has a front of its own.
         extra: further (ln price, error) that must be inside the picture, such as a network trained in full.
     """
     points = [Point(e, x, _finite(e.error)) for e in view.entries if not math.isnan(x := _price(e))]
-    xs = [x for x, _ in extra] + [point.x for point in points]
-    if not xs:
-        return None
+    xs = [x for x, _ in extra] + [point.x for point in points] or [0.0]
     errors = [point.y for point in points if point.y is not None]
     ceiling = max([_ceiling(errors, view.scored), *(1.05 * y for _, y in extra)])
     least = min([*errors, *(y for _, y in extra)], default=0.0)
@@ -173,15 +169,14 @@ def plane(view: View, extra: Sequence[tuple[float, float]] = ()) -> Plane | None
 
 
 def score_text(log: float) -> str:
-    """A score, given by its logarithm, in few characters: 285.6, 28,100 or 10\u2079."""
+    """A score, given by its logarithm, in few characters: 285.6, 28,104 or 3.2\u00d710^12."""
     tens = log / math.log(10)
     if -2 <= tens < 6:
         return f"{math.exp(log):,.4g}" if tens < 4 else f"{math.exp(log):,.0f}"
     mantissa, power = 10 ** (tens % 1), math.floor(tens)
     if mantissa > 9.95:
         mantissa, power = 1.0, power + 1
-    raised = f"10{str(power).translate(SUPERSCRIPT)}"
-    return raised if mantissa < 1.05 else f"{mantissa:.1f}\u00d7{raised}"
+    return f"10^{power}" if mantissa < 1.05 else f"{mantissa:.1f}\u00d710^{power}"
 
 
 def _price(entry: Entry) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from search.format import percent
+from search.format import percent, powers
 from search.results.accuracy import limbs
 from search.results.answers import Answers, Example
 from search.results.importance import Shares
@@ -133,7 +133,6 @@ def pareto(view: View, cost: float, error: float, trial: int, height: float = 25
     error that it had in the search.
     """
     shown = plane(view, [(cost, error)])
-    assert shown is not None  # noqa: S101 - this network is in it
     figure, axes = _frame(WHOLE, height, shown.x_title, shown.y_title)
     axes.set(xlim=shown.x, ylim=shown.y)
     _draw_scores(axes, shown)
@@ -164,7 +163,7 @@ def _draw_trials(axes: "Axes", shown: Plane) -> int:
         colour, symbol, _ = STATES[state]
         if points:
             x, y = zip(*points, strict=True)
-            look = {
+            look: dict[str, Any] = {
                 "mfc": "none" if symbol.endswith("-open") else colour,
                 "ms": 4.4 if count <= 150 else 2.8,
                 "mew": 0.8,
@@ -193,7 +192,7 @@ def _draw_scores(axes: "Axes", shown: Plane) -> None:
             axes.text(
                 diagonal.x0,
                 diagonal.y0 + (0.004 if above else -0.012) * (high - low),
-                f" {diagonal.label}",
+                f" {powers(diagonal.label)}",
                 rotation=-45,  # in the axes' units, where x + y is the same all along it
                 rotation_mode="anchor",
                 transform_rotates_text=True,
