@@ -46,15 +46,9 @@ def pack(files: Sequence[Path], file: Path) -> None:
 
 
 def unpack(file: Path, folder: Path, wanted: Sequence[str]) -> list[str]:
-    """Unpack some members of a zip by a stranger; nothing else of it is written.
+    """Unpack the wanted members of a zip by a stranger into an empty folder; nothing else of it is written.
 
-    Args:
-        file: the zip.
-        folder: an empty one.
-        wanted: which members, by their names; those that are not there are left out.
-
-    Returns:
-        The names of all members.
+    A wanted member that is not there is left out. Returns the names of all members.
 
     Raises:
         UserError: it cannot be read, is damaged, or holds what could do harm: a path out of the folder, a link, a name

@@ -31,9 +31,7 @@ class Table:
 def default(ids: Sequence[str], points: Array) -> Table:
     """A row an image: `id` (the file's name without ending), then x0, y0, ..., in the order of `ids`.
 
-    Args:
-        ids: the images' file names.
-        points: (N, P, 2), pixels.
+    `ids` are the images' file names, `points` (N, P, 2) pixels.
 
     Raises:
         UserError: two images have the same name but for the ending.
@@ -52,11 +50,8 @@ def default(ids: Sequence[str], points: Array) -> Table:
 def like(sample: Path, ids: Sequence[str], points: Array, labels: Sequence[str]) -> Table:
     """The same numbers in the header, order and ids of a sample.
 
-    Args:
-        sample: a csv; its numbers are not used. What its ids mean see `matched`.
-        ids: the images' file names.
-        points: (N, P, 2), pixels.
-        labels: names of the P joints.
+    What the sample's ids mean see `matched`; its numbers are not used. `ids` are the images' file names, `points`
+    (N, P, 2) pixels, `labels` the names of the P joints.
 
     Raises:
         UserError: the sample cannot be read, or cannot be matched with certainty, for the whole of it.

@@ -81,7 +81,7 @@ def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None
 def execute(
     notebook: NotebookNode, folder: Path, data: Path, test: Path | None = None, timeout_s: int = 3600
 ) -> NotebookNode:
-    """Run a notebook from start to end in a process of its own, by the Python that runs this.
+    """A notebook with its outputs, run from start to end in a process of its own, by the Python that runs this.
 
     Args:
         notebook: as `build` gives it; it is left as it was.
@@ -89,9 +89,6 @@ def execute(
         data: FreiHAND's folder.
         test: the folder of the test images; without it no csv is written.
         timeout_s: for each cell.
-
-    Returns:
-        The notebook with its outputs.
 
     Raises:
         UserError: a cell raises an error (a claim that does not hold among them) or takes too long.

@@ -21,11 +21,7 @@ from search.results.view import View
 LONG = 72
 """Letters of a name or a value that are printed."""
 
-NAMES = {
-    "arch": "network",
-    "training": "training",
-    "augment": "augmentation",
-}
+NAMES = {"arch": "network", "training": "training", "augment": "augmentation"}
 """Parts of a configuration as the report calls them."""
 
 
