@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+import re
 
 NAMES = {"pixel_diff": "PixelDiff", "rmse": "RMSE", "log_loss": "log loss", "ap_error": "1 - AP"}
 """What people call an error whose identifier does not say it."""
@@ -74,3 +75,36 @@ def params_text(params: Mapping[str, Any]) -> str:
     return " ".join(
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items()
     )
+
+
+def percent(share: float, signed: bool = False) -> str:
+    """A share of 1 in whole per cent: '12 %'."""
+    return f"{100 * share:{'+' if signed else ''}.0f}\N{NO-BREAK SPACE}%".replace("-", "\N{MINUS SIGN}")
+
+
+def of_log(log: float) -> str:
+    """A number by its natural logarithm, however large it is: '285.6', '9,817', '3.200 · 10¹²'."""
+    tens = log / math.log(10)
+    if -4 <= tens < 9:
+        return f"{math.exp(log):#.4g}".rstrip(".") if tens < 3 else f"{math.exp(log):,.0f}"
+    power = math.floor(tens)
+    return f"{10 ** (tens - power):.3f} · {powers(f'10^{power}')}"
+
+
+def powers(text: str) -> str:
+    """Text with its powers raised: '10⁹' for '10^9'."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return re.sub(r"\^(-?\d+)", lambda match: match[1].translate(raised), text)
+
+
+def times(ratio: float) -> str:
+    """A ratio of at least 1: '3.2 times' or '690 times'."""
+    return f"{ratio:,.0f} times" if ratio >= 20 else f"{ratio:.2g} times"
+
+
+def duration(seconds: float) -> str:
+    """A time: '50 s', '12 min', '3 h 20 min'."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60:02d} min"

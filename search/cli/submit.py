@@ -106,12 +106,12 @@ def submit(
     folder = paths.folder_of(study, out)
     with loading():
         from search.after.retrain import load_model
-        from search.submission import bundle
+        from search.submission import submit as packing
     model = load_model(folder, trial, file, root)
     console.print(
         f"model of trial {model.facts.trial}: {model.facts.error:.4f} {model.facts.unit} on the validation part"
     )
-    done = bundle.submit(
+    done = packing.submit(
         model,
         seen(optuna_study),
         name,
@@ -172,13 +172,13 @@ def show_verdict(verdict: Verdict) -> None:
         table.add_row(
             f"{'[green]ok[/]' if line.passed else '[red]FAIL[/]'} {escape(line.name)}",
             escape(line.claimed),
-            escape(line.found),
+            escape(line.measured),
             "" if line.difference_percent is None else f"{line.difference_percent:.3g} %",
         )
     console.print(table)
     for line in verdict.lines:
         if not line.passed:
-            console.print(f"[red]FAIL[/] {escape(line.said)}", soft_wrap=True)
+            console.print(f"[red]FAIL[/] {escape(line.message)}", soft_wrap=True)
     console.print("[green]PASS[/]" if verdict.passed else "[red]FAIL[/]")
 
 

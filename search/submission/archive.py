@@ -1,13 +1,20 @@
-"""The zip: made the same twice from the same files, and opened with nothing in it trusted."""
+"""The zip: the same from the same files, and its members read with nothing in them trusted or run."""
 
+import json
 import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import nbformat
+import torch
+from nbformat import NotebookNode
+from torch import nn
+
 from data.errors import UserError
+from search.submission.checks import first_line
 
 MOST_MB = 100
 """The largest zip, and what its members may hold together, in 10^6 bytes."""
@@ -39,15 +46,9 @@ def pack(files: Sequence[Path], file: Path) -> None:
 
 
 def unpack(file: Path, folder: Path, wanted: Sequence[str]) -> list[str]:
-    """Unpack some members of a zip by a stranger; nothing else of it is written.
+    """Unpack the wanted members of a zip by a stranger into an empty folder; nothing else of it is written.
 
-    Args:
-        file: the zip.
-        folder: an empty one.
-        wanted: which members, by their names; those that are not there are left out.
-
-    Returns:
-        The names of all members.
+    A wanted member that is not there is left out. Returns the names of all members.
 
     Raises:
         UserError: it cannot be read, is damaged, or holds what could do harm: a path out of the folder, a link, a name
@@ -56,7 +57,7 @@ def unpack(file: Path, folder: Path, wanted: Sequence[str]) -> list[str]:
     try:
         with zipfile.ZipFile(file) as opened:
             entries = opened.infolist()
-            check_safe(file, entries)
+            _check_safe(file, entries)
             for entry in entries:
                 if entry.filename in wanted:
                     with opened.open(entry) as source, (folder / entry.filename).open("xb") as target:
@@ -72,12 +73,8 @@ def unpack(file: Path, folder: Path, wanted: Sequence[str]) -> list[str]:
     return [entry.filename for entry in entries]
 
 
-def check_safe(file: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse a zip that could do harm.
-
-    Raises:
-        UserError: it names the first such member.
-    """
+def _check_safe(file: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse a zip that could do harm, and name its first such member."""
     again = "pack it again with `posefront submit`"
     if len(entries) > MOST_MEMBERS:
         raise UserError(f"{file} has {len(entries):,} members, and a submission has 5; {again}.")
@@ -95,3 +92,43 @@ def check_safe(file: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
             raise UserError(f"{file} holds {name!r}, which is a link and no file; {again}.")
         if entry.flag_bits & 1:
             raise UserError(f"{file} holds {name!r} under a password; {again}.")
+
+
+def load_weights(plain: nn.Module, file: Path) -> str:
+    """Give a network the weights of a stranger's file; what is wrong with them, or nothing."""
+    try:
+        with zipfile.ZipFile(file) as inside:  # as torch.save writes; what is compressed in it could grow without end
+            if sum(entry.file_size for entry in inside.infolist()) > MOST_MB * 1e6:
+                return f"it unpacks to more than {MOST_MB} MB"
+        packed = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's file makes torch raise is said
+        return f"it cannot be loaded with weights_only=True ({first_line(error)})"
+    own = plain.state_dict()
+    if not isinstance(packed, Mapping) or packed.keys() != own.keys():
+        odd = sorted(map(str, packed.keys() ^ own.keys())) if isinstance(packed, Mapping) else ["no dictionary"]
+        return f"it is not of this network ({', '.join(odd[:3])})"
+    for name, tensor in packed.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
+            return f"{name} has another shape or type"
+        if not torch.isfinite(tensor).all():
+            return f"{name} holds what is no finite number"
+    plain.load_state_dict(packed)
+    return ""
+
+
+def read_notebook(file: Path) -> NotebookNode:
+    """A notebook by a stranger.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if not isinstance(content, dict) or content.get("nbformat") != 4:
+            raise ValueError("it is not of format 4")
+        nbformat.validate(content)
+        notebook: NotebookNode = nbformat.reads(text, as_version=4)
+    except (ValueError, KeyError, TypeError, RecursionError, nbformat.ValidationError) as error:
+        raise UserError(f"{file.name} is no notebook ({first_line(error)}); pack it again.") from error
+    return notebook

@@ -1,4 +1,4 @@
-"""What a submission is looked at for, a line each."""
+"""What is checked of a submission, a line each."""
 
 import math
 from dataclasses import dataclass
@@ -10,23 +10,14 @@ from search.submission.claims import TOLERANCE, difference
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """One check."""
 
-    Attributes:
-        name: of it.
-        claimed: as the submission says; empty where it says nothing.
-        found: as it is.
-        difference_percent: of numbers, else None.
-        passed: whether it is right.
-        said: one sentence where it is not, else empty.
-    """
-
-    name: str
-    claimed: str
-    found: str
-    difference_percent: float | None
-    passed: bool
-    said: str
+    name: str  # what is checked
+    claimed: str  # as the submission claims; empty where it claims nothing
+    measured: str  # as it is
+    difference_percent: float | None  # of numbers, else None
+    passed: bool  # whether it is right
+    message: str  # one sentence where it is not, else empty
 
 
 @dataclass(frozen=True)
@@ -41,25 +32,23 @@ class Verdict:
         return all(line.passed for line in self.lines)
 
 
-def number(name: str, claim: float | None, found: float | None, most: float = TOLERANCE) -> Check:
+def number(name: str, claim: float | None, measured: float | None, most: float = TOLERANCE) -> Check:
     """A claimed number against another; they may differ by `most` per cent."""
-    differs = difference(claim, found)
+    differs = difference(claim, measured)
     passed = differs <= most
-    here, there = ("none" if value is None else f"{value:,.7g}" for value in (claim, found))
+    here, there = ("none" if value is None else f"{value:,.7g}" for value in (claim, measured))
     how = f"by {differs:.3g} %" if math.isfinite(differs) else "entirely"
-    said = (
-        "" if passed else f"{name} is {there} and not {here} as claimed: it differs {how}, and {most:g} % is allowed."
-    )
-    return Check(name, here, there, differs, passed, said)
+    message = f"{name} is {there} and not {here} as claimed: it differs {how}, and {most:g} % is allowed."
+    return Check(name, here, there, differs, passed, "" if passed else message)
 
 
-def truth(name: str, passed: bool, found: str, said: str, claim: str = "") -> Check:
-    """Something that is so or not; `said` is dropped where it is."""
-    return Check(name, claim, found, None, passed, "" if passed else said)
+def truth(name: str, passed: bool, measured: str, message: str, claim: str = "") -> Check:
+    """Something that is so or not; `message` is dropped where it is."""
+    return Check(name, claim, measured, None, passed, "" if passed else message)
 
 
 def failed(name: str, error: UserError, folder: Path | None = None) -> Check:
-    """What could not be looked at; the private folder is left out of its sentence."""
+    """What could not be checked; the private folder is left out of its sentence."""
     return truth(name, False, "", str(error).replace(f"{folder}/", "") if folder else str(error))
 
 

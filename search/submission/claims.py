@@ -3,12 +3,12 @@
 import hashlib
 import json
 import math
-import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from data.errors import UserError
 from search.after import model
@@ -23,34 +23,69 @@ TOLERANCE = 1.0
 NUMBERS = {"PixelDiff": "pixel_diff", "params": "params", "FLOPs": "flops", "score": "score"}
 """The claimed numbers, and what the notebook calls them."""
 
+Count = Annotated[StrictInt, Field(ge=0, lt=2**53)]
+Positive = Annotated[StrictInt, Field(gt=0, lt=2**53)]
+Number = Annotated[StrictInt | StrictFloat, Field(ge=0, le=sys.float_info.max, allow_inf_nan=False)]
+Sha256 = Annotated[StrictStr, Field(pattern="^[0-9a-f]{64}$")]
 
-@dataclass(frozen=True)
-class Claims:
-    """The part "submission" of model.json.
 
-    Attributes:
-        author: as given.
-        members: SHA-256 of each other member of the zip, by its name.
-        facts_sha256: of the rest of model.json, see `digest`.
-        test_images: how many images the csv is of.
-        test_names_sha256: of their file names in order, a line each.
-        csv_rows: rows of the csv without its header.
-        like_sample: whether the csv follows an organiser's sample.
-        pages: of the report.
-        measured: what the executed notebook measured (`notebook.measured`).
-        format: FORMAT.
-    """
+class Claims(BaseModel):
+    """The part "submission" of model.json."""
 
-    author: str
-    members: Mapping[str, str]
-    facts_sha256: str
-    test_images: int
-    test_names_sha256: str
-    csv_rows: int
-    like_sample: bool
-    pages: int
-    measured: Mapping[str, float]
-    format: int = FORMAT
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    author: StrictStr  # as the author wrote it
+    members: dict[str, Sha256]  # SHA-256 of each other member of the zip, by its name
+    facts_sha256: StrictStr  # of the rest of model.json, see `digest`
+    test_images: Positive  # how many images the csv is of
+    test_names_sha256: StrictStr  # of their file names in order, a line each
+    csv_rows: Positive  # rows of the csv without its header
+    like_sample: StrictBool  # whether the csv follows an organiser's sample
+    pages: Count  # of the report
+    measured: dict[str, Number]  # what the executed notebook measured (`notebook.measured`)
+    format: StrictInt = FORMAT
+
+
+class _Data(BaseModel):
+    """What a submission's model says of its data."""
+
+    identity: StrictStr
+    valid_rows: Annotated[list[Count], Field(min_length=1)]
+
+
+class _Seed(BaseModel):
+    """A training of a submission's model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: Count
+    error: Number
+    weights: Literal["last", "averaged"]
+    errors: Any
+
+
+class _Facts(BaseModel):
+    """`Facts` of a submission's model; what is `Any` is not used by a check."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    study: StrictStr
+    trial: Count
+    params: dict[str, Any]
+    metric: Literal["pixel_diff"]
+    unit: Any
+    error: Number
+    params_count: Positive
+    flops: Positive
+    score: Number | None
+    epochs: Positive
+    seeds: Annotated[list[_Seed], Field(min_length=1)]
+    teacher: Any
+    data: _Data
+    weights_sha256: Any
+    versions: dict[str, StrictStr]
+    made: Any
+    format: StrictInt = model.FORMAT
 
 
 def digest(facts: Facts) -> str:
@@ -65,28 +100,23 @@ def names_digest(files: list[Path]) -> str:
 
 def claimed(facts: Facts) -> dict[str, float | None]:
     """The numbers that a submission stands for, by the names of NUMBERS."""
-    return {
-        "PixelDiff": facts.error,
-        "params": facts.params_count,
-        "FLOPs": facts.flops,
-        "score": facts.score,
-    }
+    return {"PixelDiff": facts.error, "params": facts.params_count, "FLOPs": facts.flops, "score": facts.score}
 
 
-def difference(claim: float | None, found: float | None) -> float:
+def difference(claim: float | None, measured: float | None) -> float:
     """By how many per cent of the claim a number differs from it; infinite where only one of them is a number."""
-    if claim is None or found is None:
-        return 0.0 if claim is found else math.inf
-    if claim == found:
+    if claim is None or measured is None:
+        return 0.0 if claim is measured else math.inf
+    if claim == measured:
         return 0.0
-    differs = 100 * abs(found - claim) / abs(claim) if claim else math.inf
+    differs = 100 * abs(measured - claim) / abs(claim) if claim else math.inf
     return differs if math.isfinite(differs) else math.inf
 
 
 def write(facts: Facts, claims: Claims | None, file: Path) -> None:
     """Write model.json, as yet without its part "submission" where there are no claims."""
-    said = facts.record() | ({"submission": asdict(claims)} if claims else {})
-    file.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    content = facts.record() | ({"submission": claims.model_dump()} if claims else {})
+    file.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def read(file: Path) -> tuple[Facts, Claims]:
@@ -96,67 +126,28 @@ def read(file: Path) -> tuple[Facts, Claims]:
         UserError: it is not what `write` writes, or another version's.
     """
     try:
-        said = json.loads(file.read_bytes())
-        if not isinstance(said, dict) or not isinstance(said.get("submission"), dict):
+        content = json.loads(file.read_bytes())
+        if not isinstance(content, dict) or not isinstance(content.get("submission"), dict):
             raise UserError(f'{file.name} has no part "submission"; pack the model with `posefront submit`.')
-        handed = said.pop("submission")
-        for found, known in ((said.get("format"), model.FORMAT), (handed.get("format"), FORMAT)):
-            if found != known:
-                raise UserError(
-                    f"{file.name} is of format {found!r}, and this version reads format {known}; verify it with the "
-                    "version of posefront that packed it."
-                )
-        seeds = tuple(Seed(**seed) for seed in said["seeds"])
-        facts, claims = Facts(**(said | {"seeds": seeds})), Claims(**handed)
-        wrong = _wrong(facts, claims)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        part = content.pop("submission")
+        _check_format(file, content, model.FORMAT)
+        _check_format(file, part, FORMAT)
+        _Facts.model_validate(content)
+        facts = Facts(**(content | {"seeds": tuple(Seed(**seed) for seed in content["seeds"])}))
+        return facts, Claims.model_validate(part)
+    except ValidationError as error:
+        field = ".".join(map(str, error.errors()[0]["loc"][:2]))
+        where = f"submission.{field}" if error.title == Claims.__name__ else field
+        raise UserError(
+            f"{file.name}: {where} is not what belongs there; pack the model with `posefront submit`."
+        ) from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{file.name} cannot be read ({error}); pack the model with `posefront submit`.") from error
-    if wrong:
-        raise UserError(f"{file.name}: {wrong} is not what belongs there; pack the model with `posefront submit`.")
-    return facts, claims
 
 
-def _wrong(facts: Facts, claims: Claims) -> str:
-    """The first field that is of another type or range than it should be; empty for none."""
-    data = facts.data if isinstance(facts.data, dict) else {}
-    rows = data.get("valid_rows")
-    fine = {
-        "study": isinstance(facts.study, str),
-        "trial": _whole(facts.trial),
-        "params": isinstance(facts.params, dict),
-        "metric": facts.metric == "pixel_diff",
-        "error": _number(facts.error),
-        "params_count": _whole(facts.params_count) and facts.params_count > 0,
-        "flops": _whole(facts.flops) and facts.flops > 0,
-        "score": facts.score is None or _number(facts.score),
-        "epochs": _whole(facts.epochs) and facts.epochs > 0,
-        "seeds": bool(facts.seeds)
-        and all(_whole(one.seed) and _number(one.error) and one.weights in ("last", "averaged") for one in facts.seeds),
-        "versions": _of(facts.versions, str),
-        "data.identity": isinstance(data.get("identity"), str),
-        "data.valid_rows": isinstance(rows, list) and bool(rows) and all(map(_whole, rows)),
-        "submission.author": isinstance(claims.author, str),
-        "submission.members": _of(claims.members, str)
-        and all(re.fullmatch("[0-9a-f]{64}", value) for value in claims.members.values()),
-        "submission.facts_sha256": isinstance(claims.facts_sha256, str),
-        "submission.test_images": _whole(claims.test_images) and claims.test_images > 0,
-        "submission.test_names_sha256": isinstance(claims.test_names_sha256, str),
-        "submission.csv_rows": _whole(claims.csv_rows) and claims.csv_rows > 0,
-        "submission.like_sample": isinstance(claims.like_sample, bool),
-        "submission.pages": _whole(claims.pages),
-        "submission.measured": _of(claims.measured, (int, float)) and all(map(_number, claims.measured.values())),
-    }
-    return next((name for name, right in fine.items() if not right), "")
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-
-
-def _number(value: Any) -> bool:
-    """Whether it is a number of at least 0 that a float holds."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
-
-
-def _of(value: Any, kind: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(inner, kind) for inner in value.values())
+def _check_format(file: Path, part: Mapping[str, Any], version: int) -> None:
+    if part.get("format") != version:
+        raise UserError(
+            f"{file.name} is of format {part.get('format')!r}, and this version reads format {version}; verify it with "
+            "the version of posefront that packed it."
+        )

@@ -1,6 +1,6 @@
 """The notebook that is handed in: it needs torch, numpy and Pillow, and measures again what model.json claims.
 
-Its folder must hold `model.json` and `model.pth`, the plain network's weights (`search.submission.network.weights`).
+Its folder must hold `model.json` and `model.pth`, the plain network's weights (`network_source.weights`).
 Where the data and the test images are it takes from two environment variables, or from its first lines.
 """
 
@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,18 @@ from models.heads import Direct
 from search.after.model import Model
 from search.results.skeleton import skeleton
 from search.run.ledger import Row
-from search.submission import cells
-from search.submission.layout import Layout
-from search.submission.network import source
-from search.submission.python import embed
+from search.submission.csv_layout import Layout
+from search.submission.network_source import source
+from search.submission.python_source import embed
 
 DATA, TEST = "NOTEBOOK_DATA", "NOTEBOOK_TEST"
 """Environment variables with FreiHAND's folder and that of the test images."""
 
 CURVE_ROWS = 8
+"""Epochs of the learning curve that are printed."""
+
+TEMPLATE = Path(__file__).with_name("notebook_template.md")
+"""The cells: Markdown, and code in fences; <<MARKS>> are filled in."""
 
 
 def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None = None) -> NotebookNode:
@@ -51,7 +54,7 @@ def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None
     Raises:
         UserError: the model does not find joints in FreiHAND's layout, or does not say which images it was judged on.
     """
-    facts, task = model.facts, model.study.task
+    facts = model.facts
     if facts.metric != "pixel_diff":
         raise UserError(f"{model.folder} is judged by {facts.metric}; the notebook knows pixel_diff (FreiHAND) alone.")
     if not facts.data.get("valid_rows"):
@@ -59,56 +62,18 @@ def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None
             f"{model.folder}/model.json names no validation images (data.valid_rows); make it anew with "
             f"`posefront retrain {facts.study} --trial {facts.trial}`."
         )
-    study = plain(Path(facts.study).stem if facts.study.endswith(".py") else facts.study)
-    filled = {
-        "DATA": json.dumps(data, ensure_ascii=False),
-        "IN_DATA": json.dumps(DATA),
-        "IN_TEST": json.dumps(TEST),
-        "SIZE": str(model.config.arch.size),
-        "EDGES": repr([tuple(edge) for edge in task.edges]),
-        "LAYOUT": repr(None if layout is None else _plain_layout(layout)),
-    }
-    said = {
-        "AUTHOR": plain(name),
-        "STUDY": study,
-        "TRIAL": str(facts.trial),
-        "IMAGES": f"{len(facts.data['valid_rows']):,}",
-        "ARCH": _table(("field", "value"), list(_flat(model.config.arch).items())),
-        "TRAINING": _trained(model),
-    }
-    written: list[NotebookNode] = []
-    for kind, text in (
-        ("text", cells.TITLE),
-        ("code", cells.SETTINGS),
-        ("text", cells.NETWORK),
-        ("code", source(model.net, model.config.arch.input_shape)),
-        ("code", cells.LOAD),
-        ("text", cells.PRICE + (cells.POOL if isinstance(getattr(model.net, "head", None), Direct) else "")),
-        ("code", cells.COUNT),
-        ("text", cells.DATA),
-        ("code", cells.READ),
-        ("text", cells.IMAGES),
-        ("code", embed(inputs, level, reduce)),
-        ("text", cells.EVALUATION),
-        ("code", cells.EVALUATE),
-        ("text", cells.COMPARISON),
-        ("code", cells.COMPARE),
-        ("text", cells.EXAMPLES),
-        ("code", embed(skeleton) + cells.DRAW),
-        ("text", cells.SUBMISSION),
-        ("code", cells.OWN if layout is None else cells.LIKE),
-        ("text", cells.TRAINED),
-    ):
-        new = v4.new_markdown_cell if kind == "text" else v4.new_code_cell
-        cell = new(_filled(text, said if kind == "text" else filled).strip())
-        cell["id"] = f"cell-{len(written):02d}"  # nbformat draws them at random
-        written.append(cell)
+    words, values = _words(model, name), _values(model, data, layout)
+    cells: list[NotebookNode] = []
+    for code, text in _template("own" if layout is None else "like"):
+        cell = (v4.new_code_cell if code else v4.new_markdown_cell)(_filled(text, values if code else words).strip())
+        cell["id"] = f"cell-{len(cells):02d}"  # nbformat draws them at random
+        cells.append(cell)
     metadata = {
         "authors": [{"name": name}],
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
-    notebook: NotebookNode = v4.new_notebook(cells=written, metadata=metadata)
+    notebook: NotebookNode = v4.new_notebook(cells=cells, metadata=metadata)
     nbformat.validate(notebook)
     return notebook
 
@@ -116,7 +81,7 @@ def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None
 def execute(
     notebook: NotebookNode, folder: Path, data: Path, test: Path | None = None, timeout_s: int = 3600
 ) -> NotebookNode:
-    """Run a notebook from start to end in a process of its own, by the Python that runs this.
+    """A notebook with its outputs, run from start to end in a process of its own, by the Python that runs this.
 
     Args:
         notebook: as `build` gives it; it is left as it was.
@@ -124,9 +89,6 @@ def execute(
         data: FreiHAND's folder.
         test: the folder of the test images; without it no csv is written.
         timeout_s: for each cell.
-
-    Returns:
-        The notebook with its outputs.
 
     Raises:
         UserError: a cell raises an error (a claim that does not hold among them) or takes too long.
@@ -136,22 +98,7 @@ def execute(
     environment.pop("PYTHONPATH", None)
     try:
         with tempfile.TemporaryDirectory(prefix="posefront-") as private:
-            manager = AsyncKernelManager(
-                kernel_name="python3",
-                # without folders of kernels it takes ipykernel itself: a user's own "python3" may be another Python
-                kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-                transport="ipc",  # files that only this user reads, no open ports
-                connection_file=f"{private}/kernel.json",
-            )
-            client = NotebookClient(
-                run,
-                km=manager,
-                timeout=timeout_s,
-                record_timing=False,
-                resources={"metadata": {"path": str(folder)}},
-                extra_arguments=["--HistoryManager.enabled=False"],
-            )
-            client.execute(env=environment, cleanup_kc=True)
+            _client(run, folder, Path(private), timeout_s).execute(env=environment, cleanup_kc=True)
     except CellExecutionError as error:
         why = f"{error.ename}: {error.evalue}".rstrip(" .:")
         raise UserError(f"the notebook stops ({why}); mend that and build it anew.") from error
@@ -160,6 +107,25 @@ def execute(
     except DeadKernelError as error:
         raise UserError("the notebook's process died; most likely memory ran out: free some, run it again.") from error
     return run
+
+
+def _client(notebook: NotebookNode, folder: Path, private: Path, timeout_s: int) -> NotebookClient:
+    """What runs a notebook's cells in `folder`; its sockets lie in the folder `private`."""
+    manager = AsyncKernelManager(
+        kernel_name="python3",
+        # without folders of kernels it takes ipykernel itself: a user's own "python3" may be another Python
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+        transport="ipc",  # files that only this user reads, no open ports
+        connection_file=f"{private}/kernel.json",
+    )
+    return NotebookClient(
+        notebook,
+        km=manager,
+        timeout=timeout_s,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--HistoryManager.enabled=False"],
+    )
 
 
 def measured(notebook: NotebookNode) -> dict[str, float]:
@@ -186,9 +152,51 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|~$<>-])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
+def _template(kind: str) -> Iterator[tuple[bool, str]]:
+    """The template's cells as (whether it is code, text); code marked with another word than `kind` is left out."""
+    parts = re.split(
+        r"^```python ?(\w*)\n(.*?)^```$", TEMPLATE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    for place in range(0, len(parts), 3):
+        if parts[place].strip():
+            yield False, parts[place]
+        if place + 2 < len(parts) and parts[place + 1] in ("", kind):
+            yield True, parts[place + 2]
+
+
+def _values(model: Model, data: str, layout: Layout | None) -> dict[str, str]:
+    """What stands for the marks in the template's code: Python."""
+    return {
+        "DATA": json.dumps(data, ensure_ascii=False),
+        "IN_DATA": json.dumps(DATA),
+        "IN_TEST": json.dumps(TEST),
+        "SIZE": str(model.config.arch.size),
+        "EDGES": repr([tuple(edge) for edge in model.study.task.edges]),
+        "LAYOUT": repr(None if layout is None else _plain_layout(layout)),
+        "NETWORK_SOURCE": source(model.net, model.config.arch.input_shape).strip(),
+        "INPUTS_SOURCE": embed(inputs, level, reduce),
+        "SKELETON_SOURCE": embed(skeleton),
+    }
+
+
+def _words(model: Model, name: str) -> dict[str, str]:
+    """What stands for the marks in the template's text: Markdown."""
+    facts = model.facts
+    pooled = isinstance(getattr(model.net, "head", None), Direct)
+    return {
+        "AUTHOR": plain(name),
+        "STUDY": plain(Path(facts.study).stem if facts.study.endswith(".py") else facts.study),
+        "TRIAL": str(facts.trial),
+        "IMAGES": f"{len(facts.data['valid_rows']):,}",
+        "ARCH": _table(("field", "value"), list(_flat(model.config.arch).items())),
+        "POOL": "Here that is the average pooling before the last layer." if pooled else "",
+        "TRAINING": _trained(model),
+    }
+
+
 def _filled(text: str, words: dict[str, str]) -> str:
-    """A template with its words, which stand between double angle brackets."""
-    return re.sub(r"<<(\w+)>>", lambda found: words[found[1]], text)
+    """A template with its marks, which stand between double angle brackets, replaced."""
+    return re.sub(r"<<(\w+)>>", lambda match: words[match[1]], text)
 
 
 def _plain_layout(layout: Layout) -> dict[str, Any]:

@@ -12,23 +12,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from nbformat import NotebookNode
 from torch import nn
 
 from data.errors import UserError
-from data.tasks.freihand import FreiHand
+from data.storage.batches import batches
 from models.cost import cost
 from models.plan import CostError
 from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256
 from search.load import load_study
-from search.study import replay
-from search.submission import archive, bundle, network, notebook, table
-from search.submission.bundle import CSV, ENDING, REPORT
+from search.study import Study, Task, replay
+from search.submission import archive, csv_table, network_source, notebook
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
 from search.submission.claims import NUMBERS, Claims, claimed, digest, names_digest, read
-from search.submission.layout import named, recognised
-from search.submission.opening import error_of, load, opened_notebook
+from search.submission.course_images import locate, test_images
+from search.submission.csv_layout import named, recognised
+from search.submission.submit import CSV, ENDING, REPORT, file_name
 
 PIXELS = 0.25
 """By which an answer for a test image may differ on another machine; a GPU's convolutions have ten bits."""
@@ -37,28 +38,20 @@ PAGES = (2, 6)
 """Of the report, from and to."""
 
 _ROUNDED = 1e-4  # per cent by which numbers that were computed from one another may differ
+_BATCH = 256
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".npy", ".npz", ".json", ".csv")
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An unpacked submission.
+    """An unpacked submission."""
 
-    Attributes:
-        folder: with its members.
-        stem: the zip's name without '.zip'.
-        facts: of the model.
-        claims: of the submission.
-        data: FreiHAND's folder; None for the study's own.
-        device: where to compute.
-    """
-
-    folder: Path
-    stem: str
-    facts: Facts
-    claims: Claims
-    data: Path | None
-    device: torch.device
+    folder: Path  # with its members
+    stem: str  # the zip's name without '.zip'
+    facts: Facts  # of the model
+    claims: Claims  # of the submission
+    data: Path | None  # FreiHAND's folder; None for the study's own
+    device: torch.device  # where to compute
 
 
 def verify(
@@ -84,45 +77,48 @@ def verify(
     Raises:
         UserError: the zip cannot be opened or could do harm, or the study, the data or the test images are not there.
     """
-    lines: list[Check] = []
     with tempfile.TemporaryDirectory(prefix="posefront-") as private:
         folder, stem = Path(private), file.name.removesuffix(".zip")
         wanted = (f"{stem}.ipynb", PTH, FACTS, REPORT, CSV)
-        found = archive.unpack(file, folder, wanted)
-        lines += form(file, stem, wanted, found)
-        missing = [name for name in wanted if not (folder / name).is_file()]
-        if missing:
+        members = archive.unpack(file, folder, wanted)
+        lines = list(form(file, stem, wanted, members))
+        if not all((folder / name).is_file() for name in wanted):
             return Verdict(lines)
         try:
             facts, claims = read(folder / FACTS)
         except UserError as error:
             return Verdict([*lines, failed("model.json", error)])
         opened = Opened(folder, stem, facts, claims, data, torch.device(device))
-        lines += unchanged(opened)
-        lines += consistent(opened)
-        model, plain, more = rebuilt(opened, study)
-        lines += more
-        if model is not None:
-            lines += split(opened, model)
-            lines += code(opened, model)
-        if model is not None and plain is not None:
-            lines += measured_again(opened, model, plain)
-            lines += answers(opened, replace(model, net=plain), test)
-        else:
-            lines += answers(opened, None, None)
+        lines += content(opened, recorded(opened, study), test)
         if retrain is not None and all(line.passed for line in lines):
             lines.append(number("PixelDiff, trained again", facts.error, retrain(facts)))
     return Verdict(lines)
 
 
-def form(file: Path, stem: str, wanted: tuple[str, ...], found: list[str]) -> Iterator[Check]:
+def content(opened: Opened, study: Study, test: Path | None) -> Iterator[Check]:
+    """All checks of an unpacked submission, but those of its form."""
+    yield from unchanged(opened)
+    yield from consistent(opened)
+    model, plain, lines = rebuilt(opened, study)
+    yield from lines
+    if model is not None:
+        yield from split(opened, model)
+        yield from code(opened, model)
+    if model is not None and plain is not None:
+        yield from measured_again(opened, model, plain)
+        yield from answers(opened, study.task, replace(model, net=plain), test)
+    else:
+        yield from answers(opened, study.task, None, None)
+
+
+def form(file: Path, stem: str, wanted: tuple[str, ...], members: list[str]) -> Iterator[Check]:
     """The zip's own name, its members and its size."""
     name = stem.removesuffix(ENDING)
     right = file.name == f"{name}{ENDING}.zip" and re.fullmatch(r"[A-Za-z0-9'_-]*[A-Za-z][A-Za-z0-9'_-]*", name)
     yield truth("file name", bool(right), file.name, f"{file.name} must be called English_Name{ENDING}.zip; rename it.")
-    missing = [name for name in wanted if name not in found]
-    yield truth("members", not missing, f"{len(found)}", f"{file.name} lacks {', '.join(missing)}; pack it again.")
-    others = [name for name in found if name not in wanted]
+    missing = [name for name in wanted if name not in members]
+    yield truth("members", not missing, f"{len(members)}", f"{file.name} lacks {', '.join(missing)}; pack it again.")
+    others = [name for name in members if name not in wanted]
     data = [name for name in others if name.lower().endswith(_PICTURES)]
     what = f"{data[0]!r}, which is data" if data else f"{others[0]!r}, which has no place in it" if others else ""
     yield truth("no data inside", not others, f"{len(others)} others", f"{file.name} holds {what}; take it out.")
@@ -134,14 +130,14 @@ def unchanged(opened: Opened) -> Iterator[Check]:
     """Every member and the claims themselves are as they were packed."""
     members = {f"{opened.stem}.ipynb", PTH, REPORT, CSV}
     for name in sorted(members):
-        there, said = sha256(opened.folder / name), opened.claims.members.get(name, "")
+        there, claim = sha256(opened.folder / name), opened.claims.members.get(name, "")
         text = f"{name} was changed after it was packed, or is another submission's; pack it again."
-        yield truth(f"{name} as packed", there == said, there[:12], text, said[:12])
-    there, said = digest(opened.facts), opened.claims.facts_sha256
+        yield truth(f"{name} as packed", there == claim, there[:12], text, claim[:12])
+    there, claim = digest(opened.facts), opened.claims.facts_sha256
     text = "a claim in model.json was changed after it was packed; pack it again."
-    yield truth("model.json as packed", there == said, there[:12], text, said[:12])
+    yield truth("model.json as packed", there == claim, there[:12], text, claim[:12])
     try:
-        own = bundle.file_name(opened.claims.author) + ENDING
+        own = file_name(opened.claims.author) + ENDING
     except UserError as error:
         yield failed("author", error)
         return
@@ -163,73 +159,69 @@ def consistent(opened: Opened) -> Iterator[Check]:
     yield truth("pages of the report", right, str(pages), text, str(opened.claims.pages))
 
 
-def rebuilt(opened: Opened, study: str | None) -> tuple[Model | None, nn.Module | None, list[Check]]:
-    """The recorded network, and the plain one with the packed weights; None for what cannot be made.
+def recorded(opened: Opened, study: str | None) -> Study:
+    """The study that a submission is of.
 
     Raises:
-        UserError: the study is not known here.
+        UserError: it is not known here.
     """
-    facts, where = opened.facts, opened.folder
-    if study is None and not re.fullmatch(r"[\w-]+", facts.study):
-        raise UserError(f"the submission's study {facts.study!r} is no name; give its file with --study.")
-    chosen = load_study(study or facts.study, data=opened.data)
+    name = opened.facts.study
+    if study is None and not re.fullmatch(r"[\w-]+", name):
+        raise UserError(f"the submission's study {name!r} is no name; give its file with --study.")
+    return load_study(study or name, data=opened.data)
+
+
+def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | None, list[Check]]:
+    """The recorded network, and the plain one with the packed weights; None for what cannot be built."""
+    facts, folder = opened.facts, opened.folder
     try:
-        config, asked = replay(chosen, facts.params)
+        config, asked = replay(study, facts.params)
         unknown = sorted(facts.params.keys() - asked.keys())
         if unknown:
             raise ValueError(f"{unknown[0]} is none of its parameters")
         net, price = config.arch.build().eval(), cost(config.arch)
-        plain = network.plain(network.source(net, config.arch.input_shape))
+        plain = network_source.plain(network_source.source(net, config.arch.input_shape))
     except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, CostError) as error:
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]
-    model = Model(where, facts, [], chosen, config, net, price)
+    model = Model(folder, facts, [], study, config, net, price)
     lines = [truth("network rebuilt", True, f"{price.params:,} params", "")]
-    wrong = load(plain, where / PTH)
+    wrong = archive.load_weights(plain, folder / PTH)
     lines.append(truth("weights fit it", not wrong, wrong or "all finite", f"{PTH}: {wrong}; pack it again."))
     return model, None if wrong else plain, lines
 
 
 def split(opened: Opened, model: Model) -> Iterator[Check]:
     """The data and their split are those of the claim."""
-    said, task = opened.facts.data, model.study.task
+    claim, task = opened.facts.data, model.study.task
     there = task.identity()
     text = (
         f"{opened.data or task.root} holds other data than the claim is about, or the study splits them otherwise now."
     )
-    yield truth("data and split", there == said["identity"], there, text, said["identity"])
+    yield truth("data and split", there == claim["identity"], there, text, claim["identity"])
     rows = task.split(model.config.arch.size).valid.rows.tolist()
     text = "the recorded validation images are not the study's validation part."
-    yield truth("validation images", rows == said["valid_rows"], f"{len(rows):,}", text, f"{len(said['valid_rows']):,}")
+    yield truth(
+        "validation images", rows == claim["valid_rows"], f"{len(rows):,}", text, f"{len(claim['valid_rows']):,}"
+    )
 
 
 def code(opened: Opened, model: Model) -> Iterator[Check]:
     """The notebook is this network's, was run from start to end, and measured what is claimed."""
     try:
-        given = opened_notebook(opened.folder / f"{opened.stem}.ipynb")
+        packed = archive.read_notebook(opened.folder / f"{opened.stem}.ipynb")
         layout = None
         if opened.claims.like_sample:
             csv = opened.folder / CSV
-            written = table.read(csv)
-            layout = recognised(written.header, written.rows, csv, len(FreiHand.labels), FreiHand.labels)
-        wanted = notebook.build(model, opened.claims.author, layout=layout)
-        measured = notebook.measured(given)
+            table = csv_table.read(csv)
+            layout = recognised(table.header, table.rows, csv, model.study.task.labels)
+        own = notebook.build(model, opened.claims.author, layout=layout)
+        measured = notebook.measured(packed)
     except UserError as error:
         yield failed("notebook", error, opened.folder)
         return
-    cells, own = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (given, wanted))
-    source = next(cell.source for cell in own if "class Net(nn.Module)" in cell.source)
-    made = opened.facts.versions
-    packed = f"it was packed by posefront {made.get('posefront')!r} with torch {made.get('torch')!r}"
-    text = f"the notebook's network is not what this version writes for the recorded parameters ({packed})."
-    yield truth("notebook's network", source in [cell.source for cell in cells], "this network's", text)
-    text = f"the notebook's code is not what this version writes ({packed})."
-    same = [cell.source for cell in cells] == [cell.source for cell in own]
-    yield truth("notebook's code", same, f"{len(cells)} cells", text, f"{len(own)} cells")
-    runs = [cell.get("execution_count") for cell in cells]
-    text = "the notebook was not run from start to end; pack it again."
-    yield truth("notebook was run", runs == list(range(1, len(cells) + 1)), "start to end", text)
+    yield from same_code(opened, packed, own)
     for what, claim in claimed(opened.facts).items():
         if claim is not None:
             yield number(f"{what} in the notebook", claim, measured.get(NUMBERS[what]))
@@ -238,12 +230,28 @@ def code(opened: Opened, model: Model) -> Iterator[Check]:
     yield truth("notebook's numbers in model.json", same, f"{len(measured)}", text, f"{len(opened.claims.measured)}")
 
 
+def same_code(opened: Opened, packed: NotebookNode, own: NotebookNode) -> Iterator[Check]:
+    """A packed notebook's code is what this version writes, and was run from start to end."""
+    ours, theirs = ([cell for cell in each.cells if cell.cell_type == "code"] for each in (own, packed))
+    source = next(cell.source for cell in ours if "class Net(nn.Module)" in cell.source)
+    versions = opened.facts.versions
+    by = f"it was packed by posefront {versions.get('posefront')!r} with torch {versions.get('torch')!r}"
+    text = f"the notebook's network is not what this version writes for the recorded parameters ({by})."
+    yield truth("notebook's network", source in [cell.source for cell in theirs], "this network's", text)
+    text = f"the notebook's code is not what this version writes ({by})."
+    same = [cell.source for cell in theirs] == [cell.source for cell in ours]
+    yield truth("notebook's code", same, f"{len(theirs)} cells", text, f"{len(ours)} cells")
+    runs = [cell.get("execution_count") for cell in theirs]
+    text = "the notebook was not run from start to end; pack it again."
+    yield truth("notebook was run", runs == list(range(1, len(theirs) + 1)), "start to end", text)
+
+
 def measured_again(opened: Opened, model: Model, plain: nn.Module) -> Iterator[Check]:
     """PixelDiff, params, FLOPs and score of the packed weights on the validation part."""
-    found = error_of(plain, model, opened.device)
-    attributes = model.study.objective.attributes(read_all(model.study.readings, model.config.arch), found)
+    error = error_of(plain, model, opened.device)
+    attributes = model.study.objective.attributes(read_all(model.study.readings, model.config.arch), error)
     there = {
-        "PixelDiff": found,
+        "PixelDiff": error,
         "params": sum(parameter.numel() for parameter in plain.parameters()),
         "FLOPs": model.price.flops,
         "score": attributes.get("score"),
@@ -253,38 +261,53 @@ def measured_again(opened: Opened, model: Model, plain: nn.Module) -> Iterator[C
         yield number(what, claim, None if isinstance(value, str) else value)
 
 
-def answers(opened: Opened, model: Model | None, test: Path | None) -> Iterator[Check]:
+@torch.inference_mode()
+def error_of(plain: nn.Module, model: Model, device: torch.device) -> float:
+    """The error of a network on the validation part."""
+    task, size = model.study.task, model.config.arch.size
+    part, net = task.split(size).valid, plain.to(device)
+    outputs = [
+        net(task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)).float().cpu()
+        for pixels, _ in batches(part.pixels, part.rows, part.targets, _BATCH, device)
+    ]
+    return task.error(torch.cat(outputs).numpy(), part)
+
+
+def answers(opened: Opened, task: Task, model: Model | None, test: Path | None) -> Iterator[Check]:
     """The csv: its rows, its numbers, and with test images its answers."""
-    csv, count = opened.folder / CSV, len(FreiHand.labels)
+    csv = opened.folder / CSV
     try:
-        given = table.read(csv)
-        yield number("rows of the csv", opened.claims.csv_rows, len(given.rows), 0)
-        layout = recognised(given.header, given.rows, csv, count, FreiHand.labels)
-        keys = {named(layout, row) for row in given.rows}
+        table = csv_table.read(csv)
+        yield number("rows of the csv", opened.claims.csv_rows, len(table.rows), 0)
+        layout = recognised(table.header, table.rows, csv, task.labels)
+        keys = {named(layout, row) for row in table.rows}
         text = f"{CSV} names a row twice; pack it again."
-        yield truth("rows are named once", len(keys) == len(given.rows), f"{len(keys):,} names", text)
-        images = len({image for image, _, _ in keys})
-        yield number("images in the csv", opened.claims.test_images, images, 0)
-        wrong = next((row for row in given.rows if not all(is_finite(row[i]) for i in layout.columns)), None)
+        yield truth("rows are named once", len(keys) == len(table.rows), f"{len(keys):,} names", text)
+        yield number("images in the csv", opened.claims.test_images, len({image for image, _, _ in keys}), 0)
+        wrong = next((row for row in table.rows if not all(is_finite(row[i]) for i in layout.columns)), None)
         text = f"{CSV}: the row of {named(layout, wrong)[0]!r} holds what is no finite number." if wrong else ""
-        yield truth("coordinates are finite", wrong is None, f"{len(given.rows):,} rows", text)
-        if test is None or model is None or wrong is not None:
-            return
-        files = bundle.test_images(test, opened.data or model.study.task.root)
-        same = names_digest(files) == opened.claims.test_names_sha256
-        text = f"{test} holds other test images than the csv was made for."
-        yield truth("test images", same, f"{len(files):,}", text, f"{opened.claims.test_images:,}")
-        points = bundle.locate(model, files, opened.device)
-        again = table.like(csv, [file.name for file in files], points, FreiHand.labels)
+        yield truth("coordinates are finite", wrong is None, f"{len(table.rows):,} rows", text)
+        if test is not None and model is not None and wrong is None:
+            yield from answered_again(opened, replace(table, layout=layout), model, test)
     except UserError as error:
         if not str(error).startswith(str(csv)):  # of the test images
             raise
         yield failed("csv", error, opened.folder)
-        return
+
+
+def answered_again(opened: Opened, table: csv_table.Table, model: Model, test: Path) -> Iterator[Check]:
+    """The test images are those of the csv, and the packed weights answer what it says."""
+    files = test_images(test, opened.data or model.study.task.root)
+    same = names_digest(files) == opened.claims.test_names_sha256
+    text = f"{test} holds other test images than the csv was made for."
+    yield truth("test images", same, f"{len(files):,}", text, f"{opened.claims.test_images:,}")
+    points = locate(model, files, opened.device)
+    again = csv_table.like(opened.folder / CSV, [file.name for file in files], points, model.study.task.labels)
+    assert table.layout is not None  # noqa: S101 - for the type checker
     worst, name = max(
-        (abs(float(row[i]) - float(own[i])), named(layout, row)[0])
-        for row, own in zip(given.rows, again.rows, strict=True)
-        for i in layout.columns
+        (abs(float(row[i]) - float(own[i])), named(table.layout, row)[0])
+        for row, own in zip(table.rows, again.rows, strict=True)
+        for i in table.layout.columns
     )
     text = f"{CSV}: the row of {name!r} is {worst:.2f} px from what the packed weights answer."
     yield truth("answers for the test images", worst <= PIXELS, f"{worst:.4f} px", text, f"within {PIXELS:g} px")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -33,11 +32,12 @@ from search.results.style import MUTED, SERIES
 from search.run.fit import fit
 from search.run.ledger import ROW, Ledger
 from search.study import Config, Study, Training, replay
-from search.submission import bundle, paper
+from search.submission import report, report_data, report_figures
+from search.submission import submit as submission
 from search.variant import PARAMETER, vary
 from tests.search.test_cli import mistake, said
 from tests.search.test_retrain import searched
-from tests.submission import test_paper
+from tests.submission import test_report
 
 TINY = Path(__file__).parent.parent / "tiny_study.py"
 POSEFRONT = Path(sys.executable).with_name("posefront")
@@ -305,22 +305,23 @@ def test_the_figure_shows_each_difference_with_its_interval(tmp_path: Path) -> N
 
 
 def test_the_report_prints_the_ablation_of_its_models_trial(tmp_path: Path) -> None:
-    found = replace(test_paper.model(), folder=tmp_path / "models" / "000003")
-    bare = bundle.content(found, test_paper.view(), "A")
-    assert (bare.ablations, bare.ablated.svg, bare.ablated.said) == ((), "", "")
+    found = replace(test_report.model(), folder=tmp_path / "models" / "000003")
+    bare = submission.content(found, test_report.view(), "A")
+    assert (bare.ablations, bare.ablation_figure.svg, bare.ablation_figure.caption) == ((), "", "")
     ablation.save(replace(MADE, trial=3), tmp_path)
-    content = bundle.content(found, test_paper.view(), "A")
+    content = submission.content(found, test_report.view(), "A")
     assert [row.name for row in content.ablations] == ["<i>worse", "single", "ema", "better"]
-    assert content.ablations[1] == paper.Ablation("single", "changed", 0.9, None, None, pytest.approx(np.exp(0.9)))
-    dots = re.findall(r'<circle cx="([\d.]+)" [^>]*?fill="(\S+?)"', content.ablated.svg)
-    assert [fill for _, fill in dots] == [SERIES[3], "white", MUTED, SERIES[2]]
-    places = [float(x) for x, _ in dots]
-    # From 1.5 to -0.8 on the page is as 1.5 to 0.9.
-    assert (places[0] - places[3]) / (places[0] - places[1]) == pytest.approx(2.3 / 0.6, rel=1e-2)
+    assert content.ablations[1] == report_data.Ablation(
+        "single", "changed", 0.9, None, None, pytest.approx(np.exp(0.9))
+    )
+    (axes,) = report_figures.ablation(content.ablations, "PixelDiff", "px").axes
+    dots = {line.get_ydata()[0]: line for line in axes.get_lines() if line.get_marker() == "o"}
+    assert [dots[row].get_markerfacecolor() for row in range(4)] == [SERIES[3], "white", MUTED, SERIES[2]]
+    assert [dots[row].get_xdata()[0] for row in (0, 1, 3)] == pytest.approx([1.5, 0.9, -0.8])
     many = replace(content, ablations=content.ablations * 6)
     for printed in (content, many):
-        assert paper.write(printed, tmp_path / "p.pdf") <= 6
-        text = " ".join(test_paper.printed(tmp_path / "p.pdf").split())
+        assert report.write(printed, tmp_path / "p.pdf") <= 6
+        text = " ".join(test_report.printed(tmp_path / "p.pdf").split())
         for word in (
             "<i>worse",
             "+1.5",

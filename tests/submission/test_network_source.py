@@ -16,8 +16,8 @@ from data.transforms.augment import inputs
 from models.cost import cost
 from models.fold import fold
 from models.net import Arch
-from search.submission.network import source, weights
-from search.submission.python import embed
+from search.submission.network_source import source, weights
+from search.submission.python_source import embed
 
 RUNNER = """
 import importlib.abc, json, sys, warnings

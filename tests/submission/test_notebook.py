@@ -21,7 +21,7 @@ from search.load import load_study
 from search.objective import log_score, score
 from search.run.fit import judge
 from search.study import replay
-from search.submission import network, table
+from search.submission import csv_table, network_source
 from search.submission.notebook import build, execute, measured, plain
 from tests.conftest import Painted, paint
 
@@ -90,7 +90,7 @@ def packed(model: models.Model, folder: Path) -> Path:
     """A folder as the notebook wants it."""
     folder.mkdir()
     (folder / "model.json").write_bytes((model.folder / "model.json").read_bytes())
-    torch.save(network.weights(model.net), folder / "model.pth")
+    torch.save(network_source.weights(model.net), folder / "model.pth")
     return folder
 
 
@@ -123,8 +123,8 @@ def check_numbers(found: dict[str, float], model: models.Model) -> None:
     assert found["difference_percent"] < 0.1
 
 
-def check_csv(file: Path, wanted: table.Table) -> None:
-    written = table.read(file)
+def check_csv(file: Path, wanted: csv_table.Table) -> None:
+    written = csv_table.read(file)
     assert written.header == wanted.header
     assert [row[0] for row in written.rows] == [row[0] for row in wanted.rows]
     numbers = [np.array([row[1:] for row in found.rows], float) for found in (written, wanted)]
@@ -144,7 +144,7 @@ def test_it_measures_what_the_project_measured(tmp_path: Path) -> None:
     pictures = [output["data"]["image/jpeg"] for output in outputs if "image/jpeg" in output.get("data", {})]
     assert [base64.b64decode(picture)[:3] for picture in pictures] == [b"\xff\xd8\xff"] * 3
     points = np.stack([found.points for found in predict(model, files)])
-    check_csv(folder / "submission.csv", table.default([file.name for file in files], points))
+    check_csv(folder / "submission.csv", csv_table.default([file.name for file in files], points))
 
 
 @pytest.mark.parametrize("head", ["heatmap", "simcc"])
@@ -158,8 +158,8 @@ def test_its_cells_with_other_heads_and_an_organisers_csv(
     ids = [f"{image}_{joint}_{axis}" for axis in "yx" for joint in range(1, 22) for image in (4, 0, 2, 1, 3)]
     sample.write_text("\n".join(["id,value", *(f"{name},0" for name in ids)]))
     points = np.stack([found.points for found in predict(model, files)])
-    wanted = table.like(sample, [file.name for file in files], points)
-    table.write(table.Table(wanted.header, tuple((name, "0") for name in ids)), folder / "submission.csv")
+    wanted = csv_table.like(sample, [file.name for file in files], points, model.study.task.labels)
+    csv_table.write(csv_table.Table(wanted.header, tuple((name, "0") for name in ids)), folder / "submission.csv")
 
     built = build(model, "A", layout=wanted.layout)
     assert imports(built) - sys.stdlib_module_names == {"torch", "numpy", "PIL", "IPython"}

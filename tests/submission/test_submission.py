@@ -33,9 +33,11 @@ from search.results import answers
 from search.results.view import View
 from search.run.fit import fit
 from search.study import replay
-from search.submission import archive, bundle, claims, table
-from search.submission.bundle import Submission, file_name, submit
-from search.submission.verify import Verdict, number, verify
+from search.submission import archive, claims, course_images, csv_table
+from search.submission import submit as submission
+from search.submission.checks import Verdict, number
+from search.submission.submit import Submission, file_name, submit
+from search.submission.verify import verify
 from tests.conftest import Painted, paint
 from tests.search.test_leak import opens
 
@@ -170,8 +172,8 @@ def rehashed(contents: dict[str, bytes]) -> dict[str, bytes]:
 
 def refused(verdict: Verdict) -> dict[str, str]:
     """What did not pass, and the sentence said of it."""
-    assert all(bool(line.said) != line.passed for line in verdict.lines)
-    wrong = {line.name: line.said for line in verdict.lines if not line.passed}
+    assert all(bool(line.message) != line.passed for line in verdict.lines)
+    wrong = {line.name: line.message for line in verdict.lines if not line.passed}
     assert verdict.passed == (not wrong)
     assert all(said.endswith(".") and "\n" not in said and "posefront-" not in said for said in wrong.values())
     return wrong
@@ -260,7 +262,7 @@ def test_a_fresh_process_passes_it(handed: Handed) -> None:
         "import sys, json; from pathlib import Path; from search.submission.verify import verify\n"
         "file, data, study, test = sys.argv[1:]\n"
         "verdict = verify(Path(file), Path(data), study=study, test=Path(test))\n"
-        "print(json.dumps([verdict.passed, [[l.name, l.claimed, l.found, l.difference_percent, l.said]"
+        "print(json.dumps([verdict.passed, [[l.name, l.claimed, l.measured, l.difference_percent, l.message]"
         " for l in verdict.lines]]))"
     )
     given = [handed.done.zip, handed.hands.root, handed.study, handed.test]
@@ -516,8 +518,8 @@ def test_what_goes_wrong_leaves_everything_as_it_was(
     def refusing(*_: object) -> None:
         raise UserError("a cell stops.")
 
-    monkeypatch.setattr(bundle.notebook, "execute", lambda built, *_: built)
-    monkeypatch.setattr(bundle.notebook, "measured", lambda _: handed.done.measured)
+    monkeypatch.setattr(submission.notebook, "execute", lambda built, *_: built)
+    monkeypatch.setattr(submission.notebook, "measured", lambda _: handed.done.measured)
     with monkeypatch.context() as patch:
         patch.setattr(archive, "pack", at_the_end)
         with pytest.raises(KeyboardInterrupt):
@@ -530,12 +532,12 @@ def test_what_goes_wrong_leaves_everything_as_it_was(
         if name in claims.NUMBERS.values():
             with monkeypatch.context() as patch:
                 patch.setattr(
-                    bundle.notebook, "measured", lambda _, n=name, m=number_: handed.done.measured | {n: m * 1.011}
+                    submission.notebook, "measured", lambda _, n=name, m=number_: handed.done.measured | {n: m * 1.011}
                 )
                 with pytest.raises(UserError, match=r"the notebook measures \w+ .* and .*model.json claims"):
                     attempt()
     with monkeypatch.context() as patch:
-        patch.setattr(bundle.notebook, "execute", refusing)
+        patch.setattr(submission.notebook, "execute", refusing)
         with pytest.raises(UserError, match="a cell stops"):
             attempt()
     with pytest.raises(UserError, match="cannot write to"):
@@ -550,15 +552,15 @@ def test_an_organisers_sample(handed: Handed, tmp_path: Path, monkeypatch: pytes
     sample = tmp_path / "sample.csv"
     names = [f"{image}_{joint}_{axis}" for image in (3, 0, 2, 1, 4) for joint in range(21) for axis in "xy"]
     sample.write_text("\n".join(["id,value", *(f"{name},0" for name in names)]))
-    monkeypatch.setattr(bundle.notebook, "execute", lambda built, *_: built)
-    monkeypatch.setattr(bundle.notebook, "measured", lambda _: handed.done.measured)
+    monkeypatch.setattr(submission.notebook, "execute", lambda built, *_: built)
+    monkeypatch.setattr(submission.notebook, "measured", lambda _: handed.done.measured)
     done = submit(
         handed.model, handed.view, "Ada", handed.test, handed.hands.root, tmp_path / "out", like=sample
     )  # fmt: skip
-    written = table.read(done.csv)
+    written = csv_table.read(done.csv)
     assert written.header == ("id", "value")
     assert [row[0] for row in written.rows] == names
-    own = {row[0]: row[1:] for row in table.read(handed.done.csv).rows}
+    own = {row[0]: row[1:] for row in csv_table.read(handed.done.csv).rows}
     for name, value in written.rows:
         image, joint, axis = name.split("_")
         assert value == own[f"{int(image):08d}"][2 * int(joint) + "xy".index(axis)]
@@ -612,17 +614,17 @@ def test_names_that_will_not_do(name: str) -> None:
 def test_folders_that_hold_no_test_images(handed: Handed, tmp_path: Path) -> None:
     root = handed.hands.root
     with pytest.raises(UserError, match="cannot be listed"):
-        bundle.test_images(tmp_path / "none", root)
+        course_images.test_images(tmp_path / "none", root)
     with pytest.raises(UserError, match=r"holds no \.jpg"):
-        bundle.test_images(tmp_path, root)
+        course_images.test_images(tmp_path, root)
     with pytest.raises(UserError, match="is an image of"):
-        bundle.test_images(root / "training" / "rgb", root)
+        course_images.test_images(root / "training" / "rgb", root)
     (tmp_path / "linked").symlink_to(root / "training" / "rgb")
     with pytest.raises(UserError, match="is an image of"):
-        bundle.test_images(tmp_path / "linked", root)
+        course_images.test_images(tmp_path / "linked", root)
     (tmp_path / "a.jpg").symlink_to(handed.hands.image(3))
     with pytest.raises(UserError, match=r"a\.jpg is an image of"):
-        bundle.test_images(tmp_path, root)
+        course_images.test_images(tmp_path, root)
 
 
 def test_images_that_will_not_do_are_named_at_once(handed: Handed, tmp_path: Path) -> None:

@@ -24,20 +24,20 @@ def embed(*functions: Callable[..., Any]) -> str:
         TypeError: something is no Python function.
         ValueError: a function uses a name whose value has no source and no literal.
     """
-    found = Found()
+    collector = SourceCollector()
     for function in functions:
-        found.add(function)
-    return "\n\n\n".join(found.sections())
+        collector.add(function)
+    return "\n\n\n".join(collector.sections())
 
 
 @dataclass
-class Found:
+class SourceCollector:
     """Functions and everything that they use; what `embed` writes."""
 
     imports: set[tuple[str, str]] = field(default_factory=set)  # (module, name), or ("", module)
     constants: list[str] = field(default_factory=list)
     functions: dict[str, str] = field(default_factory=dict)
-    known: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     def sections(self) -> list[str]:
         """Imports, constants and each function, those that are there."""
@@ -45,7 +45,7 @@ class Found:
         for home, name in sorted(self.imports):
             names.setdefault(home, []).append(name)
         plain = [f"import {name}" for name in names.pop("", [])]
-        brought = [f"from {home} import {', '.join(found)}" for home, found in names.items()]
+        brought = [f"from {home} import {', '.join(inner)}" for home, inner in names.items()]
         parts = ["\n".join(plain + brought), "\n".join(self.constants), *self.functions.values()]
         return [part for part in parts if part]
 
@@ -53,7 +53,7 @@ class Found:
         """A function, after what it uses."""
         if not isinstance(function, FunctionType):
             raise TypeError(f"{function!r} is no function")
-        self.known[function.__name__] = function
+        self.values[function.__name__] = function
         lines = textwrap.dedent(inspect.getsource(function)).splitlines()
         tree = ast.parse("\n".join(lines)).body[0]
         assert isinstance(tree, ast.FunctionDef)  # noqa: S101 - for the type checker
@@ -62,20 +62,20 @@ class Found:
                 raise ValueError(f"{function.__name__} is decorated by {ast.unparse(used)}")
         keep = [ast.unparse(used) for used in tree.decorator_list if not ast.unparse(used).startswith("torch.fx")]
         names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
-        known = inspect.unwrap(function).__globals__
+        scope = inspect.unwrap(function).__globals__
         for name in names:
-            if name in known:
-                self.use(name, known[name])
+            if name in scope:
+                self.use(name, scope[name])
         body = "\n".join([*(f"@{decorator}" for decorator in keep), *lines[tree.lineno - 1 :]])
         self.functions[function.__name__] = body.rstrip()
 
     def use(self, name: str, value: Any) -> None:
         """A global name that a function uses."""
-        if name in self.known:
-            if self.known[name] is not value and self.known[name] != value:
+        if name in self.values:
+            if self.values[name] is not value and self.values[name] != value:
                 raise ValueError(f"two things are called {name}")
             return
-        self.known[name] = value
+        self.values[name] = value
         home = getattr(value, "__module__", None) or ""
         if isinstance(value, ModuleType):
             parent, _, leaf = value.__name__.rpartition(".")
@@ -106,7 +106,7 @@ def constructor(module: nn.Module) -> str:
     kind = type(module)
     if getattr(nn, kind.__name__, None) is not kind:
         raise ValueError(f"{kind.__module__}.{kind.__name__} is no class of torch.nn")
-    given: dict[str, Any] = {}
+    kwargs: dict[str, Any] = {}
     words: list[str] = []
     for name, parameter in list(inspect.signature(kind.__init__).parameters.items())[1:]:
         if name in {"device", "dtype", "inplace"} or not hasattr(module, name):
@@ -118,11 +118,11 @@ def constructor(module: nn.Module) -> str:
             value = value[0]
         if parameter.default is not parameter.empty and value == parameter.default:
             continue
-        given[name] = value
+        kwargs[name] = value
         text = literal(value, lambda inner: literal(inner, repr))
         words.append(text if parameter.default is parameter.empty else f"{name}={text}")
     with torch.device("meta"):
-        again = kind(**given)
+        again = kind(**kwargs)
     shapes = [{name: tensor.shape for name, tensor in m.state_dict().items()} for m in (module, again)]
     if shapes[0] != shapes[1] or again.extra_repr() != module.extra_repr().replace("inplace=True", ""):
         raise ValueError(f"{module} is more than its constructor says")

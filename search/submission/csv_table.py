@@ -1,4 +1,4 @@
-"""The csv of keypoints: our own layout, or that of an organiser's sample file (see `search.submission.layout`)."""
+"""The csv of keypoints: our own layout, or that of an organiser's sample file (see `search.submission.csv_layout`)."""
 
 import csv
 from collections import Counter
@@ -11,8 +11,7 @@ import numpy as np
 
 from data.errors import UserError
 from data.storage.files import replacing
-from data.tasks.freihand import FreiHand
-from search.submission.layout import Layout, check_complete, matched, named, recognised, stem
+from search.submission.csv_layout import Layout, check_complete, matched, named, recognised, stem
 
 DECIMALS = 4
 """Of a coordinate: a ten-thousandth of a pixel."""
@@ -22,25 +21,17 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Table:
-    """A csv.
+    """A csv."""
 
-    Attributes:
-        header: the first line.
-        rows: the others, every cell as it is written.
-        layout: how they were filled; None for a table that was read.
-    """
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    layout: Layout | None = None
+    header: tuple[str, ...]  # the first line
+    rows: tuple[tuple[str, ...], ...]  # the others, every cell as it is written
+    layout: Layout | None = None  # how they were filled; None for a table that was read
 
 
 def default(ids: Sequence[str], points: Array) -> Table:
     """A row an image: `id` (the file's name without ending), then x0, y0, ..., in the order of `ids`.
 
-    Args:
-        ids: the images' file names.
-        points: (N, P, 2), pixels.
+    `ids` are the images' file names, `points` (N, P, 2) pixels.
 
     Raises:
         UserError: two images have the same name but for the ending.
@@ -56,28 +47,22 @@ def default(ids: Sequence[str], points: Array) -> Table:
     return _fill(layout, names, dict(enumerate(range(len(ids)))), points)
 
 
-def like(sample: Path, ids: Sequence[str], points: Array, labels: Sequence[str] = FreiHand.labels) -> Table:
+def like(sample: Path, ids: Sequence[str], points: Array, labels: Sequence[str]) -> Table:
     """The same numbers in the header, order and ids of a sample.
 
-    An id means the image of this file name, or of this name without ending, or whose name is this number.
-
-    Args:
-        sample: a csv; its numbers are not used.
-        ids: the images' file names.
-        points: (N, P, 2), pixels.
-        labels: names of the joints.
+    What the sample's ids mean see `matched`; its numbers are not used. `ids` are the images' file names, `points`
+    (N, P, 2) pixels, `labels` the names of the P joints.
 
     Raises:
         UserError: the sample cannot be read, or cannot be matched with certainty, for the whole of it.
     """
-    given = read(sample)
-    if not given.rows:
+    table = read(sample)
+    if not table.rows:
         raise UserError(f"{sample} has a header and no rows; give a sample that lists the test images.")
-    layout = recognised(given.header, given.rows, sample, points.shape[1], labels)
-    names = [named(layout, row) for row in given.rows]
-    found = matched(given.rows, layout, sample, ids)
-    check_complete(layout, names, found, ids, sample, points.shape[1])
-    return _fill(layout, [tuple(row[i] for i in layout.keys) for row in given.rows], found, points)
+    layout = recognised(table.header, table.rows, sample, labels)
+    images = matched(table.rows, layout, sample, ids)
+    check_complete(layout, table.rows, images, ids, sample, len(labels))
+    return _fill(layout, [tuple(row[i] for i in layout.keys) for row in table.rows], images, points)
 
 
 def write(table: Table, file: Path) -> None:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from data.errors import UserError
-from search.submission import table
+from data.tasks.freihand import FreiHand
+from search.submission import csv_table as table
 
 JOINTS = 21
+LABELS = FreiHand.labels
 NAMES = ["wrist", *(f"{f}_{p}" for f in ("thumb",) for p in ("cmc", "mcp", "ip", "tip"))]
 NAMES += [f"{f}_{p}" for f in ("index", "middle", "ring", "pinky") for p in ("mcp", "pip", "dip", "tip")]
 IDS = ["00000000.jpg", "00000001.jpg", "00000012.jpg"]
@@ -62,7 +64,9 @@ def test_wide_samples(
 ) -> None:
     columns = [spell(joint, axis) for joint, axis in order]
     ids = ["12.png", "0", "00000001.jpg"]  # a number, a number, a name
-    made = table.like(sample(tmp_path, ",".join(["image_id", *columns]), *(name + ZEROS for name in ids)), IDS, POINTS)
+    made = table.like(
+        sample(tmp_path, ",".join(["image_id", *columns]), *(name + ZEROS for name in ids)), IDS, POINTS, LABELS
+    )
     assert made.layout is not None
     assert made.layout.rule == f"a row an image, {rule}"
     assert made.header == ("image_id", *columns)
@@ -87,7 +91,7 @@ def test_long_samples(tmp_path: Path, form: str, first: int, values: int) -> Non
     stems = [name.removesuffix(".jpg") for name in IDS]
     texts = [form.format(image=stems[i], joint=j + first, name=NAMES[j], axis="xy"[a]) for i, j, a in keys]
     header = ("image,joint" if "," in form else "id") + (",value" if values == 1 else ",x,y")
-    made = table.like(sample(tmp_path, header, *(text + ",0" * values for text in texts)), IDS, POINTS)
+    made = table.like(sample(tmp_path, header, *(text + ",0" * values for text in texts)), IDS, POINTS, LABELS)
     assert [",".join(row[: len(row) - values]) for row in made.rows] == texts
     for row, (i, j, a) in zip(made.rows, keys, strict=True):
         assert row[-values:] == ((number(i, j, a),) if values == 1 else (number(i, j, 0), number(i, j, 1)))
@@ -118,7 +122,7 @@ def test_long_samples(tmp_path: Path, form: str, first: int, values: int) -> Non
 def test_refusals(tmp_path: Path, lines: list[str], why: str) -> None:
     file = sample(tmp_path, *lines)
     with pytest.raises(UserError) as refused:
-        table.like(file, IDS, POINTS)
+        table.like(file, IDS, POINTS, LABELS)
     message = str(refused.value)
     assert why in message
     assert str(file) in message
@@ -130,16 +134,16 @@ def test_names_that_may_be_two_images(tmp_path: Path) -> None:
     ids = ["1.jpg", "01.jpg", "b.jpg"]
     file = sample(tmp_path, WIDE, *(name + ZEROS for name in ("001", "01", "b")))
     with pytest.raises(UserError, match=r"row 1: '001' may be 1\.jpg and 01\.jpg"):
-        table.like(file, ids, POINTS)
+        table.like(file, ids, POINTS, LABELS)
     file = sample(tmp_path, WIDE, *(name + ZEROS for name in ("01", "1", "b")))  # exact names come first
-    assert [row[1] for row in table.like(file, ids, POINTS).rows] == [number(i, 0, 0) for i in (1, 0, 2)]
+    assert [row[1] for row in table.like(file, ids, POINTS, LABELS).rows] == [number(i, 0, 0) for i in (1, 0, 2)]
     with pytest.raises(UserError, match="two test images are called a but for the ending"):
         table.default(["a.jpg", "a.png", "b.png"], POINTS)
 
 
 def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
-        table.like(tmp_path / "none.csv", IDS, POINTS)
+        table.like(tmp_path / "none.csv", IDS, POINTS, LABELS)
     (tmp_path / "latin.csv").write_bytes("id,é\n".encode("latin-1"))
     with pytest.raises(UserError, match="UTF-8"):
         table.read(tmp_path / "latin.csv")

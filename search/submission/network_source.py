@@ -5,7 +5,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.fx.node import Node, _get_qualified_name
 from torch.fx.passes.shape_prop import ShapeProp
 
 from models.fold import fold
-from search.submission.python import Found, arguments, constructor, index, literal
+from search.submission.python_source import SourceCollector, arguments, constructor, index, literal
 
 _WIDTH = 100  # of an expression that others are written into
 _NAMES = ("x", "y", "z", "a", "b", "c", "d", "e", "g", "h", "p", "q", "r", "s", "t", "u", "v", "w")
@@ -90,7 +90,7 @@ class _Part:
     """An attribute of the written network."""
 
     name: str
-    made: str  # the statement that makes it
+    expression: str  # a call of its constructor
     block: str
     tensors: dict[str, Tensor]
 
@@ -105,8 +105,9 @@ class _Writer:
                 self.net.set_submodule(name, _apart(module))
         self.graph = torch.fx.Tracer().trace(self.net)
         self._tidy()
-        if input_shape is not None:
-            self._measure(input_shape)
+        if input_shape is not None:  # note the shape of every value
+            with torch.no_grad():
+                ShapeProp(torch.fx.GraphModule(self.net, self.graph)).propagate(torch.zeros(1, *input_shape))
         self.functions: dict[str, FunctionType] = {}
         self.parts = self._parts()
         self.inlined: set[Node] = set()
@@ -114,27 +115,26 @@ class _Writer:
             self._inline(node)
 
     def tensors(self) -> dict[str, Tensor]:
-        parts = {part.name: part for part in self.parts.values()}.values()
         return {
             f"{part.name}.{name}" if name else part.name: tensor.detach().clone()
-            for part in parts
+            for part in self.parts.values()
             for name, tensor in part.tensors.items()
         }
 
     def text(self) -> str:
         body = list(self._forward())
-        found = Found({("", "torch"), ("torch", "nn"), ("torch.nn", "functional as F")})
+        collector = SourceCollector({("", "torch"), ("torch", "nn"), ("torch.nn", "functional as F")})
         for function in self.functions.values():
-            found.add(function)
-        made = "\n".join(" " * 8 + line if line else "" for line in self._init())
+            collector.add(function)
+        parts = "\n".join(" " * 8 + line if line else "" for line in self._init())
         steps = "\n".join(" " * 8 + line if line else "" for line in body[1:])
         network = (
             "class Net(nn.Module):\n"
             '    """The deployed network: BatchNorm is folded into the convolutions."""\n\n'
             "    def __init__(self):\n        super().__init__()\n"
-            f"{made}\n\n    {body[0]}\n{steps}"
+            f"{parts}\n\n    {body[0]}\n{steps}"
         )
-        return "\n\n\n".join([*found.sections(), network]) + "\n"
+        return "\n\n\n".join([*collector.sections(), network]) + "\n"
 
     def _tidy(self) -> None:
         """Leave out what does nothing; readers of a value that was changed in place read the change."""
@@ -144,68 +144,55 @@ class _Writer:
             if isinstance(module, _NOTHING):
                 node.replace_all_uses_with(node.args[0])
             elif _is_in_place(node, module):
-                given = node.args[0]
-                for user in [user for user in given.users if order[user] > order[node]]:
-                    user.replace_input_with(given, node)
+                value = node.args[0]
+                for user in [user for user in value.users if order[user] > order[node]]:
+                    user.replace_input_with(value, node)
         for node in reversed(self.graph.nodes):  # assertions go too
             if not node.users and node.op not in {"placeholder", "output"}:
                 self.graph.erase_node(node)
 
-    def _measure(self, input_shape: tuple[int, ...]) -> None:
-        """Note the shape of every value."""
-        with torch.no_grad():
-            ShapeProp(torch.fx.GraphModule(self.net, self.graph)).propagate(torch.zeros(1, *input_shape))
-
     def _parts(self) -> dict[str, _Part]:
         """The attributes by their paths in the folded network."""
-        targets = [node for node in self.graph.nodes if node.op in {"call_module", "get_attr"}]
-        wanted: dict[str, tuple[str, str, str, dict[str, Tensor]]] = {}  # stem, constructor, block, tensors
+        wanted: dict[str, _Part] = {}  # called by their stems as yet
         owners: dict[int, str] = {}
-        for node in targets:
+        for node in self.graph.nodes:
             path = str(node.target)
-            if path in wanted:
+            if node.op not in {"call_module", "get_attr"} or path in wanted:
                 continue
             if node.op == "get_attr":
-                stem, made, tensors = self._stored(path)
-            else:
-                module = self.net.get_submodule(path)
-                if type(module) in _ACTIVATIONS:
-                    continue
-                stem, made = _SHORT.get(type(module).__name__, type(module).__name__.lower()), constructor(module)
-                tensors = dict(module.state_dict(keep_vars=True))
-            for name, tensor in tensors.items():
+                wanted[path] = self._stored(path, _block(node))
+            elif type(module := self.net.get_submodule(path)) not in _ACTIVATIONS:
+                stem = _SHORT.get(type(module).__name__, type(module).__name__.lower())
+                wanted[path] = _Part(stem, constructor(module), _block(node), dict(module.state_dict(keep_vars=True)))
+            for name, tensor in wanted[path].tensors.items() if path in wanted else ():
                 if owners.setdefault(id(tensor), path) != path:
                     raise ValueError(f"{path} and {owners[id(tensor)]} share {name}, which plain source cannot say")
-            wanted[path] = stem, made, _block(node), tensors
         # Modules without state that are made alike are one.
-        alike = {path: made if not tensors else path for path, (_, made, _, tensors) in wanted.items()}
-        total = Counter(wanted[path][0] for path in {same: path for path, same in alike.items()}.values())
+        alike = {path: path if part.tensors else part.expression for path, part in wanted.items()}
+        total = Counter(wanted[path].name for path in {same: path for path, same in alike.items()}.values())
         names: dict[str, str] = {}
         count: Counter[str] = Counter()
-        parts: dict[str, _Part] = {}
-        for path, (stem, made, block, tensors) in wanted.items():
+        for path, part in wanted.items():
             if alike[path] not in names:
-                count[stem] += 1
-                names[alike[path]] = f"{stem}{count[stem]}" if total[stem] > 1 else stem
-            name = names[alike[path]]
-            buffer = made.startswith("torch.empty")
-            made = f'self.register_buffer("{name}", {made})' if buffer else f"self.{name} = {made}"
-            parts[path] = _Part(name, made, block, tensors)
-        return parts
+                count[part.name] += 1
+                names[alike[path]] = f"{part.name}{count[part.name]}" if total[part.name] > 1 else part.name
+        return {path: replace(part, name=names[alike[path]]) for path, part in wanted.items()}
 
-    def _stored(self, path: str) -> tuple[str, str, dict[str, Tensor]]:
-        """A tensor that the network uses directly: its stem, constructor and value."""
+    def _stored(self, path: str, block: str) -> _Part:
+        """A tensor that the network uses directly."""
         parent, _, leaf = path.rpartition(".")
         tensor = getattr(self.net.get_submodule(parent), leaf)
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{path} is no tensor")
         dtype = "" if tensor.dtype == torch.float32 else f", dtype={tensor.dtype}"
         empty = f"torch.empty({', '.join(map(str, tensor.shape)) or '()'}{dtype})"
-        made = f"nn.Parameter({empty})" if isinstance(tensor, nn.Parameter) else empty
-        return f"{leaf.strip('_')}_", made, {"": tensor}
+        expression = f"nn.Parameter({empty})" if isinstance(tensor, nn.Parameter) else empty
+        return _Part(f"{leaf.strip('_')}_", expression, block, {"": tensor})
 
     def _init(self) -> Iterator[str]:
-        block, seen = None, set()
+        """The constructor's lines, a comment where a block begins."""
+        block = None
+        seen: set[str] = set()
         for part in self.parts.values():
             if part.name in seen:
                 continue
@@ -213,46 +200,42 @@ class _Writer:
             if part.block != block:
                 block = part.block
                 yield f"# {block}"
-            yield part.made
+            buffer = part.expression.startswith("torch.empty")
+            yield (
+                f'self.register_buffer("{part.name}", {part.expression})'
+                if buffer
+                else f"self.{part.name} = {part.expression}"
+            )
 
     def _inline(self, node: Node) -> None:
         """Write into this node's expression those of its arguments that only it reads, while it stays readable."""
-        inputs = node.all_input_nodes if node.op not in {"placeholder", "get_attr"} else []
-        for given in inputs:
-            if given.op == "placeholder":
-                continue
-            if given.op == "get_attr":
-                self.inlined.add(given)
-                continue
-            times = Counter(_leaves((node.args, node.kwargs)))[given]
-            if len(given.users) > 1 or times > 1:
-                continue
-            self.inlined.add(given)
-            if self._weighted(node) > 1 or len(self._expression(node, {})) > _WIDTH:
-                self.inlined.remove(given)
+        for inner in node.all_input_nodes if node.op not in {"placeholder", "get_attr"} else ():
+            if inner.op == "get_attr":
+                self.inlined.add(inner)
+            elif inner.op != "placeholder":
+                times = Counter(_leaves((node.args, node.kwargs)))[inner]
+                if len(inner.users) == times == 1:
+                    self.inlined.add(inner)
+                    if self._weighted(node) > 1 or len(self._expression(node, {})) > _WIDTH:
+                        self.inlined.remove(inner)
 
     def _weighted(self, node: Node) -> int:
         """Calls of modules that hold weights in a node's expression."""
         own = node.op == "call_module" and str(node.target) in self.parts and self.parts[str(node.target)].tensors
-        return bool(own) + sum(self._weighted(given) for given in node.all_input_nodes if given in self.inlined)
+        return bool(own) + sum(self._weighted(inner) for inner in node.all_input_nodes if inner in self.inlined)
 
     def _reads(self, node: Node) -> list[Node]:
         """The variables that a node's expression reads."""
-        found: list[Node] = []
-        for given in node.all_input_nodes:
-            found += self._reads(given) if given in self.inlined else [given]
-        return found
+        inputs = node.all_input_nodes
+        return [read for inner in inputs for read in (self._reads(inner) if inner in self.inlined else [inner])]
 
     def _forward(self) -> Iterator[str]:
         """The method's lines, its signature first."""
         statements = [node for node in self.graph.nodes if node not in self.inlined]
         last = {read: node for node in statements for read in self._reads(node)}
-        names: dict[Node, str] = {}
-        given = [node for node in statements if node.op == "placeholder"]
-        for node in given:
-            names[node] = str(node.target).lstrip("*")
-        yield f"def forward(self, {', '.join(names[node] for node in given)}):"
-        live = set(given)
+        names = {node: str(node.target).lstrip("*") for node in statements if node.op == "placeholder"}
+        yield f"def forward(self, {', '.join(names.values())}):"
+        live = set(names)
         blocks = [_block(node) for node in statements]
         for i, node in enumerate(statements):
             if node.op == "placeholder":
@@ -274,8 +257,8 @@ class _Writer:
         end = first
         while end + 1 < len(blocks) and blocks[end + 1] == blocks[first]:
             end += 1
-        known = statements[end].meta.get("tensor_meta")
-        shape = getattr(known, "shape", ())[1:]
+        meta = statements[end].meta.get("tensor_meta")
+        shape = getattr(meta, "shape", ())[1:]
         return f": {' x '.join(map(str, shape))}" if shape else ""
 
     def _name(self, node: Node, taken: set[str], dying: set[str]) -> str:
@@ -293,7 +276,7 @@ class _Writer:
         own = "mean" in str(node.target) or (
             node.op == "call_module" and isinstance(self.net.get_submodule(str(node.target)), nn.AdaptiveAvgPool2d)
         )
-        return own or any(self._pools(given) for given in node.all_input_nodes if given in self.inlined)
+        return own or any(self._pools(inner) for inner in node.all_input_nodes if inner in self.inlined)
 
     def _expression(self, node: Node, names: dict[Node, str]) -> str:
         """A node as Python; variables that have no name yet are called x."""
@@ -307,29 +290,28 @@ class _Writer:
                 return f"({text})" if tight and loose else text
             return literal(value, write)
 
+        args, kwargs = node.args, {name: value for name, value in node.kwargs.items() if name != "inplace"}
         if node.op == "output":
-            return write(node.args[0])
+            return write(args[0])
         if node.op == "get_attr":
             return f"self.{self.parts[str(node.target)].name}"
         if node.op == "call_module":
             path = str(node.target)
-            name = f"self.{self.parts[path].name}" if path in self.parts else ""
-            called = name or _ACTIVATIONS[type(self.net.get_submodule(path))]
-            return f"{called}({arguments(node.args, node.kwargs, write)})"
+            inner = f"self.{self.parts[path].name}" if path in self.parts else ""
+            called = inner or _ACTIVATIONS[type(self.net.get_submodule(path))]
+            return f"{called}({arguments(args, node.kwargs, write)})"
         if node.op == "call_method":
             method = str(node.target).removesuffix("_") if node.target in _IN_PLACE else node.target
-            return f"{write(node.args[0], True)}.{method}({arguments(node.args[1:], node.kwargs, write)})"
-        target = node.target
-        if target in _INFIX and len(node.args) == 2:
-            return f"{write(node.args[0], True)} {_INFIX[target]} {write(node.args[1], True)}"
-        if target is operator.neg:
-            return f"-{write(node.args[0], True)}"
-        if target is builtins.getattr and isinstance(node.args[1], str):
-            return f"{write(node.args[0], True)}.{node.args[1]}"
-        if target is operator.getitem:
-            return f"{write(node.args[0], True)}[{index(node.args[1], write)}]"
-        kwargs = {name: value for name, value in node.kwargs.items() if name != "inplace"}
-        return f"{self._function(target)}({arguments(node.args, kwargs, write)})"
+            return f"{write(args[0], True)}.{method}({arguments(args[1:], node.kwargs, write)})"
+        if node.target in _INFIX and len(args) == 2:
+            return f"{write(args[0], True)} {_INFIX[node.target]} {write(args[1], True)}"
+        if node.target is operator.neg:
+            return f"-{write(args[0], True)}"
+        if node.target is builtins.getattr and isinstance(args[1], str):
+            return f"{write(args[0], True)}.{args[1]}"
+        if node.target is operator.getitem:
+            return f"{write(args[0], True)}[{index(args[1], write)}]"
+        return f"{self._function(node.target)}({arguments(args, kwargs, write)})"
 
     def _function(self, target: Any) -> str:
         """The name under which a function is called."""
@@ -366,8 +348,8 @@ def _block(node: Node) -> str:
     if path is None:
         stack = list(node.meta.get("nn_module_stack", {}).values())
         path = str(stack[-1][0]) if stack else ""
-    found = re.match(r"[^.]+(\.\d+)*", path)
-    return found.group() if found else ""
+    match = re.match(r"[^.]+(\.\d+)*", path)
+    return match.group() if match else ""
 
 
 def _leaves(value: Any) -> Iterator[Node]:

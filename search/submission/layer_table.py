@@ -1,11 +1,11 @@
-"""The paper's table of layers."""
+"""The report's table of layers."""
 
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 
 from models.plan import Cost, Layer
-from search.submission.sentences import line
+from search.submission.report_text import line
 
 ROWS = 110
 """Rows of the table; of a longer network the rows of one block become one."""
@@ -20,21 +20,21 @@ def layers(price: Cost, most: int = ROWS) -> list[Layer]:
     rows = sorted(price.layers, key=lambda row: not row.name)
     depth = max((row.name.count(".") for row in rows), default=0)
     while len(rows) > most and depth > 0:
-        rows = [together(path, list(some)) for path, some in groupby(rows, partial(block, depth=depth))]
+        rows = [_merged(path, list(some)) for path, some in groupby(rows, partial(_block, depth=depth))]
         depth -= 1
     each = -(-len(rows) // most)
     if each == 1:
         return rows
     chunks = [rows[start : start + each] for start in range(0, len(rows), each)]
-    return [together(f"{some[0].name} to {some[-1].name or 'decoding'}", some) for some in chunks]
+    return [_merged(f"{some[0].name} to {some[-1].name or 'decoding'}", some) for some in chunks]
 
 
-def block(row: Layer, depth: int) -> str:
+def _block(row: Layer, depth: int) -> str:
     """The first parts of a row's path."""
     return ".".join(row.name.split(".")[:depth])
 
 
-def together(name: str, rows: Sequence[Layer]) -> Layer:
+def _merged(name: str, rows: Sequence[Layer]) -> Layer:
     """Rows as one, which has the last one's output."""
     if len(rows) == 1:
         return rows[0]
@@ -43,14 +43,14 @@ def together(name: str, rows: Sequence[Layer]) -> Layer:
     return Layer(name=name, type="block", output=rows[-1].output, **sums)
 
 
-def layer(row: Layer) -> tuple[str, ...]:
+def printed(row: Layer) -> tuple[str, ...]:
     """A row as it is printed."""
     shape = " \u00d7 ".join(map(str, row.output[1:]))
     numbers = (f"{number:,}" for number in (row.params, row.flops_m, row.flops_ma))
     return line(row.name or "(decoding)", 40), line(row.type, 24), shape, *numbers
 
 
-def counted(price: Cost, rows: int) -> str:
+def note(price: Cost, rows: int) -> str:
     """What the table's columns are."""
     merged = f" The {len(price.layers):,} layers are added up, neighbours to a row." if rows < len(price.layers) else ""
     return (

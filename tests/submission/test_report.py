@@ -1,4 +1,4 @@
-"""The paper: its pages, its numbers, its figures."""
+"""The report: its pages, its numbers, its figures."""
 
 import json
 import math
@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import zlib
 from dataclasses import asdict, replace
-from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,6 +14,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from optuna.trial import TrialState, create_trial
 from PIL import Image
 from torch import nn
@@ -26,13 +26,16 @@ from models.plan import Cost, Layer
 from search.after.model import Facts, Model, Seed
 from search.objective import CourseScore
 from search.results.answers import Answers, Example
+from search.results.importance import Share, Shares
 from search.results.view import View
 from search.study import Config, Study, Training
-from search.submission import charts, paper
-from search.submission.bars import Bars, bars, shortened
-from search.submission.figures import Axis, Dots, Line, Words, plot, ticks, written
-from search.submission.layers import layers
-from search.submission.reading import read
+from search.submission import report_figures as figures
+from search.submission.curve_reading import read
+from search.submission.layer_table import layers
+from search.submission.layer_table import printed as printed_row
+from search.submission.report import content, write
+from search.submission.report_data import Ablation
+from search.submission.report_text import line
 
 HOSTILE = 'Zoë *Ångström* #panic() $x$ <b>&amp; \\ "q" _u_ @ref 王小明'
 TAG = "{http://www.w3.org/2000/svg}"
@@ -162,8 +165,8 @@ def pages(file):
 
 def test_a_paper_says_what_was_measured(tmp_path):
     told, file = model(), tmp_path / "Report.pdf"
-    content = paper.content(told, view(), answers(), lambda _: jpeg(tmp_path), HOSTILE)
-    assert 2 <= paper.write(content, file) <= 6
+    made = content(told, view(), answers(), lambda _: jpeg(tmp_path), HOSTILE)
+    assert 2 <= write(made, file) <= 6
     text = " ".join(printed(file).split())
     price = told.price
     for number in (price.params, price.flops_m, price.flops_ma):
@@ -182,24 +185,23 @@ def test_a_paper_says_what_was_measured(tmp_path):
 
 
 def test_the_same_content_gives_the_same_file(tmp_path):
-    content = paper.content(model(), view(), None, lambda _: None, "A")
+    made = content(model(), view(), None, lambda _: None, "A")
     for name in "ab":
-        paper.write(content, tmp_path / name)
+        write(made, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_pages_are_two_to_six_and_counted(tmp_path):
     small = Layer("0", "Linear", (1, 42), 42, 0, 42, 42, 84)
-    full = paper.content(model(300, 3), view(40), answers(), lambda _: jpeg(tmp_path), "A", ablations=[
-        paper.Ablation("EMA", "0.99 to none", 0.3, -0.1, 0.7)
-    ])  # fmt: skip
-    bare = paper.content(model(1, 1), view(0), None, lambda _: None, "")
-    for content, count in ((bare, 1), (bare, 60), (full, 60), (full, 1000)):
+    full = content(model(300, 3), view(40), answers(), lambda _: jpeg(tmp_path), "A")
+    full = replace(full, ablations=(Ablation("EMA", "0.99 to none", 0.3, -0.1, 0.7),))
+    bare = content(model(1, 1), view(0), None, lambda _: None, "")
+    for made, count in ((bare, 1), (bare, 60), (full, 60), (full, 1000)):
         rows = tuple(replace(small, name=f"body.{i}.conv") for i in range(count))
         price = Cost(params=42 * count, trained=42 * count, flops=42 * count, layers=rows)
-        shown = tuple(map(paper.layer, layers(price)))
+        shown = tuple(map(printed_row, layers(price)))
         file = tmp_path / "p.pdf"
-        said = paper.write(replace(content, layers=shown), file)
+        said = write(replace(made, layers=shown), file)
         assert 2 <= said <= 6
         assert said == pages(file)
         if count == 60:
@@ -207,10 +209,10 @@ def test_pages_are_two_to_six_and_counted(tmp_path):
 
 
 def test_ablations_are_printed_only_where_there_are_any(tmp_path):
-    content = paper.content(model(), view(), None, lambda _: None, "A")
-    paper.write(content, tmp_path / "p.pdf")
+    made = content(model(), view(), None, lambda _: None, "A")
+    write(made, tmp_path / "p.pdf")
     assert "Low to high" not in printed(tmp_path / "p.pdf")
-    paper.write(replace(content, ablations=(paper.Ablation("rotate", "30 to 0", 1.31, -0.5, 2),)), tmp_path / "p.pdf")
+    write(replace(made, ablations=(Ablation("rotate", "30 to 0", 1.31, -0.5, 2),)), tmp_path / "p.pdf")
     text = printed(tmp_path / "p.pdf")
     for said in ("rotate", "30 to 0", "+1.31", "\u22120.5 to +2"):
         assert said in text
@@ -221,8 +223,8 @@ def test_a_study_ranked_by_its_error_alone_has_no_score(tmp_path):
     told = replace(told, facts=replace(told.facts, metric="nme", unit="%"))
     plain = view()
     plain = View.of("faces", "error", {"metric": "pixel_diff", "unit": "%"}, plain.trials)
-    content = paper.content(told, plain, answers(), lambda _: None, "A")
-    paper.write(content, tmp_path / "p.pdf")
+    made = content(told, plain, answers(), lambda _: None, "A")
+    write(made, tmp_path / "p.pdf")
     text = printed(tmp_path / "p.pdf")
     assert "285.6" not in text
     assert "score" not in text.lower()
@@ -231,25 +233,23 @@ def test_a_study_ranked_by_its_error_alone_has_no_score(tmp_path):
 
 def test_what_a_user_can_get_wrong_is_said(tmp_path):
     with pytest.raises(UserError, match="image 40"):
-        paper.content(model(), view(), answers(), lambda _: b"no picture", "A")
+        content(model(), view(), answers(), lambda _: b"no picture", "A")
     cut = jpeg(tmp_path)[:200]
     with pytest.raises(UserError, match="image 40"):
-        paper.content(model(), view(), answers(), lambda _: cut, "A")
-    content = paper.content(model(), view(), None, lambda _: None, "A")
+        content(model(), view(), answers(), lambda _: cut, "A")
+    made = content(model(), view(), None, lambda _: None, "A")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--out"):
-        paper.write(content, tmp_path / "file" / "Report.pdf")
+        write(made, tmp_path / "file" / "Report.pdf")
     (tmp_path / "Report.pdf").mkdir()
     with pytest.raises(UserError, match="--out"):
-        paper.write(content, tmp_path / "Report.pdf")
+        write(made, tmp_path / "Report.pdf")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Report.pdf", "file", "p.jpg"]
 
 
 def test_any_text_can_be_typeset(tmp_path):
-    content = paper.content(
-        model(study="\x00\x07\ud800\n\u202e</svg>"), view(), None, lambda _: None, "\x00" * 9 + "a" * 9999
-    )
-    assert 2 <= paper.write(content, tmp_path / "p.pdf") <= 6
+    made = content(model(study="\x00\x07\ud800\n\u202e</svg>"), view(), None, lambda _: None, "\x00" * 9 + "a" * 9999)
+    assert 2 <= write(made, tmp_path / "p.pdf") <= 6
 
 
 def test_rows_of_layers_add_up_however_they_are_put_together():
@@ -284,96 +284,109 @@ def test_curves_are_read(train, valid, verdict):
     third = max(2, len(train) // 3)
     slope = np.polyfit(range(third), (np.array(valid) - np.array(train))[-third:], 1)[0]
     assert found.trend == pytest.approx(slope * (third - 1), abs=1e-9)
-    assert f"epoch {found.best} of {len(train)}" in found.said
-    assert "{" not in found.said
+    assert f"epoch {found.best} of {len(train)}" in found.text
+    assert "{" not in found.text
 
 
-@pytest.mark.parametrize("log", [False, True])
-def test_ticks_are_round_and_few(log):
-    rng = np.random.default_rng(0)
-    for _ in range(500):
-        low = 10.0 ** rng.uniform(-6, 6)
-        axis = Axis("x", low, low * 10.0 ** rng.uniform(0.01, 5), log)
-        most = int(rng.integers(2, 12))
-        found = ticks(axis, most)
-        values = [value for value, _ in found]
-        assert len(found) <= most + 1
-        assert len({said for _, said in found}) == len(found)
-        assert all(axis.low * (1 - 1e-9) <= value <= axis.high * (1 + 1e-9) for value in values)
-        if not log and len(values) > 1:
-            steps = {f"{b - a:.3e}" for a, b in pairwise(values)}
-            assert len(steps) == 1
-            assert steps.pop()[0] in "125"
+def frame(figure):
+    (axes,) = figure.axes
+    return axes
 
 
-def test_numbers_are_written_as_on_paper():
-    assert [written(value) for value in (0, -3, 1500, 0.25, 1e-5, 2.5e7, -1e12)] == [
-        "0", "\u22123", "1,500", "0.25", "10⁻⁵", "2.5 · 10⁷", "\u22121 · 10¹²",
-    ]  # fmt: skip
+def drawn_at(axes, label):
+    """The points of the one line whose label begins so."""
+    (found,) = [line for line in axes.get_lines() if str(line.get_label()).startswith(label)]
+    return list(zip(*found.get_data(), strict=True))
 
 
 def test_dots_stand_where_they_belong():
-    drawn = plot(Axis("x", 0, 10), Axis("y", 1, 100, log=True), [Dots([0, 5, 10], [1, 10, 100], "#123456")], 200, 120)
-    circles = [(float(c.get("cx")), float(c.get("cy"))) for c in parsed(drawn).iter(f"{TAG}circle")]
-    (x0, y0), middle, (x1, y1) = circles
-    assert 0 < x0 < x1 < 200
-    assert 0 < y1 < y0 < 120
-    assert middle == pytest.approx(((x0 + x1) / 2, (y0 + y1) / 2), abs=0.01)
+    curves = [curve(9), curve(7)]
+    axes = frame(figures.losses(curves))
+    assert drawn_at(axes, "validation") == [(row["epoch"], row["valid_loss"]) for row in curves[0]]
+    assert drawn_at(axes, "training") == [(row["epoch"], row["train_loss"]) for row in curves[0]]
+    assert drawn_at(axes, "lowest, epoch 9") == [(9, curves[0][-1]["valid_loss"])]
+    pale = [line for line in axes.get_lines() if line.get_alpha() == 0.25]
+    assert sorted(len(line.get_xdata()) for line in pale) == [7, 7]
+    assert frame(figures.losses([curve(300)])).get_yscale() == "log"
+    assert axes.get_yscale() == "linear"
 
 
-def test_what_cannot_be_drawn_is_refused():
-    x, y = Axis("x", 0, 1), Axis("y", 0, 1)
-    for mark in (Dots([2], [0], "red"), Dots([0.5], [math.nan], "red"), Line([0, 1], [0, math.inf], "red")):
-        with pytest.raises(ValueError, match=r"\S"):
-            plot(x, y, [mark], 100, 100)
-    for low, high, log in ((1, 1, False), (0, 1, True), (0, math.nan, False)):
-        with pytest.raises(ValueError, match="cannot reach"):
-            Axis("x", low, high, log)
-    with pytest.raises(ValueError, match="at least 0"):
-        bars(["a"], [Bars("", [-1.0], [""], ["red"])], 100)
+def test_the_interval_of_a_change_is_drawn_from_low_to_high():
+    changes = [Ablation("EMA", "off", 1.31, -0.5, 2.0), Ablation(HOSTILE, "x", 0.3, None, None)]
+    axes = frame(figures.ablation(changes, "PixelDiff", "px"))
+    (bar,) = axes.containers
+    (reach,) = bar.lines[2][0].get_segments()
+    assert reach == pytest.approx(np.array([[-0.5, 0], [2.0, 0]]))
+    assert [text.get_text() for text in axes.texts] == ["+1.31", "+0.3"]
+    assert figures.ablation([], "PixelDiff", "px") is None
 
 
+def test_bars_are_as_long_as_the_errors_and_in_the_colour_of_the_limb():
+    axes = frame(figures.joints(answers(), "px"))
+    assert [bar.get_width() for bar in axes.patches] == [5.0 + i for i in range(21)]
+    colours = [bar.get_facecolor() for bar in axes.patches]
+    assert len(set(colours)) == 6
+    assert colours[1] == colours[4] != colours[5]
+
+
+def test_what_a_parameter_explains_has_its_line_of_chance():
+    found = Shares((Share("width", 0.6, 12, 0.1), Share(HOSTILE, 0.05, 12, 0.1)), 12)
+    drawn = figures.importance([("ln(score)", found), ("error", "Importances need 8 finished trials; there are 2.")])
+    assert [bar.get_width() for bar in drawn.axes[0].patches] == [0.6, 0.05]
+    assert [line.get_xdata()[0] for line in drawn.axes[0].get_lines()] == [0.1]
+    assert "need 8 finished" in drawn.axes[1].texts[0].get_text().replace("\n", " ")
+    assert figures.importance([("error", "none")]) is None
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing")
 def test_every_figure_is_sound_and_in_its_frame():
     hostile = view(name=HOSTILE)
-    figures = [
-        charts.losses([curve(1)]),
-        charts.losses([curve(300), curve(7)]),
-        charts.errors([curve(2)], HOSTILE),
-        charts.rates(curve(5)),
-        charts.pareto(hostile, -7.0, 6.0, 3)[0],
-        charts.pareto(view(0), -0.5, 6.0, 3)[0],
-        charts.joints(answers(), HOSTILE),
-        charts.correct(answers(), "px"),
-        charts.correct(answers(worst=0.0), "px"),
-        charts.hand(None, "", answers().examples[0], answers().edges),
-        plot(Axis(HOSTILE, 0, 1), Axis("\x00", 0, 1), [Words(0.5, 0.5, HOSTILE)], 90, 90),
+    drawn = [
+        figures.losses([curve(1)]),
+        figures.losses([curve(300), curve(7)]),
+        figures.errors([curve(2)], HOSTILE),
+        figures.errors([curve(2)], "\x00\ud800"),
+        figures.rates(curve(5)),
+        figures.pareto(hostile, -7.0, 6.0, 3)[0],
+        figures.pareto(view(0), -0.5, 6.0, 3)[0],
+        figures.joints(answers(), HOSTILE),
+        figures.correct(answers(), "px"),
+        figures.correct(answers(worst=0.0), "px"),
     ]
-    for figure in figures:
-        root = parsed(figure)
-        assert not re.search(r"\b(nan|inf)\b", figure, re.IGNORECASE)
-        wide, high = float(root.get("width")[:-2]), float(root.get("height")[:-2])
-        for mark in root.iter(f"{TAG}circle"):
-            assert 0 <= float(mark.get("cx")) <= wide
-            assert 0 <= float(mark.get("cy")) <= high
-        for word in root.iter(f"{TAG}text"):
-            assert -high <= float(word.get("x")) <= wide
+    for figure in drawn:
+        written = figures.svg(figure)
+        root = parsed(written)
+        assert written == figures.svg(figure)
+        assert not re.search(r"[ ML](nan|inf)\b", written, re.IGNORECASE)
+        size = figure.get_size_inches() * 72
+        assert [float(root.get(side)[:-2]) for side in ("width", "height")] == pytest.approx(size, abs=0.01)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        for axes in figure.axes:
+            legend = [axes.get_legend()] if axes.get_legend() else []
+            for part in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts, *legend):
+                box = part.get_window_extent(canvas.get_renderer())
+                assert box.x0 > -1 or not box.width
+                assert box.x1 < size[0] / 72 * figure.dpi + 1
+    assert "<svg" in figures.hand(None, "", answers().examples[0], answers().edges)
 
 
 def test_the_search_is_drawn_with_every_trial_that_has_an_error():
-    shown = view()
-    drawn, missing = charts.pareto(shown, -7.0, 6.0, 3)
+    drawn, missing = figures.pareto(view(), -7.0, 6.0, 3)
     # The one that failed has no price; the one stopped at 60 px is far above the others.
     assert missing == 2
-    root = parsed(drawn)
-    assert len([c for c in root.iter(f"{TAG}circle") if c.get("fill") != "none"]) == 12 + 1  # and one in the legend
-    assert "finished (12)" in drawn
+    axes = frame(drawn)
+    assert len(drawn_at(axes, "finished (12)")) == 12
+    assert drawn_at(axes, "this network (trial 3)") == [(-7.0, 6.0)]
+    own = view().by_number[3].error
+    assert [(-7.0, own), (-7.0, 6.0)] in [list(zip(*line.get_data(), strict=True)) for line in axes.get_lines()]
 
 
 def test_words_are_cut_to_their_room():
-    assert shortened("short", 100) == "short"
-    assert shortened("a very long name of a parameter", 60).endswith("…")
+    assert line("short") == "short"
+    assert line("a very long name of a parameter", 20) == "a very long name of\u2026"
 
 
 def test_content_is_plain(tmp_path):
-    content = paper.content(model(), view(), answers(), lambda _: jpeg(tmp_path), HOSTILE)
-    assert json.loads(json.dumps(asdict(content), allow_nan=False))["unit"] == "px"
+    made = content(model(), view(), answers(), lambda _: jpeg(tmp_path), HOSTILE)
+    assert json.loads(json.dumps(asdict(made), allow_nan=False))["unit"] == "px"

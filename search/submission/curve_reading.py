@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from search.format import percent
 from search.run.ledger import Row
-from search.submission.figures import percent
 
 FEWEST = 6
 """Epochs below which curves are not read."""
@@ -25,27 +25,18 @@ Verdict = Literal["too short", "overfitting", "beginning to overfit", "memorisin
 
 @dataclass(frozen=True)
 class Reading:
-    """A training's losses, read.
+    """A training's losses, read."""
 
-    Attributes:
-        gap: validation minus training loss after the last epoch.
-        share: the gap as a part of the validation loss.
-        trend: how much the gap grew over the last third of the epochs, by the straight line through it.
-        best: epoch of the lowest validation loss.
-        risen: by what part the validation loss ended above its lowest, both as means over a twentieth of the epochs.
-        fell: by what part the training and the validation loss fell over the last third, by straight lines.
-        verdict: which case it is.
-        said: the reading as a sentence or two.
-    """
-
-    gap: float
-    share: float
-    trend: float
-    best: int
+    gap: float  # validation minus training loss after the last epoch
+    share: float  # the gap as a part of the validation loss
+    trend: float  # how much the gap grew over the last third of the epochs, by the straight line through it
+    best: int  # epoch of the lowest validation loss
+    # by what part the validation loss ended above its lowest, both as means over a twentieth of the epochs
     risen: float
+    # by what part the training and the validation loss fell over the last third, by straight lines
     fell: tuple[float, float]
-    verdict: Verdict
-    said: str
+    verdict: Verdict  # which case it is
+    text: str  # the reading as a sentence or two
 
 
 def read(rows: Sequence[Row]) -> Reading:

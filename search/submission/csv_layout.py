@@ -10,7 +10,7 @@ x and y may be called u and v.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -30,34 +30,18 @@ _THUMB = {"cmc": 1, "mcp": 2, "ip": 3, "tip": 4}
 
 @dataclass(frozen=True)
 class Layout:
-    """How a csv's cells are places of joints.
+    """How a csv's cells are places of joints."""
 
-    Attributes:
-        rule: in words, how it was recognised.
-        header: the first line.
-        keys: which columns name a row; their cells are copied.
-        pattern: regular expression for a row's keys, joined by commas, with groups image and perhaps joint and axis.
-        joints: joints by what the group joint says.
-        columns: the place of each column of numbers; those of `keys` are absent.
-    """
-
-    rule: str
-    header: tuple[str, ...]
-    keys: tuple[int, ...]
-    pattern: str
-    joints: Mapping[str, int]
-    columns: Mapping[int, Place]
+    rule: str  # in words, how it was recognised
+    header: tuple[str, ...]  # the first line
+    keys: tuple[int, ...]  # which columns name a row; their cells are copied
+    pattern: str  # regular expression for a row's keys, joined by commas, with groups image and perhaps joint and axis
+    joints: Mapping[str, int]  # joints by what the group joint says
+    columns: Mapping[int, Place]  # the place of each column of numbers; those of `keys` are absent
 
 
-def recognised(header: Row, rows: Sequence[Row], sample: Path, joints: int, labels: Sequence[str]) -> Layout:
-    """The layout of a sample.
-
-    Args:
-        header: its first line.
-        rows: the others, at least one.
-        sample: the file, for messages.
-        joints: how many there must be.
-        labels: their names.
+def recognised(header: Row, rows: Sequence[Row], sample: Path, labels: Sequence[str]) -> Layout:
+    """The layout of a sample's first line and its other lines, at least one; `labels` are the names of all joints.
 
     Raises:
         UserError: it cannot be recognised with certainty.
@@ -70,20 +54,20 @@ def recognised(header: Row, rows: Sequence[Row], sample: Path, joints: int, labe
             f"{sample}: the first column is {header[0]!r}, but must name the images, as 'id' or 'image'; rename it."
         )
     if len(joined) == 2 and axes[1] is None:
-        return _long(header, rows, sample, (0,), {1: (None, None)}, joints, labels)
-    if len(joined) in {3, 4} and sorted(axis for axis in axes if axis is not None) == [0, 1] and joints > 1:
+        return _long(header, rows, sample, (0,), {1: (None, None)}, labels)
+    if len(joined) in {3, 4} and sorted(axis for axis in axes if axis is not None) == [0, 1] and len(labels) > 1:
         columns: dict[int, Place] = {i: (None, axis) for i, axis in enumerate(axes) if axis is not None}
         others = tuple(i for i in range(len(joined)) if i not in columns)
         if len(others) == 2 and joined[others[1]] not in _JOINT:
             name = header[others[1]]
             raise UserError(f"{sample}: nobody knows what column {name!r} is; a column of joints is called 'joint'.")
-        return _long(header, rows, sample, others, columns, joints, labels)
-    return _wide(header, sample, words, joints, labels)
+        return _long(header, rows, sample, others, columns, labels)
+    return _wide(header, sample, words, labels)
 
 
-def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], joints: int, labels: Sequence[str]) -> Layout:
+def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], labels: Sequence[str]) -> Layout:
     """The layout of a sample with a row an image: each column is an axis and a joint."""
-    said: dict[int, tuple[str, int]] = {}
+    parsed: dict[int, tuple[str, int]] = {}
     for i, word in list(enumerate(words))[1:]:
         axes = [place for place in (0, len(word) - 1) if word and word[place] in _AXES]
         if not axes or len(word) < 2:
@@ -92,14 +76,15 @@ def _wide(header: Row, sample: Path, words: list[tuple[str, ...]], joints: int, 
                 "wrist_x, wrist_y, ... ."
             )
         place = axes[-1]
-        said[i] = " ".join(word[:place] + word[place + 1 :]), _AXES[word[place]]
-    if len(said) != 2 * joints:
+        parsed[i] = " ".join(word[:place] + word[place + 1 :]), _AXES[word[place]]
+    joints = len(labels)
+    if len(parsed) != 2 * joints:
         raise UserError(
-            f"{sample} has {len(said)} columns after {header[0]!r}, but {joints} joints have {2 * joints} numbers; "
+            f"{sample} has {len(parsed)} columns after {header[0]!r}, but {joints} joints have {2 * joints} numbers; "
             "give a sample for these joints."
         )
-    known, rule = _joints([joint for joint, _ in said.values()], sample, joints, labels)
-    columns: dict[int, Place] = {i: (known[joint], axis) for i, (joint, axis) in said.items()}
+    joint_of, rule = _joints([joint for joint, _ in parsed.values()], sample, labels)
+    columns: dict[int, Place] = {i: (joint_of[joint], axis) for i, (joint, axis) in parsed.items()}
     twice = [i for i, place in columns.items() if list(columns.values()).count(place) > 1]
     if twice:
         raise UserError(f"{sample}: column {header[twice[1]]!r} is the same as {header[twice[0]]!r}; drop one.")
@@ -112,7 +97,6 @@ def _long(
     sample: Path,
     keys: tuple[int, ...],
     columns: Mapping[int, Place],
-    joints: int,
     labels: Sequence[str],
 ) -> Layout:
     """The layout of a sample with a row a joint or a coordinate, which the rows' keys name."""
@@ -132,10 +116,10 @@ def _long(
     for rule, pattern in patterns.items():
         matches = [re.fullmatch(pattern, text, re.IGNORECASE) for text in texts]
         if all(matches):
-            said = [match["joint"].lower() for match in matches if match]
-            known, order = _joints(list(map(_spelt, said)), sample, joints, labels)
-            found = {word: known[_spelt(word)] for word in dict.fromkeys(said)}
-            return Layout(f"{rule}, {order}", header, keys, f"(?i:{pattern})", found, columns)
+            names = [match["joint"].lower() for match in matches if match]
+            numbers, order = _joints(list(map(_spelt, names)), sample, labels)
+            joint_of = {word: numbers[_spelt(word)] for word in dict.fromkeys(names)}
+            return Layout(f"{rule}, {order}", header, keys, f"(?i:{pattern})", joint_of, columns)
         failed = max(failed, matches.index(None))
     wanted = "the image and the joint" if len(columns) == 2 else "the image, the joint and x or y"
     raise UserError(
@@ -144,9 +128,10 @@ def _long(
     )
 
 
-def _joints(said: Sequence[str], sample: Path, joints: int, labels: Sequence[str]) -> tuple[dict[str, int], str]:
+def _joints(names: Sequence[str], sample: Path, labels: Sequence[str]) -> tuple[dict[str, int], str]:
     """Which joint each word means, and the rule in words."""
-    words = list(dict.fromkeys(said))
+    words = list(dict.fromkeys(names))
+    joints = len(labels)
     bare = [re.sub(r"^(joint|keypoint|kp|point|j|p|landmark) (?=\d+$)", "", word) for word in words]
     if all(word.isdecimal() for word in bare):
         numbers = sorted(map(int, bare))
@@ -170,16 +155,16 @@ def _joints(said: Sequence[str], sample: Path, joints: int, labels: Sequence[str
 
 def _spellings(labels: Sequence[str]) -> dict[str, int]:
     """The joints by every name they go by, in words: 'index 1' is also 'index mcp' and 'index finger mcp'."""
-    found: dict[str, int] = {}
+    spellings: dict[str, int] = {}
     for joint, label in enumerate(labels):
         words = _words(label)
-        found[" ".join(words)] = joint
+        spellings[" ".join(words)] = joint
         if len(words) == 2 and words[1].isdecimal():
             parts = _THUMB if words[0] == "thumb" else _FINGERS
             for part in (part for part, number in parts.items() if number == int(words[1])):
                 for finger in (words[0], *(("pinky",) if words[0] == "little" else ())):
-                    found |= {f"{finger} {part}": joint, f"{finger} finger {part}": joint}
-    return found
+                    spellings |= {f"{finger} {part}": joint, f"{finger} finger {part}": joint}
+    return spellings
 
 
 def _words(name: str) -> tuple[str, ...]:
@@ -196,9 +181,9 @@ def named(layout: Layout, row: tuple[str, ...]) -> tuple[str, int | None, int | 
     match = re.fullmatch(layout.pattern, ",".join(row[i] for i in layout.keys))
     if match is None:
         raise ValueError(f"{row} does not fit {layout.pattern}")
-    said = match.groupdict()
-    joint = layout.joints[said["joint"].lower()] if "joint" in said else None
-    return said["image"], joint, _AXES[said["axis"].lower()] if "axis" in said else None
+    groups = match.groupdict()
+    joint = layout.joints[groups["joint"].lower()] if "joint" in groups else None
+    return groups["image"], joint, _AXES[groups["axis"].lower()] if "axis" in groups else None
 
 
 def matched(rows: Sequence[Row], layout: Layout, sample: Path, ids: Sequence[str]) -> dict[int, int]:
@@ -208,74 +193,52 @@ def matched(rows: Sequence[Row], layout: Layout, sample: Path, ids: Sequence[str
         UserError: there is none, or there are two.
     """
     rules: list[Callable[[str], str]] = [str, stem, _number]
-    tables = [_groups(map(rule, ids)) for rule in rules]
-    found: dict[int, int] = {}
+    tables: list[dict[str, list[int]]] = [{}, {}, {}]
+    for rule, table in zip(rules, tables, strict=True):
+        for image, name in enumerate(ids):
+            table.setdefault(rule(name), []).append(image)
+    image_of: dict[int, int] = {}
     for i, row in enumerate(rows):
         name = named(layout, row)[0]
-        for rule, table in zip(rules, tables, strict=True):
-            images = table.get(rule(PurePosixPath(name).name), [])
-            if len(images) > 1:
-                both = f"{ids[images[0]]} and {ids[images[1]]}"
-                raise UserError(f"{sample}, row {i + 1}: {name!r} may be {both}; rename one of the images.")
-            if images:
-                found[i] = images[0]
-                break
-        else:
+        keys = [rule(PurePosixPath(name).name) for rule in rules]
+        images = next((table[key] for key, table in zip(keys, tables, strict=True) if key and key in table), [])
+        if len(images) > 1:
+            both = f"{ids[images[0]]} and {ids[images[1]]}"
+            raise UserError(f"{sample}, row {i + 1}: {name!r} may be {both}; rename one of the images.")
+        if not images:
             raise UserError(
                 f"{sample}, row {i + 1}: no test image is called {name!r}; give all {len(rows)} rows' images with "
                 "--test, or the sample that belongs to them."
             )
-    return found
-
-
-def _groups(names: Iterable[str]) -> dict[str, list[int]]:
-    """The places at which each name stands; the empty name is none."""
-    found: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        if name:
-            found.setdefault(name, []).append(i)
-    return found
+        image_of[i] = images[0]
+    return image_of
 
 
 def check_complete(
-    layout: Layout,
-    names: list[tuple[str, int | None, int | None]],
-    found: dict[int, int],
-    ids: Sequence[str],
-    sample: Path,
-    joints: int,
+    layout: Layout, rows: Sequence[Row], images: Mapping[int, int], ids: Sequence[str], sample: Path, joints: int
 ) -> None:
-    """Refuse a sample in which an image, joint or axis does not stand exactly once.
-
-    Args:
-        layout: of the sample.
-        names: what each row names.
-        found: the image of each row.
-        ids: the images' file names.
-        sample: the file, for messages.
-        joints: how many there are.
+    """Refuse a sample in which an image, joint or axis does not stand exactly once; `images` has each row's image.
 
     Raises:
         UserError: it names the first such row, or an image that is not listed.
     """
-    places = Counter((found[i], joint, axis) for i, (_, joint, axis) in enumerate(names))
+    names = [named(layout, row) for row in rows]
+    places = Counter((images[i], joint, axis) for i, (_, joint, axis) in enumerate(names))
     for i, (name, joint, axis) in enumerate(names):
-        if places[found[i], joint, axis] > 1:
+        if places[images[i], joint, axis] > 1:
             raise UserError(f"{sample}, row {i + 1}: {name!r} is listed twice; drop one of its rows.")
-    listed = set(found.values())
-    if len(listed) < len(ids):
-        more = next(name for i, name in enumerate(ids) if i not in listed)
+    count = Counter(images.values())
+    if len(count) < len(ids):
+        more = next(name for i, name in enumerate(ids) if i not in count)
         raise UserError(
-            f"{sample} lists {len(listed)} of the {len(ids)} test images and not {more}; give the images that it "
+            f"{sample} lists {len(count)} of the {len(ids)} test images and not {more}; give the images that it "
             "lists, or the sample that belongs to them."
         )
     each = (joints if layout.joints else 1) * (2 if list(layout.columns.values()) == [(None, None)] else 1)
-    rows = Counter(found.values())
     for i, (name, _, _) in enumerate(names):
-        if rows[found[i]] != each:
-            raise UserError(
-                f"{sample}, row {i + 1}: {name!r} has {rows[found[i]]} rows instead of {each}; add the others."
-            )
+        if count[images[i]] != each:
+            rows_of = count[images[i]]
+            raise UserError(f"{sample}, row {i + 1}: {name!r} has {rows_of} rows instead of {each}; add the others.")
 
 
 def stem(name: str) -> str:

@@ -1,0 +1,180 @@
+"""Report.pdf: what was searched, trained and measured, on two to six pages."""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from data.errors import UserError
+from data.storage.files import replacing
+from models.stages import plan
+from search.after.model import Model
+from search.format import digits
+from search.objective import log_score
+from search.results import ablation as kept
+from search.results.answers import Answers, Example
+from search.results.architecture import described
+from search.results.architecture import svg as drawing
+from search.results.importance import Target, shares
+from search.results.view import View
+from search.submission import report_figures as figures
+from search.submission import report_text as text
+from search.submission.curve_reading import read
+from search.submission.layer_table import layers, note, printed
+from search.submission.report_data import Ablation, Content, Picture
+from search.submission.report_text import line
+
+TEMPLATE = Path(__file__).with_name("report.typ")
+
+
+def write(content: Content, file: Path) -> int:
+    """Typeset a report; `file` is whole or as it was. Returns the number of its pages.
+
+    Text is passed as data and printed as it is. A letter that the fonts of typst lack (Latin, Greek and Cyrillic are
+    there, Chinese is not) becomes a box.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    import typst
+
+    inputs = {"content": json.dumps(asdict(content), allow_nan=False)}
+    document = typst.compile(TEMPLATE, ignore_system_fonts=True, sys_inputs=inputs)
+    pages = typst.query(TEMPLATE, "<pages>", field="value", one=True, ignore_system_fonts=True, sys_inputs=inputs)
+    try:
+        with replacing(file) as half:
+            half.write_bytes(document)
+    except OSError as error:
+        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+    return int(json.loads(pages))
+
+
+def content(
+    model: Model,
+    view: View,
+    answers: Answers | None,
+    pictures: Callable[[int], bytes | None],
+    author: str,
+    ablation: kept.Ablation | None = None,
+) -> Content:
+    """Gather a report of a trained network and the study that it comes from; without answers their part is left out.
+
+    `pictures` has the JPEG or PNG of a row of the data set, None where there is none; the ablation is of the model's
+    trial; the author is any text.
+
+    Raises:
+        UserError: a picture cannot be read.
+    """
+    facts, price, unit = model.facts, model.price, model.facts.unit
+    log = log_score(price.params / 1e6, price.flops / 1e9, facts.error) if view.scored else None
+    rows, stages = layers(price), plan(model.config.arch)
+    return Content(
+        title=_title(view, facts.study),
+        author=line(author),
+        date=text.date(facts.made),
+        study=f"{line(facts.study, 50)}, trial {facts.trial}",
+        summary=text.summary(model, view, log),
+        formula=() if log is None else text.formula(price, facts.error, log),
+        result=() if log is None or view.reference is None else text.result(price, facts, log, view.reference),
+        architecture=drawing(stages, width=840, standalone=True),
+        architecture_alt=described(stages),
+        layers=tuple(map(printed, rows)),
+        totals=tuple(f"{total:,}" for total in (price.params, price.flops_m, price.flops_ma)),
+        layers_note=note(price, len(rows)),
+        losses=figures.svg(figures.losses(model.curves)),
+        losses_note=f"{read(model.curves[0]).text} {text.how_measured(model)}",
+        errors=figures.svg(figures.errors(model.curves, f"validation {view.error_title}")),
+        rates=figures.svg(figures.rates(model.curves[0])),
+        pareto=_pareto(model, view),
+        importance=_importance(view),
+        seeds=text.seeds(facts),
+        seeds_note=text.seeds_note(facts),
+        ablations=ablations_of(ablation),
+        ablation_figure=_ablation(ablation, view),
+        joints=figures.svg(figures.joints(answers, unit)) if answers else "",
+        correct=figures.svg(figures.correct(answers, unit)) if answers else "",
+        accuracy=text.accuracy(answers, unit) if answers else "",
+        best=_examples("best", answers, pictures, unit),
+        worst=_examples("worst", answers, pictures, unit),
+        commands=text.commands(facts, author),
+        settings=text.settings(model),
+        origin=text.origin(model, view),
+        unit=unit,
+    )
+
+
+def ablations_of(ablation: kept.Ablation | None) -> tuple[Ablation, ...]:
+    """A trial's ablation as it is printed, the most harmful change first."""
+    return tuple(
+        Ablation(line(row.part), line(row.said.removeprefix(f"{row.part} ")), m.mean, m.low, m.high, row.factor)
+        for row in (ablation.ranked if ablation and ablation.base.error else ())
+        if (m := row.difference) is not None
+    )
+
+
+def _title(view: View, study: str) -> str:
+    if view.metric == "pixel_diff":
+        return "A small network for hand keypoints"
+    return f"A network for {line(study, 40)}"
+
+
+def _pareto(model: Model, view: View) -> Picture:
+    """The search as price against error."""
+    cost = log_score(model.price.params / 1e6, model.price.flops / 1e9, 0.0)
+    drawn, missing = figures.pareto(view, cost, model.facts.error, model.facts.trial)
+    return Picture(figures.svg(drawn), text.pareto(view, missing, model.facts.trial))
+
+
+def _importance(view: View) -> Picture:
+    """What each parameter explains; without a drawing the sentence that says why."""
+    titles: list[tuple[str, Target]] = [(view.error_name, "error"), ("ln(Params \u00d7 FLOPs)", "cost")]
+    if view.scored:
+        titles.insert(0, ("ln(score)", "value"))
+    targets = [(title, shares(view, target)) for title, target in titles]
+    drawn = figures.importance(targets)
+    return Picture(figures.svg(drawn), text.importance(targets)) if drawn else Picture("", str(targets[0][1]))
+
+
+def _ablation(ablation: kept.Ablation | None, view: View) -> Picture:
+    """The ablation drawn, and how it was measured."""
+    drawn = figures.ablation(ablations_of(ablation), view.error_name, view.unit)
+    if ablation is None or ablation.base.error is None or drawn is None:
+        return Picture("", "")
+    error, epochs = ablation.base.error, ablation.epochs
+    spread = "" if error.half is None else f" \u00b1 {digits(error.half)}"
+    return Picture(
+        figures.svg(drawn),
+        f"One choice changed at a time, {epochs:,} epoch{'s' * (epochs > 1)} each; as it is, the error is "
+        f"{f'{digits(error.mean)}{spread} {ablation.unit}'.strip()} over {error.n} seed{'s' * (error.n > 1)}. "
+        f"{line(ablation.caution, 1500)}",
+    )
+
+
+def _examples(
+    rank: str, answers: Answers | None, pictures: Callable[[int], bytes | None], unit: str
+) -> tuple[Picture, ...]:
+    """Validation images of one rank with both skeletons."""
+    if answers is None:
+        return ()
+    shown = [example for example in answers.examples if example.rank == rank and example.true]
+    return tuple(_example(example, answers.edges, pictures(example.row), unit) for example in shown)
+
+
+def _example(example: Example, edges: Sequence[Sequence[int]], picture: bytes | None, unit: str) -> Picture:
+    """A validation image with both skeletons."""
+    media_type = ""
+    if picture is not None:
+        try:
+            with Image.open(io.BytesIO(picture), formats=("JPEG", "PNG")) as opened:
+                opened.load()
+                media_type = f"image/{str(opened.format).lower()}"
+        except (OSError, SyntaxError) as error:
+            raise UserError(
+                f"the kept picture of image {example.row} is neither JPEG nor PNG, or cut off; delete it, and the "
+                "report is made without it."
+            ) from error
+    drawn = figures.hand(picture, media_type, example, edges)
+    return Picture(drawn, f"image {example.row}: {example.error:.2f} {unit}")

@@ -1,0 +1,62 @@
+"""What the report prints, as plain values."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One change to the network or its training, and what it did to the error."""
+
+    name: str  # of what was changed
+    change: str  # how
+    mean: float  # the error's change, in its unit; above 0 is worse
+    low: float | None  # lower end of its interval; None where one pair of trainings has none
+    high: float | None  # upper end
+    score: float | None = None  # by what it multiplies the score; None where there is none
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing with what stands below it."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that is printed; an empty one leaves its part out."""
+
+    title: str  # of the report
+    author: str  # as given
+    date: str  # as printed
+    study: str  # the study's name and the trial's number, for the foot of the pages
+    summary: str  # the result in a paragraph
+    formula: tuple[str, ...]  # (Params [M], FLOPs [G], PixelDiff [px], score) as printed, where there is a score
+    # a row for each reading: its name, this network's, the published design's; empty for none
+    result: tuple[tuple[str, str, str], ...]
+    architecture: str  # the drawing (SVG)
+    architecture_alt: str  # the drawing in words
+    layers: tuple[tuple[str, ...], ...]  # a row a layer: name, type, output shape, Params, FLOPs M, FLOPs M+A
+    totals: tuple[str, ...]  # Params, M, M+A
+    layers_note: str  # what the rows and totals are
+    losses: str  # curves of training and validation loss (SVG)
+    losses_note: str  # what they say
+    errors: str  # curve of the error (SVG)
+    rates: str  # curve of the learning rate (SVG)
+    pareto: Picture  # the search as price against error, and what it says
+    importance: Picture  # bars of what each parameter explains, and how to read them
+    # a row a training, the chosen one first: seed, errors with averaged and with last weights, which counts
+    seeds: tuple[tuple[str, ...], ...]
+    seeds_note: str  # their mean and spread as a sentence
+    ablations: tuple[Ablation, ...]  # changes and what they did, the most harmful one first
+    ablation_figure: Picture  # the same drawn, and how to read it
+    joints: str  # bars of the error at each point (SVG)
+    correct: str  # PCK (SVG)
+    accuracy: str  # both in words
+    best: tuple[Picture, ...]  # validation images with the smallest errors
+    worst: tuple[Picture, ...]  # with the largest
+    commands: tuple[str, ...]  # what makes all of this again, one after another
+    settings: tuple[tuple[str, str], ...]  # names and values of the hyperparameters
+    origin: tuple[tuple[str, str], ...]  # names and values of data, machine, versions, times
+    unit: str  # of the errors
