@@ -22,7 +22,7 @@ from data.drawn.skeleton import Array, between
 from data.errors import UserError
 from data.storage import folders
 from data.storage.pack import Progress, in_order
-from data.tasks.ap import AP10K
+from data.tasks.skeletons import AP10K
 
 QUALITY = 90
 """Of the JPEG files."""

@@ -12,7 +12,7 @@ from data.layouts.freihand import JOINTS, SIDE, Array, annotation_path, image_na
 from data.layouts.problems import Moments, Problem, Report, Table, fault, row, warning
 from data.storage.pack import BadImage, Progress, in_order, read
 from data.tasks.freihand import FreiHand
-from data.tasks.points import distances
+from data.tasks.metrics import distances
 
 _CHUNK = 64  # images summed at a time
 

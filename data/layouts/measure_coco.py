@@ -11,8 +11,7 @@ from data.errors import UserError
 from data.layouts import coco
 from data.layouts.problems import Moments, Table, baseline, picture, row, sizes, told
 from data.storage.pack import Progress, in_order
-from data.tasks.animals import Animals
-from data.tasks.faces import Faces
+from data.tasks.keypoints import FACE, animals, faces
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -93,7 +92,7 @@ def stats(root: Path, progress: Progress | None = None) -> Stats:
     if not objects:
         raise UserError(f"{data.annotations} has no object that is not marked as a crowd: give objects one by one.")
     names = data.categories[0].keypoints
-    task = Faces(root) if len(names) == len(Faces.labels) else Animals(root)
+    task = faces(root) if len(names) == len(FACE.names) else animals(root)
     judged = baseline(task, progress)
     files = {one.file: (one.width, one.height) for one in objects}
     moments = Moments()

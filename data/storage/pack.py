@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 
 from data.errors import UserError
-from data.transforms.augment import LEVELS, reduce
+from data.transforms.augment import LEVELS
 
 Progress = Callable[[int, int], None]  # done, total
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -219,6 +218,10 @@ class Pack:
 
 
 def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:
+    import torch
+
+    from data.transforms.warp import reduce
+
     for first in range(0, len(base), _CHUNK):
         yield reduce(torch.from_numpy(base[first : first + _CHUNK].copy()), level).contiguous().numpy()
 

@@ -24,7 +24,8 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from data.errors import UserError
 from data.storage.files import replacing
-from data.transforms.augment import LEVELS, level, reduce
+from data.transforms.augment import LEVELS, level
+from data.transforms.warp import reduce
 from search.after.model import Model
 from search.results.accuracy import limbs
 from search.study import Task

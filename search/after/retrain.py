@@ -302,7 +302,7 @@ def trained(folder: Path, number: int | None, study: str, data: Path | None) -> 
 
 def data_of(found: model.Model) -> Path:
     """The folder of a model's data set; drawn now where it is drawn hands that are not there."""
-    folder: Path = found.study.task.folder()  # type: ignore[attr-defined]
+    folder: Path = found.study.task.folder()
     return folder
 
 

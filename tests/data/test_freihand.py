@@ -112,7 +112,7 @@ def test_drawn_hands_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     split = task.split(112)
     assert len(split.train.pixels) == 10
     assert done[-1] == (10, 10)
-    monkeypatch.setattr("data.tasks.freihand.synth", lambda *_: pytest.fail("drawn again"))
+    monkeypatch.setattr("data.drawn.hands.synth", lambda *_: pytest.fail("drawn again"))
     task.prepare()
     assert np.array_equal(FreiHand(drawn=DrawnHands(count=10, seed=3)).split(112).valid.targets, split.valid.targets)
     assert FreiHand(drawn=DrawnHands(count=10, seed=3)).folder() == task.folder()

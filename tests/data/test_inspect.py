@@ -17,8 +17,8 @@ from data.drawn.robot_hand import synth as synth_robot
 from data.errors import UserError
 from data.layouts import inspect_coco, inspect_freihand, inspect_gestures, inspect_robot, measure_coco
 from data.layouts.detect import check, layout, stats
-from data.tasks.faces import Faces
 from data.tasks.freihand import FreiHand
+from data.tasks.keypoints import faces
 from data.tasks.robot_hand import RobotHand
 from search.cli.app import app
 from tests.conftest import Painted, paint
@@ -293,7 +293,7 @@ def test_stats_of_faces_have_their_baseline(tmp_path: Path, monkeypatch: pytest.
     result = stats(tmp_path / "faces")
     assert isinstance(result, measure_coco.Stats)
     assert result.groups == 5
-    assert result.baseline == Faces(tmp_path / "faces").baseline()
+    assert result.baseline == faces(tmp_path / "faces").baseline()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.transforms.augment import inputs
+from data.transforms.warp import inputs
 from models import export
 from models.cost import cost
 from models.fold import fold
