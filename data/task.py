@@ -199,7 +199,7 @@ class BaseTask:
     def enough(self, count: int, what: str) -> None:
         """Raises UserError where so many samples or groups cannot be split into the folds."""
         if count < self.folds:
-            raise UserError(f"{count} {what} cannot be split into {self.folds} folds: give a folder with more of them.")
+            raise UserError(f"{count} {what} cannot be split into {self.folds} folds: give a folder with more.")
 
 
 def drawn_folder(drawn: Any, progress: Progress | None = None) -> Path:

@@ -76,6 +76,7 @@ class Keypoints(BaseTask):
         context: Side of what is packed in crops, at least 1: what turns and larger views may show.
         complete: Every object must have all its keypoints labelled.
         own_split: Judge on the data set's own validation annotations where it has such.
+        fewer_folds: With fewer videos or images than `folds`, each is a fold of its own.
         flip_test: Judge the mean of the answers for a crop and its mirror image; not if `complete`.
         norm: Names of the two points whose true distance normalises 'nme' and 'pck_error'; None for the box: the
             root of its area ('nme', Bulat & Tzimiropoulos 2017) or its larger side ('pck_error').
@@ -93,6 +94,7 @@ class Keypoints(BaseTask):
     context: float = CONTEXT
     complete: bool = False
     own_split: bool = True
+    fewer_folds: bool = False
     flip_test: bool = False
     norm: tuple[str, str] | None = None
     threshold: float = 0.2
@@ -152,6 +154,11 @@ class Keypoints(BaseTask):
     def mirrored(self) -> tuple[int, ...]:
         """For each point the one that a mirror shows in its place."""
         return partners(self.labels) if self.mirror is None else self.mirror
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether some point is another's mirror image."""
+        return self.mirrored != tuple(range(self.points))
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Draw images where that is asked for, check the annotations, cut out and pack the crops.
@@ -345,7 +352,10 @@ class Keypoints(BaseTask):
         # Numbers of videos in a fixed order of their own: another order would be another split of the same data.
         names = [instance.group if self.complete else str(instance.group) for instance in data.usable]
         groups = np.unique(names, return_inverse=True)[1]
-        return self.fold_rows(groups, "videos")
+        count = int(groups.max()) + 1
+        if self.fewer_folds and self.fold < count < self.folds and count > 1:
+            return rows[groups != self.fold], rows[groups == self.fold]
+        return self.fold_rows(groups, "videos (an image without a video is one)")
 
 
 def faces(root: Path | None = None, **settings: Any) -> Keypoints:
