@@ -4,96 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from data.task import Task as Task
 from models.readings import FLOPS, PARAMS, Reading
 from search.format import range_text
 from search.objective import CourseScore, Objective
 from search.schedulers import Asha, Scheduler
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from optuna.samplers import BaseSampler
     from optuna.trial import BaseTrial
 
-    from data.storage.pack import Part, Progress, Split
-
     Space = Callable[[BaseTrial, Any], "Config"]
     """Turns an Optuna trial and the study's task into a Config; pure."""
-
-
-class Task(Protocol):
-    """What is to be learnt and how it is judged. Any object with these is one; it inherits nothing."""
-
-    @property
-    def metric(self) -> str:
-        """The error's name, under which each trial keeps it, e.g. 'pixel_diff'."""
-
-    @property
-    def unit(self) -> str:
-        """The error's unit, e.g. 'px'."""
-
-    @property
-    def each_unit(self) -> str:
-        """The unit of `errors`, which need not be the error's own: '% of box' beside an average precision."""
-
-    @property
-    def losses(self) -> tuple[str, ...]:
-        """The losses that `Training.loss` can name; the first is taken where it names none."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of what is answered, for people: P points, e.g. 'thumb 1', or P numbers."""
-
-    @property
-    def edges(self) -> tuple[tuple[int, int], ...]:
-        """Which points a drawing joins, as pairs of places in `labels`; empty where there is nothing to join."""
-
-    @property
-    def root(self) -> Path | None:
-        """The folder of the data set; `--data` replaces it."""
-
-    def prepare(self, progress: Progress | None = None) -> None:
-        """Make everything ready that trials share: draw, check, decode, pack. Raises UserError."""
-
-    def identity(self) -> str:
-        """A short name of the data and its split; errors on other data are not comparable."""
-
-    def split(self, size: Any) -> Split:
-        """The parts, at a resolution fit for an input of `size`, as the architecture states it."""
-
-    def augment(
-        self, images: torch.Tensor, targets: torch.Tensor, size: Any, how: Any, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A whole batch of a part's pixels, changed at random, as network inputs (B, C, H, W) with its targets."""
-
-    def inputs(self, images: torch.Tensor, size: Any) -> torch.Tensor:
-        """A whole batch of a part's pixels, unchanged, as network inputs (B, C, H, W)."""
-
-    def loss(
-        self, net: Any, images: torch.Tensor, targets: torch.Tensor, how: Training
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a training step descends, a scalar, and what the network answered, for `error`."""
-
-    def error(self, outputs: np.ndarray[Any, Any], part: Part) -> float:
-        """The error over the whole of a part at once, in `unit`, smaller is better."""
-
-    def errors(self, outputs: np.ndarray[Any, Any], part: Part) -> np.ndarray[Any, Any]:
-        """The error of each image and label by itself, float64 (N, P), in `each_unit`; NaN where there is none."""
-
-    def caption(self, output: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> str:
-        """One image's answer against its truth in words; empty where points in the picture say it."""
-
-    def picture(self, row: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Image `row` of the data set as a person sees it, uint8 (H, W, 3)."""
-
-    def baseline(self) -> float:
-        """The error of a network that always answers the mean of its training targets."""
-
-    def __hash__(self) -> int:
-        """What equal tasks show a network is found out once."""
 
 
 class Architecture(Protocol):

@@ -3,19 +3,19 @@
 from optuna.trial import BaseTrial
 
 from data.drawn.animals import DrawnAnimals
-from data.tasks.animals import Animals
-from data.transforms.topdown import AnimalAugment
+from data.tasks.keypoints import Keypoints, animals
+from data.transforms.augment import AnimalAugment
 from models.bodies import Body
 from models.net import Arch
 from search.objective import ErrorAlone
 from search.schedulers import Asha
 from search.study import Config, Study, Training, holding
 
-task = Animals(drawn=DrawnAnimals(count=480))
+task = animals(drawn=DrawnAnimals(count=480))
 PUBLISHED = ["resnet50", "resnet101", "resnet152", "resnest50d", "resnest101e", "hrnet_w32", "hrnet_w48"]
 
 
-def space(trial: BaseTrial, task: Animals) -> Config:
+def space(trial: BaseTrial, task: Keypoints) -> Config:
     body = trial.suggest_categorical("body", ["small", *PUBLISHED])
     flip = trial.suggest_categorical("flip", [0.0, 0.5])
     if body != "small":

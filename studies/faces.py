@@ -3,16 +3,16 @@
 from optuna.trial import BaseTrial
 
 from data.drawn.faces import DrawnFaces
-from data.tasks.faces import Faces
+from data.tasks.keypoints import Keypoints, faces
 from data.transforms.augment import Augment
 from models.net import Arch
 from search.objective import CourseScore
 from search.study import Config, Study, Training
 
-task = Faces(drawn=DrawnFaces(count=1200))
+task = faces(drawn=DrawnFaces(count=1200))
 
 
-def space(trial: BaseTrial, task: Faces) -> Config:
+def space(trial: BaseTrial, task: Keypoints) -> Config:
     head = trial.suggest_categorical("head", ["direct", "heatmap", "simcc"])
     arch = Arch(
         points=task.points,

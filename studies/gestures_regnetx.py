@@ -5,7 +5,7 @@ from optuna.trial import BaseTrial
 
 from data.drawn.gestures import DrawnGestures
 from data.tasks.gestures import Gestures
-from data.transforms.gestures import GestureAugment
+from data.transforms.augment import GestureAugment
 from models.regnet import RegNet
 from search.objective import ErrorAlone
 from search.schedulers import NoStopping

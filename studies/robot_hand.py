@@ -4,7 +4,7 @@ from optuna.trial import BaseTrial
 
 from data.drawn.robot_hand import DrawnRobot
 from data.tasks.robot_hand import RobotHand
-from data.transforms.robot_hand import RobotAugment
+from data.transforms.augment import RobotAugment
 from models.bodies import Body
 from search.objective import ErrorAlone
 from search.schedulers import Asha

@@ -47,7 +47,7 @@ class DrawnAnimals(DrawnSet):
 
     def finish(self, folder: Path, entries: list[Any]) -> None:
         """Numbers the animals and writes the annotations of both sides."""
-        from data.tasks.ap import AP10K
+        from data.tasks.skeletons import AP10K
 
         for number, annotation in enumerate((annotation for _, several in entries for annotation in several), 1):
             annotation["id"] = number

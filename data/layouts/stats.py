@@ -97,7 +97,7 @@ def _freihand(root: Path, progress: Progress | None) -> Stats:
     mean_hand_px is the PixelDiff of always answering the mean hand of all hands, judged on all hands.
     """
     from data.tasks.freihand import FreiHand
-    from data.tasks.points import distances
+    from data.tasks.metrics import distances
 
     task = FreiHand(root)
     task.prepare(progress)
@@ -127,14 +127,14 @@ def _keypoints(root: Path, progress: Progress | None) -> Stats:
     centre and spread (P, 2) are mean and standard deviation of each keypoint's place in per cent of its box's sides;
     NaN where it is never labelled. The baseline is that of faces where there are 68 keypoints, else of animals.
     """
-    from data.tasks.animals import Animals
-    from data.tasks.faces import Faces
+    from data.drawn.head import LANDMARKS
+    from data.tasks.keypoints import animals, faces
 
     data = keypoints.read(root).train
     objects = [instance for instance in data.instances if not instance.crowd]
     if not objects:
         raise UserError(f"{data.annotations} has no object that is not marked as a crowd: give objects one by one.")
-    task: Faces | Animals = Faces(root) if len(data.keypoints) == len(Faces.labels) else Animals(root)
+    task = faces(root) if len(data.keypoints) == len(LANDMARKS) else animals(root)
     baseline = _baseline(task, progress)
     files = {instance.file: (instance.width, instance.height) for instance in objects}
     moments = _moments(_counted(in_order(lambda item: read_image(*item), files.items()), len(files), progress))

@@ -162,7 +162,7 @@ class Pack:
 def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:
     import torch
 
-    from data.transforms.augment import reduce
+    from data.transforms.warp import reduce
 
     for first in range(0, len(base), _CHUNK):
         yield reduce(torch.from_numpy(base[first : first + _CHUNK].copy()), level).contiguous().numpy()

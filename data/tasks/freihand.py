@@ -3,30 +3,33 @@
 Other layouts are other files with a dataclass of the same few members; packing and augmentation are shared.
 """
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import numpy as np
-import torch
-from sklearn.model_selection import GroupKFold
-from torch import Tensor
 
-from data.drawn.hands import DrawnHands
 from data.drawn.skeleton import FINGERS, HAND_EDGES
-from data.errors import UserError
 from data.layouts.freihand import JOINTS, SIDE, annotation_path, image_paths, read_points
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder, once
-from data.tasks.points import LOSSES, How, Network, distances, loss
-from data.transforms.augment import LEVELS, Augment, augment, inputs, level
+from data.task import BaseTask
+from data.tasks.losses import POINT_LOSSES, LossChoice, Network, point_loss
+from data.tasks.metrics import distances
+from data.transforms.augment import Augment, level
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class FreiHand:
+class FreiHand(BaseTask):
     """Hand keypoints from FreiHAND's folder, or from drawn hands when no folder is given.
 
     The split: hands are cut into contiguous blocks, and whole blocks go to one of `folds` folds at random. No
@@ -35,46 +38,34 @@ class FreiHand:
     frame, by 36 px from the fifth and by 50 px from distant ones.
 
     Attributes:
-        root: FreiHAND's folder; wins over `drawn`.
         drawn: Hands to draw into the cache, once, and use instead of photographs.
-        folds: Into how many parts the hands are split, at least 2.
-        fold: Which of them is the validation part, 0 to folds - 1; over all folds each hand is in it once.
         blocks: Number of blocks; None for one every 300 hands, at least 20 (583 hands: 20; 32,560: 108).
         gap: Hands left out of training at each border, at most a quarter of a block.
-        seed: Which blocks go together.
     """
 
-    root: Path | None = None
-    drawn: DrawnHands | None = None
-    folds: int = 5
-    fold: int = 0
     blocks: int | None = None
     gap: int = 5
-    seed: int = 0
 
     for_course: ClassVar[bool] = True  # `posefront submit` packs what its course wants
+    needs: ClassVar[str] = "FreiHAND's folder (the one that holds training_K.json)"
     metric: ClassVar[str] = "pixel_diff"
     unit: ClassVar[str] = "px"
     each_unit: ClassVar[str] = "px"
-    losses: ClassVar[tuple[str, ...]] = LOSSES
+    losses: ClassVar[tuple[str, ...]] = POINT_LOSSES
     labels: ClassVar[tuple[str, ...]] = ("wrist", *(f"{finger} {joint}" for finger in FINGERS for joint in range(1, 5)))
     edges: ClassVar[tuple[tuple[int, int], ...]] = HAND_EDGES
     points: ClassVar[int] = JOINTS
-    channels: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
-        if self.folds < 2 or not 0 <= self.fold < self.folds:
-            raise ValueError(f"folds must be at least 2 and fold below it, not {self.folds} and {self.fold}")
+        super().__post_init__()
         if self.gap < 0 or (self.blocks is not None and self.blocks < self.folds):
             raise ValueError(f"gap must be at least 0 and blocks at least folds, not {self.gap}, {self.blocks}")
-        if self.root is not None:  # worker processes may have another working folder
-            object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Draw hands where that is asked for, check the layout, decode the images into the pack.
 
         Args:
-            progress: Told how many of how many hands are drawn, then how many of how many images are packed.
+            progress: Called with how many of how many hands are drawn, then how many of how many images are packed.
 
         Raises:
             UserError: For anything missing or wrong in the folder, and for a cache that cannot be written.
@@ -98,29 +89,31 @@ class FreiHand:
 
     def hands(self, count: int) -> tuple[Array, Array]:
         """Numbers of the hands to train on and of those to judge on, int64, ascending, out of `count`."""
-        if count < self.folds:
-            raise UserError(f"{count} hands cannot be split into {self.folds} folds: give a folder with more hands.")
+        self.enough(count, "hands")
         blocks = min(self.blocks or max(20, self.folds, count // 300), count)
         block = np.arange(count) * blocks // count
-        folds = GroupKFold(self.folds, shuffle=True, random_state=self.seed).split(block, groups=block)
         valid = np.zeros(count, bool)
-        valid[list(folds)[self.fold][1]] = True
+        valid[self.fold_rows(block, "blocks")[1]] = True
         near = np.convolve(valid, np.ones(2 * min(self.gap, count // blocks // 4) + 1), "same") > 0
         return np.flatnonzero(~near), np.flatnonzero(valid)
 
     def augment(
         self, images: Tensor, points: Tensor, size: int, how: Augment, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """See `data.transforms.augment.augment`."""
+        """See `data.transforms.affine.augment`."""
+        from data.transforms.affine import augment
+
         return augment(images, points, size, how, generator)
 
     def inputs(self, images: Tensor, size: int) -> Tensor:
-        """See `data.transforms.augment.inputs`."""
+        """See `data.transforms.warp.inputs`."""
+        from data.transforms.warp import inputs
+
         return inputs(images, size)
 
-    def loss(self, net: Network, images: Tensor, points: Tensor, how: How) -> tuple[Tensor, Tensor]:
-        """See `data.tasks.points.loss`."""
-        return loss(net, images, points, how, SIDE)
+    def loss(self, net: Network, images: Tensor, points: Tensor, how: LossChoice) -> tuple[Tensor, Tensor]:
+        """See `data.tasks.losses.point_loss`."""
+        return point_loss(net, images, points, how, SIDE)
 
     def error(self, outputs: Tensor | Array, part: Part) -> float:
         """PixelDiff: mean over images and joints of the Euclidean distance in pixels of the 224 x 224 image.
@@ -135,10 +128,6 @@ class FreiHand:
         """The Euclidean distances of which PixelDiff is the mean, float64 (N, P), in the same pixels."""
         return distances(outputs, part.targets, SIDE)
 
-    def caption(self, output: Array, target: Array) -> str:  # noqa: ARG002 - the points in the picture say it
-        """Nothing: a picture with its points says all."""
-        return ""
-
     def picture(self, row: int) -> Bytes:
         """Image `row` at 224 x 224 pixels, uint8 (224, 224, 3)."""
         pack, _ = self._packed()
@@ -149,20 +138,6 @@ class FreiHand:
         pack, points = self._packed()
         split = (len(pack.items), self.folds, self.fold, self.blocks, self.gap, self.seed)
         return hashlib.blake2b(points.tobytes() + repr(split).encode(), digest_size=10).hexdigest()
-
-    def baseline(self) -> float:
-        """PixelDiff on the validation part of always answering the mean of the training part's hands."""
-        split = self.split(LEVELS[0])
-        mean = split.train.targets.mean(0, dtype=np.float64)
-        return self.error(np.broadcast_to(mean, split.valid.targets.shape), split.valid)
-
-    def folder(self, progress: Progress | None = None) -> Path:
-        """The folder to read: `root`, or the drawn hands' in the cache, drawn now if they are not there."""
-        if self.root is not None:
-            return self.root
-        if self.drawn is None:
-            raise UserError("no data: give FreiHAND's folder (the one that holds training_K.json) with --data DIR.")
-        return self.drawn.folder(progress)
 
     def _packed(self, progress: Progress | None = None) -> tuple[Pack, Array]:
         return _packed(self.folder(progress), cache_folder())

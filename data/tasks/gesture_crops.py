@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data.layouts.gestures import Clip
+from data.transforms.augment import CONTEXT
 
 HAND = 21
 """Joints of one hand."""
@@ -18,8 +19,6 @@ FAR, LONE = 8.0, 2.5
 """Points further from a frame's middle than `FAR` times the usual distance, or further than `LONE` times it from any
 other point, are another hand's or nobody's. On drawn hands a stretched index finger's tip lies at up to 5.2, and no
 joint's neighbour further than 1.9; two points alone lie at 1 and 2."""
-CONTEXT = 1.5
-"""Side of what is packed over the side of the crop that is judged: room for margins, turns and perspective."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Square = tuple[str, int, int, float, float, float]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from data.errors import UserError
 from data.layouts.gestures import Clip, Gesture, read_clips, read_gestures
@@ -90,6 +89,8 @@ def folds(classes: Array, groups: Array, count: int, seed: int) -> list[tuple[Ar
     Raises:
         UserError: there are fewer groups than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     if len(np.unique(groups)) < count:
         raise UserError(
             f"{len(np.unique(groups))} folders or actors are too few for {count} folds: give more data, or fewer folds."

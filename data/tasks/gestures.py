@@ -1,29 +1,30 @@
 """Gestures as a task: frames of a hand in, a class out, judged by the log loss over folders of frames."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from sklearn.metrics import log_loss
-from torch import Tensor
-from torch.nn import functional
 
-from data.drawn.gestures import GESTURES, SHARP, DrawnGestures
-from data.errors import UserError
+from data.drawn.gestures import GESTURES, SHARP
 from data.layouts import gestures as layout
 from data.layouts.gestures import Gesture
 from data.storage.pack import Bytes, Part, Progress, Split, cache_folder
+from data.task import BaseTask
 from data.tasks import motion as moving
-from data.tasks.gesture_crops import CONTEXT, Margins
+from data.tasks.gesture_crops import Margins
 from data.tasks.gesture_pack import Packed, folds, gestures, packed, training
-from data.tasks.points import chosen
-from data.transforms.augment import LEVELS
-from data.transforms.gestures import GestureAugment, augment, inputs, packed_level
+from data.tasks.losses import LossChoice, pick
+from data.transforms.augment import CONTEXT, LEVELS, GestureAugment, level
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 PAIRS = (
     ("index finger held still", "index finger waved"),
@@ -42,21 +43,6 @@ SMOOTHING = 0.1
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class Network(Protocol):
-    """What the loss needs of a network."""
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Class scores (B, classes) for images (B, C, S, S)."""
-
-
-class How(Protocol):
-    """What the loss needs of a training."""
-
-    @property
-    def loss(self) -> str:
-        """Which of the losses; empty for the first."""
-
-
 @dataclass(frozen=True)
 class TestPart(Part):
     """The test frames; `targets` are -1.
@@ -72,7 +58,7 @@ class TestPart(Part):
 
 
 @dataclass(frozen=True)
-class Gestures:
+class Gestures(BaseTask):
     """Gestures from folders of frames with keypoints; see `data.layouts.gestures`.
 
     A sample is a frame, cut about the acting hand's keypoints; every folder has as many, evenly spaced. Folders are
@@ -80,10 +66,6 @@ class Gestures:
     `dataclasses.replace(task, fold=0)` to 4 make an ensemble whose mean probabilities are the prediction.
 
     Attributes:
-        root: the data set's folder; wins over `drawn`.
-        drawn: gestures to draw into the cache, once, and use instead.
-        folds: into how many parts the folders are split, at least 2.
-        fold: which of them is the validation part, 0 to folds - 1.
         group: what stays together: a 'folder', or an 'actor' with all folders.
         frames: how many frames of each folder are used, at least 1.
         margins: what is cut around the keypoints where nothing is random.
@@ -91,38 +73,28 @@ class Gestures:
             gestures at most 160.
         pairs: pose names that motion is to tell apart; classes that agree in all else are pairs.
         motion: whether the last step reads motion; see `data.tasks.motion`.
-        seed: which folders go together.
     """
 
-    root: Path | None = None
-    drawn: DrawnGestures | None = None
-    folds: int = 5
-    fold: int = 0
     group: Literal["folder", "actor"] = "folder"
     frames: int = 6
     margins: Margins = field(default_factory=Margins)
     side: int = 432
     pairs: tuple[tuple[str, str], ...] = PAIRS
     motion: bool = True
-    seed: int = 0
 
+    needs: ClassVar[str] = f"the folder that holds {layout.CSV} and train/"
     metric: ClassVar[str] = "log_loss"
     unit: ClassVar[str] = "nats"
     each_unit: ClassVar[str] = "nats"
     losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "smooth")
-    edges: ClassVar[tuple[tuple[int, int], ...]] = ()
-    channels: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
-        if self.folds < 2 or not 0 <= self.fold < self.folds:
-            raise ValueError(f"folds must be at least 2 and fold below it, not {self.folds} and {self.fold}")
+        super().__post_init__()
         if self.group not in ("folder", "actor") or self.frames < 1 or self.side < LEVELS[0]:
             raise ValueError(
                 f"group must be 'folder' or 'actor', frames at least 1 and side at least {LEVELS[0]}, "
                 f"not {self.group!r}, {self.frames}, {self.side}"
             )
-        if self.root is not None:  # worker processes may have another working folder
-            object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
 
     @property
     def gestures(self) -> tuple[Gesture, ...]:
@@ -154,7 +126,7 @@ class Gestures:
     def split(self, size: int) -> Split:
         """Both sides, at the pack's level for inputs of `size` pixels; prepares what is not yet there."""
         read = self._read()
-        pixels = read.pack.pixels(packed_level(size, read.pack.side))
+        pixels = read.pack.pixels(level(size, read.pack.side, CONTEXT))
 
         def part(folders: Array) -> Part:
             rows = (folders[:, None] * self.frames + np.arange(self.frames)).ravel()
@@ -167,14 +139,20 @@ class Gestures:
         self, images: Tensor, targets: Tensor, size: int, how: GestureAugment, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """See `data.transforms.gestures.augment`."""
+        import torch
+
+        from data.transforms.gestures import augment
+
         partners = torch.tensor(layout.partners(self.gestures))
         return augment(images, targets, size, how, self.margins, partners, generator)
 
     def inputs(self, images: Tensor, size: int) -> Tensor:
-        """See `data.transforms.gestures.inputs`."""
-        return inputs(images, size)
+        """See `data.transforms.warp.inputs`."""
+        from data.transforms.warp import inputs
 
-    def loss(self, net: Network, images: Tensor, targets: Tensor, how: How) -> tuple[Tensor, Tensor]:
+        return inputs(images, size, CONTEXT)
+
+    def loss(self, net: Any, images: Tensor, targets: Tensor, how: LossChoice) -> tuple[Tensor, Tensor]:
         """Cross-entropy over frames, and the class scores (B, classes).
 
         'smooth' is the same against a truth of which `SMOOTHING` is shared out among all classes (Szegedy et al. 2016).
@@ -182,13 +160,16 @@ class Gestures:
         Raises:
             ValueError: the loss that `how` names is not known.
         """
-        smooth = SMOOTHING if chosen(how.loss, self.losses) == "smooth" else 0.0
+        from torch.nn import functional
+
+        smooth = SMOOTHING if pick(how.loss, self.losses) == "smooth" else 0.0
         logits = net.logits(images).float()
         return functional.cross_entropy(logits, targets, label_smoothing=smooth), logits
 
-    def answer(self, net: Network, images: Tensor) -> Tensor:
+    def answer(self, net: Any, images: Tensor) -> Tensor:
         """Class scores (B, classes)."""
-        return net.logits(images)
+        scores: Tensor = net.logits(images)
+        return scores
 
     def folder_probabilities(self, outputs: Array | Tensor, part: Part) -> Array:
         """The prediction for each folder, float64 (F, classes), in the order of the part's rows.
@@ -215,6 +196,8 @@ class Gestures:
 
     def error(self, outputs: Array, part: Part) -> float:
         """Log loss in nats: mean over folders of -ln of the true class's probability, clipped as scikit-learn does."""
+        from sklearn.metrics import log_loss
+
         truth = self._read().classes[np.unique(part.rows // self.frames)]
         probabilities = self.folder_probabilities(outputs, part)
         return float(log_loss(truth, probabilities, labels=np.arange(self.outputs)))
@@ -246,18 +229,12 @@ class Gestures:
 
     def baseline(self) -> float:
         """Log loss on the validation folders of always answering the classes' shares of the training folders."""
+        from sklearn.metrics import log_loss
+
         classes = self._read().classes
         train, valid = self._folders()
         shares = np.bincount(classes[train], minlength=self.outputs) / len(train)
         return float(log_loss(classes[valid], np.tile(shares, (len(valid), 1)), labels=np.arange(self.outputs)))
-
-    def folder(self, progress: Progress | None = None) -> Path:
-        """The folder to read: `root`, or the drawn gestures' in the cache, drawn now if they are not there."""
-        if self.root is not None:
-            return self.root
-        if self.drawn is None:
-            raise UserError(f"no data: give the folder that holds {layout.CSV} and train/ with --data DIR.")
-        return self.drawn.folder(progress)
 
     def test_part(self, folder: Path, size: int) -> TestPart:
         """The frames to predict, read now and at no other time.
@@ -271,7 +248,7 @@ class Gestures:
         """
         clips = layout.read_clips(Path(folder).expanduser().absolute(), "test", self.gestures)
         read = packed(clips, self.frames, self.margins, self._side)
-        pixels = read.pack.pixels(packed_level(size, self._side))
+        pixels = read.pack.pixels(level(size, self._side, CONTEXT))
         rows = np.arange(len(pixels))
         return TestPart(pixels, rows, np.full(len(rows), -1), read.motions, read.ids)
 
@@ -314,6 +291,8 @@ class Gestures:
 
 def _softmax(outputs: Array | Tensor) -> Array:
     """Probabilities (n, classes), float64."""
+    import torch
+
     return torch.as_tensor(outputs).detach().cpu().double().softmax(1).numpy()
 
 

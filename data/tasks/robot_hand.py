@@ -1,5 +1,7 @@
 """Robot-hand position: three colour and three depth pictures in, where four fingertips are out, judged by RMSE."""
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import io
@@ -7,23 +9,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from sklearn.model_selection import KFold
-from torch import Tensor
-from torch.nn import functional
 
-from data.drawn.robot_hand import DrawnRobot
 from data.drawn.robot_view import SIDE
 from data.errors import UserError
 from data.layouts.robot_hand import NUMBERS, VIEWS, identifiers
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
-from data.tasks.points import chosen
-from data.tasks.robot_pack import labelled, levelled, measured, pack_of
-from data.transforms.augment import LEVELS, level
-from data.transforms.robot_hand import COLOURS, Norm, RobotAugment, prepared
+from data.task import BaseTask
+from data.tasks.losses import LossChoice, pick
+from data.tasks.robot_pack import COLOURS, labelled, levelled, measured, pack_of
+from data.transforms.augment import RobotAugment, level
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from data.transforms.robot_hand import Norm
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -31,21 +34,6 @@ COLUMNS = ("ID", *(f"FINGER_POS_{number}" for number in range(1, NUMBERS + 1)))
 """Of the table of predictions."""
 
 _TIPS = tuple(f"tip {tip}" for tip in range(1, 5))
-
-
-class Network(Protocol):
-    """What the loss needs of a network."""
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Twelve numbers (B, 12) for inputs (B, 12, S, S)."""
-
-
-class How(Protocol):
-    """What the loss needs of a training."""
-
-    @property
-    def loss(self) -> str:
-        """'mse', 'smooth_l1' or empty for the first."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +45,7 @@ class TestPart(Part):
 
 
 @dataclass(frozen=True)
-class RobotHand:
+class RobotHand(BaseTask):
     """Fingertips of a robot hand, from its folder or from drawn samples when no folder is given.
 
     A label is twelve numbers in metres: four fingertips with three coordinates each. Nothing is published about which
@@ -70,40 +58,25 @@ class RobotHand:
 
     Attributes:
         root: The folder that holds train/ (and test/, which is only read for predictions); wins over `drawn`.
-        drawn: Samples to draw into the cache, once, and use instead.
-        folds: Into how many parts the samples are split, at least 2.
-        fold: Which of them is the validation part, 0 to folds - 1.
-        seed: Which samples go together.
         signed: Depth is normalised to -1..1 rather than 0..1.
     """
 
-    root: Path | None = None
-    drawn: DrawnRobot | None = None
-    folds: int = 5
-    fold: int = 0
-    seed: int = 0
     signed: bool = False
 
+    needs: ClassVar[str] = "the robot hand's folder (the one that holds train/X)"
     metric: ClassVar[str] = "rmse"
     unit: ClassVar[str] = "m"
     each_unit: ClassVar[str] = "m"
     losses: ClassVar[tuple[str, ...]] = ("mse", "smooth_l1")
     labels: ClassVar[tuple[str, ...]] = tuple(f"{tip} {axis}" for tip in _TIPS for axis in "xyz")
-    edges: ClassVar[tuple[tuple[int, int], ...]] = ()
     outputs: ClassVar[int] = NUMBERS
     channels: ClassVar[int] = COLOURS + VIEWS
-
-    def __post_init__(self) -> None:
-        if self.folds < 2 or not 0 <= self.fold < self.folds:
-            raise ValueError(f"folds must be at least 2 and fold below it, not {self.folds} and {self.fold}")
-        if self.root is not None:  # worker processes may have another working folder
-            object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Draw samples where that is asked for, check the folder, decode and measure it; test/ is not opened.
 
         Args:
-            progress: Told how many of how many samples are drawn, then how many of how many are packed.
+            progress: Called with how many of how many samples are drawn, then how many of how many are packed.
 
         Raises:
             UserError: For anything missing or wrong in the folder, and for a cache that cannot be written.
@@ -130,20 +103,24 @@ class RobotHand:
         self, images: Tensor, targets: Tensor, size: int, how: RobotAugment, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """See `data.transforms.robot_hand.prepared`; the targets stay as they are."""
+        from data.transforms.robot_hand import prepared
+
         return prepared(images, size, self._measured()[0], how, generator), targets
 
     def inputs(self, images: Tensor, size: int) -> Tensor:
         """See `data.transforms.robot_hand.prepared`."""
+        from data.transforms.robot_hand import prepared
+
         return prepared(images, size, self._measured()[0])
 
-    def loss(self, net: Network, images: Tensor, targets: Tensor, how: How) -> tuple[Tensor, Tensor]:
+    def loss(self, net: Any, images: Tensor, targets: Tensor, how: LossChoice) -> tuple[Tensor, Tensor]:
         """How far the network's numbers are from the standardised targets, and its answers in metres.
 
         A network answers in standard deviations from the mean, both of the training part, as `answers` turns into
         metres: each number then counts the same, and fresh weights begin near the baseline.
 
         Args:
-            net: The network.
+            net: The network, whose `logits` are twelve numbers.
             images: float (B, 12, S, S).
             targets: float (B, 12), metres.
             how: 'mse' or 'smooth_l1' (Girshick 2015; it bends at one standard deviation).
@@ -151,17 +128,18 @@ class RobotHand:
         Returns:
             A scalar and answers (B, 12) in metres, float32.
         """
-        kind = chosen(how.loss, self.losses)
-        said = net.logits(images).float()
-        mean, std = (value.to(targets.device) for value in self._measured()[1:])
-        wanted = (targets - mean) / std
-        far = functional.smooth_l1_loss(said, wanted) if kind == "smooth_l1" else functional.mse_loss(said, wanted)
-        return far, self.answers(said)
+        from torch.nn import functional
 
-    def answers(self, said: Tensor) -> Tensor:
+        kind = pick(how.loss, self.losses)
+        numbers = net.logits(images).float()
+        mean, std = (value.to(targets.device) for value in self._measured()[1:])
+        compare = functional.smooth_l1_loss if kind == "smooth_l1" else functional.mse_loss
+        return compare(numbers, (targets - mean) / std), self.answers(numbers)
+
+    def answers(self, numbers: Tensor) -> Tensor:
         """A network's numbers (B, 12) in metres."""
-        mean, std = (value.to(said.device) for value in self._measured()[1:])
-        return mean + std * said
+        mean, std = (value.to(numbers.device) for value in self._measured()[1:])
+        return mean + std * numbers
 
     def error(self, outputs: Array, part: Part) -> float:
         """RMSE in metres: the root of the mean square over all samples and all twelve numbers."""
@@ -188,21 +166,7 @@ class RobotHand:
         """What field_id.pkl calls a sample."""
         return self._read()[1][row]
 
-    def baseline(self) -> float:
-        """RMSE on the validation part of always answering the mean of the training part's labels."""
-        split = self.split(LEVELS[0])
-        mean = split.train.targets.mean(0, dtype=np.float64)
-        return self.error(np.broadcast_to(mean, split.valid.targets.shape), split.valid)
-
-    def folder(self, progress: Progress | None = None) -> Path:
-        """The folder to read: `root`, or the drawn samples' in the cache, drawn now if they are not there."""
-        if self.root is not None:
-            return self.root
-        if self.drawn is None:
-            raise UserError("no data: give the robot hand's folder (the one that holds train/X) with --data DIR.")
-        return self.drawn.folder(progress)
-
-    def test_part(self, folder: Path, size: int) -> "TestPart":  # noqa: ARG002 - inputs are made of whole images
+    def test_part(self, folder: Path, size: int) -> TestPart:  # noqa: ARG002 - inputs are made of whole images
         """The test part, which nothing else opens.
 
         Args:
@@ -217,11 +181,11 @@ class RobotHand:
         pixels = pack.pixels(SIDE)
         return TestPart(pixels, np.arange(len(ids)), np.full((len(ids), NUMBERS), np.nan, np.float32), ids)
 
-    def answer(self, net: Network, images: Tensor) -> Tensor:
+    def answer(self, net: Any, images: Tensor) -> Tensor:
         """Metres (B, 12)."""
         return self.answers(net.logits(images).float())
 
-    def table(self, folder: Path, outputs: Sequence[Array], part: "TestPart", like: Path | None = None) -> str:
+    def table(self, folder: Path, outputs: Sequence[Array], part: TestPart, like: Path | None = None) -> str:
         """The csv to hand in: ID, FINGER_POS_1 to FINGER_POS_12 in metres, the mean of all networks a sample.
 
         Args:
@@ -244,10 +208,9 @@ class RobotHand:
 
     def _rows(self, count: int) -> tuple[Array, Array]:
         """Rows to train on and rows to judge on, int64, ascending."""
-        if count < self.folds:
-            raise UserError(
-                f"{count} samples cannot be split into {self.folds} folds: give a folder with more of them."
-            )
+        from sklearn.model_selection import KFold
+
+        self.enough(count, "samples")
         folds = KFold(self.folds, shuffle=True, random_state=self.seed).split(np.zeros(count))
         train, valid = list(folds)[self.fold]
         return train.astype(np.int64), valid.astype(np.int64)
@@ -291,6 +254,8 @@ def _read(root: Path, cache: Path) -> tuple[Pack, tuple[str, ...], Array]:
 @lru_cache(maxsize=8)
 def _measured(task: RobotHand, cache: Path) -> tuple[Norm, Tensor, Tensor]:
     """What inputs are normalised by, and the labels' mean and standard deviation: all of the training part alone."""
+    import torch
+
     del cache
     pack, _, labels = task._read()
     rows, _ = task._rows(len(labels))

@@ -1,19 +1,28 @@
 """The robot-hand task's pictures packed once: levels that are resampled as numbers, and what they are normalised by."""
 
+from __future__ import annotations
+
 import hashlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import torch
 
 from data.drawn.robot_view import SIDE
-from data.layouts.robot_hand import CHANNELS, Sample, decode, identifiers, label, samples
+from data.layouts.robot_hand import CHANNELS, VIEWS, Sample, decode, identifiers, label, samples
 from data.storage.pack import Bytes, Pack, once
-from data.transforms.robot_hand import COLOURS, Norm, packed, planes, resized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from data.transforms.robot_hand import Norm
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+COLOURS = 3 * VIEWS
+"""Channels of colour, the first ones."""
 
 _CHUNK = 32  # samples resampled or summed at a time
 
@@ -53,6 +62,9 @@ def levelled(pack: Pack, side: int) -> Bytes:
 
     `Pack.pixels` would reduce byte by byte, and bytes of depths must not be mixed: these are decoded first.
     """
+    from data.transforms.robot_hand import packed, planes
+    from data.transforms.warp import resized
+
     if side == SIDE:
         return pack.pixels(SIDE)
     path = pack.folder / f"robot-{side}.npy"
@@ -61,7 +73,7 @@ def levelled(pack: Pack, side: int) -> Bytes:
     def write(file: BinaryIO) -> None:
         np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for images in _chunks(base, np.arange(len(base))):
-            level = packed(resized(planes(torch.from_numpy(images)), side))
+            level = packed(resized(planes(images), side))
             file.write(level.contiguous().numpy().data)
 
     if not path.exists():
@@ -79,6 +91,10 @@ def measured(pack: Pack, rows: Array, signed: bool) -> Norm:
         rows: Those of the training part.
         signed: Depths shall become -1..1 rather than 0..1.
     """
+    import torch
+
+    from data.transforms.robot_hand import Norm, planes
+
     key = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
     path = pack.folder / f"norm-{key}.npy"
 
@@ -86,10 +102,10 @@ def measured(pack: Pack, rows: Array, signed: bool) -> Norm:
         total, square = np.zeros((2, COLOURS), np.int64)
         nearest, farthest = np.inf, -np.inf
         for images in _chunks(base, rows):
-            colours = images[..., :COLOURS].reshape(-1, COLOURS)
+            colours = images[..., :COLOURS].numpy().reshape(-1, COLOURS)
             total += colours.sum(0, dtype=np.int64)
             square += (colours.astype(np.uint16) ** 2).sum(0, dtype=np.int64)
-            depth = planes(torch.from_numpy(images))[:, COLOURS:]
+            depth = planes(images)[:, COLOURS:]
             nearest, farthest = min(nearest, float(depth.min())), max(farthest, float(depth.max()))
         mean = total / (len(rows) * SIDE**2)
         std = np.sqrt(np.maximum(square / (len(rows) * SIDE**2) - mean**2, 0))
@@ -104,6 +120,8 @@ def measured(pack: Pack, rows: Array, signed: bool) -> Norm:
     return Norm(mean, std, nearest, farthest, -1.0 if signed else 0.0)
 
 
-def _chunks(pixels: Bytes, rows: Array) -> Iterator[Bytes]:
+def _chunks(pixels: Bytes, rows: Array) -> Iterator[Tensor]:
+    import torch
+
     for first in range(0, len(rows), _CHUNK):
-        yield pixels[rows[first : first + _CHUNK]]
+        yield torch.from_numpy(pixels[rows[first : first + _CHUNK]])

@@ -4,36 +4,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from data.layouts.robot_hand import VIEWS
-from data.transforms.augment import LUMA
+from data.transforms.augment import LUMA, RobotAugment
+from data.transforms.warp import resized
 
 COLOURS = 3 * VIEWS
-
-
-@dataclass(frozen=True)
-class RobotAugment:
-    """How far pictures are changed; every value is 0 for none.
-
-    Nothing moves: cameras that stand still see a fingertip at one place only, and a shifted picture would show it
-    elsewhere than its label says.
-
-    Attributes:
-        depth_dropout: Probability of a depth pixel being without a reading, 0 to 1.
-        colour: Largest relative change of brightness, of contrast and of saturation, of each camera by itself, 0 to 1.
-
-    Raises:
-        ValueError: If a value lies outside its range.
-    """
-
-    depth_dropout: float = 0.0
-    colour: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("depth_dropout", "colour"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in 0..1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -69,13 +45,6 @@ def packed(images: Tensor) -> Tensor:
     value = (images[:, COLOURS:].double() * 256).round().long().clamp(0, (1 << 24) - 1)
     layers = torch.stack([value >> 16, value >> 8 & 255, value & 255], 2).flatten(1, 2).to(torch.uint8)
     return torch.cat([colours, layers], 1).permute(0, 2, 3, 1)
-
-
-def resized(images: Tensor, size: int) -> Tensor:
-    """Planes (B, C, L, L) at another side, by a triangle filter where that is smaller."""
-    if images.shape[-1] == size:
-        return images
-    return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
 
 
 @torch.no_grad()

@@ -24,7 +24,8 @@ from PIL import Image
 from data.errors import UserError
 from data.storage.files import replacing
 from data.storage.image import BadImage, open_image
-from data.transforms.augment import LEVELS, level, reduce
+from data.transforms.augment import LEVELS, level
+from data.transforms.warp import reduce
 from search.after.model import Model
 from search.results.skeleton import skeleton
 from search.study import Task

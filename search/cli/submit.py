@@ -116,7 +116,7 @@ def submit(
         seen(optuna_study),
         name,
         test,
-        model.study.task.folder(),  # type: ignore[attr-defined]  # a task in the course's layout has one
+        model.study.task.folder(),
         to or folder / "submission",
         like=like,
         progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),

@@ -23,7 +23,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode, v4
 
 from data.errors import UserError
-from data.transforms.augment import inputs, level, reduce
+from data.transforms.augment import level
+from data.transforms.warp import inputs, reduce
 from models.heads import Direct
 from search.after.model import Model
 from search.results.skeleton import skeleton

@@ -16,11 +16,13 @@ from data.drawn.animals import DrawnAnimals, draw
 from data.errors import UserError
 from data.layouts.coco import find, find_valid, read_file
 from data.storage.pack import Part
-from data.tasks.animals import Animals
-from data.tasks.ap import AP10K, COCO, average_precision
-from data.tasks.heatmaps import HARDEST, gaussians, loss
+from data.tasks.keypoints import Keypoints, animals
+from data.tasks.losses import HARDEST, crop_loss, gaussians
+from data.tasks.metrics import average_precision
+from data.tasks.skeletons import AP10K, COCO, lower_half, partners
 from data.transforms import topdown
-from data.transforms.topdown import AnimalAugment
+from data.transforms.augment import CONTEXT, AnimalAugment, levels, shape
+from data.transforms.warp import inputs as shown_crops
 from models.bodies import Body
 from models.net import Arch
 from search.study import Training, replay
@@ -37,9 +39,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def task(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Animals:
+def task(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Keypoints:
     monkeypatch.setenv("POSEFRONT_CACHE", str(cache))
-    return Animals(drawn=DRAWN)
+    return animals(drawn=DRAWN)
 
 
 def perfect(part: Part) -> np.ndarray:
@@ -47,7 +49,7 @@ def perfect(part: Part) -> np.ndarray:
     return np.where(part.targets[..., 2:] > 0, part.targets, [0.1, 0.1, 1]).astype(np.float32)
 
 
-def test_drawn_animals_are_in_ap10ks_layout(task: Animals) -> None:
+def test_drawn_animals_are_in_ap10ks_layout(task: Keypoints) -> None:
     root = task.folder()
     assert sorted(path.name for path in root.iterdir()) == ["annotations", "data"]
     tables = {
@@ -111,10 +113,10 @@ def test_the_left_of_an_animal_that_faces_left_is_near() -> None:
     assert np.mean(far) < np.mean(near) - 0.2
 
 
-def test_the_split_is_the_files_and_the_test_file_is_never_opened(task: Animals) -> None:
+def test_the_split_is_the_files_and_the_test_file_is_never_opened(task: Keypoints) -> None:
     root = task.folder()
     (root / "annotations" / "ap10k-test-split1.json").write_text("no json at all")
-    owned = Animals(root)
+    owned = animals(root)
     owned.prepare()
     split = owned.split(64)
     train, valid = read_file(*find(root)), read_file(*(find_valid(root) or ()))
@@ -130,7 +132,7 @@ def test_the_split_is_the_files_and_the_test_file_is_never_opened(task: Animals)
     (root / "annotations" / "ap10k-test-split1.json").unlink()
 
 
-def test_perfect_answers_have_no_error_and_the_mean_pose_has_a_large_one(task: Animals) -> None:
+def test_perfect_answers_have_no_error_and_the_mean_pose_has_a_large_one(task: Keypoints) -> None:
     part = task.split(64).valid
     assert task.error(perfect(part), part) == pytest.approx(0)
     assert task.precision(perfect(part), part)["AP"] == pytest.approx(1)
@@ -145,7 +147,7 @@ def test_perfect_answers_have_no_error_and_the_mean_pose_has_a_large_one(task: A
         task.errors(moved[:-1], part)
 
 
-def test_error_is_pycocotools_in_the_images_own_pixels(task: Animals) -> None:
+def test_error_is_pycocotools_in_the_images_own_pixels(task: Keypoints) -> None:
     """Answers written in image pixels without the task's crops give the same precision."""
     part = task.split(64).valid
     rng = np.random.default_rng(0)
@@ -195,7 +197,7 @@ def test_without_validation_annotations_videos_stay_together(tmp_path: Path, mon
     root = painted(tmp_path / "data")
     seen = []
     for fold in range(3):
-        task = Animals(root, folds=3, fold=fold, seed=1)
+        task = animals(root, folds=3, fold=fold, seed=1)
         split = task.split(64)
         groups = [set((part.rows // 4).tolist()) for part in (split.train, split.valid)]
         assert not groups[0] & groups[1]
@@ -203,14 +205,14 @@ def test_without_validation_annotations_videos_stay_together(tmp_path: Path, mon
         assert task.error(perfect(split.valid), split.valid) == pytest.approx(0)
         seen += split.valid.rows.tolist()
     assert sorted(seen) == list(range(24))
-    assert task.known.sigmas == COCO.sigmas
+    assert task.actual_skeleton.sigmas == COCO.sigmas
     assert task.edges == ((0, 1),)
     assert task.picture(2).shape == (224, 224, 3)
     assert (task.picture(2) == (1, 9, 9)).all()
     with pytest.raises(UserError, match="cannot be split into 7 folds"):
-        Animals(root, folds=7).split(64)
+        animals(root, folds=7).split(64)
     with pytest.raises(UserError, match="has other keypoints for 'person'"):
-        Animals(root, keypoints=AP10K).prepare()
+        animals(root, skeleton=AP10K).prepare()
 
 
 def test_crowds_and_unlabelled_objects_are_neither_learnt_nor_missed(
@@ -219,37 +221,37 @@ def test_crowds_and_unlabelled_objects_are_neither_learnt_nor_missed(
     monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
     root = painted(tmp_path / "data", crowd=True)
     for fold in range(2):
-        split = Animals(root, folds=2, fold=fold).split(64)
+        split = animals(root, folds=2, fold=fold).split(64)
         assert len(split.train.rows) + len(split.valid.rows) == 22
         for part in (split.train, split.valid):  # the image that has them is in one of the two
-            assert Animals(root, folds=2, fold=fold).error(perfect(part), part) == pytest.approx(0)
+            assert animals(root, folds=2, fold=fold).error(perfect(part), part) == pytest.approx(0)
 
 
 def test_no_data_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no data: give a folder"):
-        Animals().prepare()
+        animals().prepare()
     with pytest.raises(UserError, match="is not a folder"):
-        Animals(tmp_path / "absent").prepare()
+        animals(tmp_path / "absent").prepare()
     with pytest.raises(ValueError, match="folds must be"):
-        Animals(folds=1)
+        animals(folds=1)
     with pytest.raises(ValueError, match="margin must lie"):
-        Animals(margin=0.5)
+        animals(margin=0.5)
 
 
 def test_partners_and_lower_halves_come_from_names() -> None:
     for known in (AP10K, COCO):
-        swapped = topdown.partners(known.names)
+        swapped = partners(known.names)
         for place, name in enumerate(known.names):
             other = name.replace("left", "X").replace("right", "left").replace("X", "right")
             assert known.names[swapped[place]] == other
     names = ("L_Eye", "R_Eye", "Nose", "L_F_Paw", "R_F_Paw", "R_B_Paw", "L_B_Paw", "leftEar", "rightEar")
     names += ("pillar", "left_lone")
-    assert topdown.partners(names) == (1, 0, 2, 4, 3, 6, 5, 8, 7, 9, 10)
-    assert [names[place] for place in topdown.lower_half(names)] == ["R_B_Paw", "L_B_Paw"]
-    below = [AP10K.names[place] for place in topdown.lower_half(AP10K.names)]
+    assert partners(names) == (1, 0, 2, 4, 3, 6, 5, 8, 7, 9, 10)
+    assert [names[place] for place in lower_half(names)] == ["R_B_Paw", "L_B_Paw"]
+    below = [AP10K.names[place] for place in lower_half(AP10K.names)]
     assert below == ["root_of_tail", *AP10K.names[11:]]
-    assert [COCO.names[place] for place in topdown.lower_half(COCO.names)] == list(COCO.names[11:])
-    assert topdown.lower_half(("p0", "p1")) == ()
+    assert [COCO.names[place] for place in lower_half(COCO.names)] == list(COCO.names[11:])
+    assert lower_half(("p0", "p1")) == ()
 
 
 def dots(side: int, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -257,12 +259,12 @@ def dots(side: int, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(np.linspace(0.2, 0.8, 5), np.linspace(0.2, 0.8, 4)), -1).reshape(-1, 2)[:17]
     places = grid + rng.uniform(-0.03, 0.03, (count, 17, 2))
-    packed = (places - 0.5) / topdown.CONTEXT + 0.5
+    packed = (places - 0.5) / CONTEXT + 0.5
     cells = (np.arange(side) + 0.5) / side
     images = np.zeros((count, side, side, 3))
     for image, points in zip(images, packed, strict=True):
         for number, (x, y) in enumerate(points):
-            blob = np.exp(-((cells - x) ** 2) / 2e-4)[None] * np.exp(-((cells - y) ** 2) / 2e-4)[:, None]
+            blob = np.exp(-((cells - x) ** 2) / 3e-4)[None] * np.exp(-((cells - y) ** 2) / 3e-4)[:, None]
             image[..., 0] += blob * (100 + 9 * number)
     targets = np.concatenate([places, np.ones((count, 17, 1))], -1)
     return torch.from_numpy(images.round().clip(0, 255).astype(np.uint8)), torch.from_numpy(targets).float()
@@ -275,10 +277,10 @@ def dots(side: int, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 )
 def test_points_move_with_their_pixels(size: int | tuple[int, int], how: AnimalAugment) -> None:
     """At each labelled point of the result there is a dot, and it is that point's own, or its partner's in a mirror."""
-    images, targets = dots(224, 6)
-    mirrored, lower = topdown.partners(AP10K.names), topdown.lower_half(AP10K.names)
+    images, targets = dots(levels(size)[1], 6)
+    mirrored, lower = partners(AP10K.names), lower_half(AP10K.names)
     shown, moved = topdown.augment(images, targets, size, how, torch.Generator().manual_seed(5), mirrored, lower)
-    height, width = topdown.shape(size)
+    height, width = shape(size)
     assert shown.shape == (6, 3, height, width)
     red = (shown[:, 0] * 0.25 + 0.45) * 255
     at = topdown.to_input(moved[..., :2], size)
@@ -297,13 +299,13 @@ def test_points_move_with_their_pixels(size: int | tuple[int, int], how: AnimalA
                 checked += 1
     assert checked > (25 if how.half_body else 60)
     if how == STILL:
-        assert torch.allclose(shown, topdown.inputs(images, size), atol=1e-5)
+        assert torch.allclose(shown, shown_crops(images, size, CONTEXT), atol=1e-5)
         assert torch.allclose(moved, targets, atol=1e-5)
 
 
 def test_half_bodies_show_one_half_from_eight_points_on() -> None:
     images, targets = dots(112, 64)
-    mirrored, lower = topdown.partners(AP10K.names), list(topdown.lower_half(AP10K.names))
+    mirrored, lower = partners(AP10K.names), list(lower_half(AP10K.names))
     upper = [place for place in range(17) if place not in lower]
     how = AnimalAugment(half_body=1.0)
     _, moved = topdown.augment(images, targets, 64, how, torch.Generator().manual_seed(0), mirrored, lower)
@@ -348,12 +350,12 @@ def test_turns_and_sizes_have_the_published_spread() -> None:
 
 
 def test_levels_show_the_context() -> None:
-    assert topdown.levels(64) == (224, 112)
-    assert topdown.levels((128, 96)) == (224, 160)
-    assert topdown.levels(96) == (224, 160)
-    assert topdown.levels(256) == (384, 384)
-    assert topdown.levels((256, 192)) == (384, 384)
-    assert topdown.levels(512) == (384, 384)
+    assert levels(64) == (224, 112)
+    assert levels((128, 96)) == (224, 160)
+    assert levels(96) == (224, 160)
+    assert levels(256) == (384, 384)
+    assert levels((256, 192)) == (384, 384)
+    assert levels(512) == (384, 384)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(64, 64), (64, 48), (16, 16)])
@@ -387,8 +389,8 @@ def test_heatmap_loss_is_the_mean_square_over_labelled_points() -> None:
     net = Fixed(AP10K.names)
     images, targets = torch.rand(2, 3, 64, 48), torch.rand(2, 17, 3)
     targets[..., 2] = (targets[..., 2] > 0.4).float()
-    mirrored = topdown.partners(AP10K.names)
-    found, answers = loss(net, images, targets, HOW, mirrored, flip_test=True)  # training: no mirror
+    mirrored = partners(AP10K.names)
+    found, answers = crop_loss(net, images, targets, HOW, mirrored, flip_test=True)  # training: no mirror
     heat, wanted = net.logits(images), gaussians(topdown.to_input(targets[..., :2], (64, 48)), 16, 12)
     each = torch.stack(
         [((heat[b, p] - wanted[b, p]) ** 2).mean() * targets[b, p, 2] for b in range(2) for p in range(17)]
@@ -398,15 +400,15 @@ def test_heatmap_loss_is_the_mean_square_over_labelled_points() -> None:
     raw = net.decode(heat)
     assert torch.allclose(answers[..., 0], raw[..., 0])
     assert torch.allclose(answers[..., 1], (raw[..., 1] - 0.5) * 64 / 48 + 0.5)
-    hard, _ = loss(net, images, targets, replace(HOW, loss="hardest"), mirrored, flip_test=True)
+    hard, _ = crop_loss(net, images, targets, replace(HOW, loss="hardest"), mirrored, flip_test=True)
     assert hard.item() == pytest.approx(each.view(2, 17).topk(HARDEST, 1).values.mean().item(), rel=1e-5)
     found.backward()
     assert net.gain.grad is not None
     assert net.gain.grad.abs() > 0
     with pytest.raises(ValueError, match="'nothing', but this task knows all, hardest"):
-        loss(net, images, targets, replace(HOW, loss="nothing"), mirrored, flip_test=True)
+        crop_loss(net, images, targets, replace(HOW, loss="nothing"), mirrored, flip_test=True)
     with pytest.raises(ValueError, match="heatmaps have none"):
-        loss(net, images, targets, replace(HOW, divergence=0.1), mirrored, flip_test=True)
+        crop_loss(net, images, targets, replace(HOW, divergence=0.1), mirrored, flip_test=True)
 
 
 def test_flip_test_averages_heatmaps_of_the_mirror_image() -> None:
@@ -414,10 +416,10 @@ def test_flip_test_averages_heatmaps_of_the_mirror_image() -> None:
     torch.manual_seed(0)
     net = Fixed(AP10K.names).eval()
     images, targets = torch.rand(2, 3, 64, 64), torch.rand(2, 17, 3)
-    mirrored = topdown.partners(AP10K.names)
+    mirrored = partners(AP10K.names)
     with torch.inference_mode():
-        _, once = loss(net, images, targets, HOW, mirrored, flip_test=False)
-        _, both = loss(net, images, targets, HOW, mirrored, flip_test=True)
+        _, once = crop_loss(net, images, targets, HOW, mirrored, flip_test=False)
+        _, both = crop_loss(net, images, targets, HOW, mirrored, flip_test=True)
         maps = net.logits(images)
         means = [(maps[:, place] + maps[:, partner]) / 2 for place, partner in enumerate(mirrored)]
         assert torch.allclose(both, net.decode(torch.stack(means, 1)), atol=1e-6)
@@ -432,28 +434,30 @@ def test_points_are_taught_their_distance_where_labelled(head: str) -> None:
     net = Arch(points=17, width=0.2, stride=16, size=64, head=head).build()
     images, targets = torch.rand(3, 3, 64, 64), torch.rand(3, 17, 3)
     targets[..., 2] = (targets[..., 2] > 0.4).float()
-    mirrored = topdown.partners(AP10K.names)
+    mirrored = partners(AP10K.names)
     net.eval()
     with torch.inference_mode():
-        found, answers = loss(net, images, targets, HOW, mirrored, flip_test=False)
+        found, answers = crop_loss(net, images, targets, HOW, mirrored, flip_test=False)
         points = net(images)
         assert torch.allclose(answers[..., :2], points)
         assert (answers[..., 2] == 1).all()
         far = (points - targets[..., :2]).norm(dim=-1)[targets[..., 2] > 0]
         assert found.item() == pytest.approx(far.mean().item(), abs=0.5 / 224)
-        _, both = loss(net, images, targets, HOW, mirrored, flip_test=True)
+        _, both = crop_loss(net, images, targets, HOW, mirrored, flip_test=True)
         other = net(images.flip(-1))[:, list(mirrored)]
         other[..., 0] = 1 - other[..., 0]
         assert torch.allclose(both[..., :2], (points + other) / 2, atol=1e-6)
     net.train()
-    value, answers = loss(net, images, targets, replace(HOW, divergence=0.1, loss="hardest"), mirrored, flip_test=True)
+    value, answers = crop_loss(
+        net, images, targets, replace(HOW, divergence=0.1, loss="hardest"), mirrored, flip_test=True
+    )
     value.backward()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
     targets[..., 2] = 0
-    assert loss(net, images, targets, HOW, mirrored, flip_test=True)[0].item() == 0
+    assert crop_loss(net, images, targets, HOW, mirrored, flip_test=True)[0].item() == 0
 
 
-def test_a_small_network_learns_a_few_animals(task: Animals) -> None:
+def test_a_small_network_learns_a_few_animals(task: Keypoints) -> None:
     torch.manual_seed(0)
     part = task.split(64).train
     net = Body("resnet18", 17, "heatmap", 64, upsample=3, deconv=16).build()

@@ -10,12 +10,13 @@ from pycocotools.coco import COCO as Index  # noqa: N811
 from pycocotools.cocoeval import COCOeval, Params
 
 from data.layouts.coco import Category
-from data.tasks.ap import ANIMALPOSE, AP10K, COCO, SIGMA, Keypoints, average_precision
+from data.tasks.metrics import average_precision
+from data.tasks.skeletons import ANIMALPOSE, AP10K, COCO, SIGMA, Skeleton
 
 NAMES = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
 
 
-def case(keypoints: Keypoints, seed: int, images: int = 6, categories: int = 2) -> tuple[dict, list[dict]]:
+def case(keypoints: Skeleton, seed: int, images: int = 6, categories: int = 2) -> tuple[dict, list[dict]]:
     """Objects of all sizes, crowds and unlabelled ones among them, and answers near, far, double and to nothing."""
     rng = np.random.default_rng(seed)
     count = len(keypoints.names)
@@ -103,10 +104,10 @@ def by_hand(truth: dict, results: list[dict], sigmas: tuple[float, ...], thresho
     return float(np.mean(found))
 
 
-@pytest.mark.parametrize("keypoints", [COCO, AP10K, ANIMALPOSE, Keypoints(("a", "b", "c"), (), (SIGMA,) * 3)])
+@pytest.mark.parametrize("keypoints", [COCO, AP10K, ANIMALPOSE, Skeleton(("a", "b", "c"), (), (SIGMA,) * 3)])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_agrees_with_pycocotools_and_says_nothing(
-    keypoints: Keypoints, seed: int, capsys: pytest.CaptureFixture[str]
+    keypoints: Skeleton, seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth, results = case(keypoints, seed)
     found = average_precision(truth, results, keypoints.sigmas)
@@ -164,13 +165,13 @@ def test_what_cannot_be_judged_raises() -> None:
 def test_known_sets_are_recognised_by_their_names() -> None:
     assert np.allclose(COCO.sigmas, Params("keypoints").kpt_oks_sigmas)
     for known in (COCO, AP10K, ANIMALPOSE):
-        assert Keypoints.of(Category(1, "x", known.names, known.edges)) == known
+        assert Skeleton.of(Category(1, "x", known.names, known.edges)) == known
         assert max(map(max, known.edges)) == len(known.names) - 1
-    other = Keypoints.of(Category(1, "face", ("p0", "p1"), ((0, 1),)))
+    other = Skeleton.of(Category(1, "face", ("p0", "p1"), ((0, 1),)))
     assert other.sigmas == (SIGMA, SIGMA)
     by_name = dict(zip(AP10K.names, AP10K.sigmas, strict=True))
     human = dict(zip(COCO.names, COCO.sigmas, strict=True))
     for paw, part in (("left_front_paw", "left_wrist"), ("right_back_paw", "right_ankle"), ("left_hip", "left_hip")):
         assert by_name[paw] == human[part]
     with pytest.raises(ValueError, match="2 keypoints need as many sigmas"):
-        Keypoints(("a", "b"), (), (0.1,))
+        Skeleton(("a", "b"), (), (0.1,))

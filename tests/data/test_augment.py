@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from data.transforms.augment import LUMA, MEAN, STD, Augment, _colours, augment, inputs, level, reduce
+from data.transforms.affine import augment
+from data.transforms.augment import LUMA, MEAN, STD, Augment, level
+from data.transforms.warp import colour_matrix, inputs, reduce
 
 ALL = Augment(rotate=40, scale=0.3, shift=0.1, flip=0.5, colour=0.4, erase=0.0)
 
@@ -166,7 +168,7 @@ def test_shrinking_by_the_scale_is_antialiased(monkeypatch: pytest.MonkeyPatch) 
     frame = torch.tensor([[0.0, 0.5], [1.0, 0.5]]).expand(60, 2, 2)
     how, size = Augment(scale=0.4), 64
     filtered, moved = augment(images, frame, size, how, generator(4))
-    monkeypatch.setattr("data.transforms.augment._SHARP", float("inf"))
+    monkeypatch.setattr("data.transforms.warp._SHARP", float("inf"))
     bare, _ = augment(images, frame, size, how, generator(4))
 
     factors = (moved[:, 1, 0] - moved[:, 0, 0]).double().numpy()
@@ -187,7 +189,7 @@ def test_shrinking_by_the_scale_is_antialiased(monkeypatch: pytest.MonkeyPatch) 
 
 def test_colours_are_brightness_contrast_and_saturation_in_turn() -> None:
     change = torch.tensor([[0.3, -0.2, 0.4], [-0.4, 0.1, -0.9], [0.0, 0.0, 0.0]])
-    matrix, bias = _colours(change, 3)
+    matrix, bias = colour_matrix(change, 3)
     pixel = np.array([200.0, 90.0, 30.0])
     for row, (bright, contrast, saturation) in enumerate(1 + change.double().numpy()):
         value = pixel / 255 * bright
@@ -235,7 +237,7 @@ def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     images, points = smooth(7, 80), torch.rand(7, 21, 2)
     how = Augment(40, 0.5, 0.1, 0.5, 0.4, 0.5)
     whole = augment(images, points, 64, how, generator(1))
-    monkeypatch.setattr("data.transforms.augment._PIECE", 3 * 80 * 80 * 3)
+    monkeypatch.setattr("data.transforms.warp._PIECE", 3 * 80 * 80 * 3)
     torch.testing.assert_close(augment(images, points, 64, how, generator(1)), whole)
 
 

@@ -18,9 +18,11 @@ from data.drawn.sets import synth
 from data.errors import UserError
 from data.layouts import gestures as layout
 from data.layouts.gestures import Clip, Gesture, labels, pairs, partners, read_clips, read_gestures
-from data.tasks.gesture_crops import CONTEXT, Margins, acting, chosen, squares, tight
+from data.tasks.gesture_crops import Margins, acting, chosen, squares, tight
 from data.tasks.gestures import Gestures
-from data.transforms.gestures import GestureAugment, augment, inputs
+from data.transforms.augment import CONTEXT, GestureAugment
+from data.transforms.gestures import augment
+from data.transforms.warp import inputs
 from search.load import load_study
 from search.study import Training
 
@@ -268,7 +270,7 @@ def test_nothing_changes_where_nothing_is_asked_for() -> None:
     seen, classes = augment(
         ramps(4), torch.arange(4), 48, GestureAugment(), MARGINS, SWAPPED, torch.Generator().manual_seed(0)
     )
-    torch.testing.assert_close(seen, inputs(ramps(4), 48), atol=1e-5, rtol=0)
+    torch.testing.assert_close(seen, inputs(ramps(4), 48, CONTEXT), atol=1e-5, rtol=0)
     assert classes.tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(places(seen), np.broadcast_to(grid(), (4, 48, 48, 2)), atol=0.01)
     assert seen[0, 2].numpy() == pytest.approx((100 / 255 - 0.45) / 0.25, abs=0.02)

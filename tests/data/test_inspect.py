@@ -19,8 +19,8 @@ from data.layouts import gestures as gesture_layout
 from data.layouts.check import check
 from data.layouts.detect import layout
 from data.layouts.stats import stats
-from data.tasks.faces import Faces
 from data.tasks.freihand import FreiHand
+from data.tasks.keypoints import faces
 from data.tasks.robot_hand import RobotHand
 from search.cli.app import app
 from tests.conftest import Painted, paint
@@ -297,7 +297,7 @@ def test_stats_of_faces_have_their_baseline(tmp_path: Path, monkeypatch: pytest.
     synth(DrawnFaces(50), tmp_path / "faces")
     result = stats(tmp_path / "faces")
     assert result["groups"] == 5
-    assert result["baseline"] == Faces(tmp_path / "faces").baseline()
+    assert result["baseline"] == faces(tmp_path / "faces").baseline()
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from data.errors import UserError
 from data.layouts.robot_hand import decode, fixed, identifier, samples
 from data.storage.pack import Part
 from data.tasks.robot_hand import RobotHand
-from data.transforms.robot_hand import RobotAugment, packed, planes, prepared, resized
+from data.transforms.augment import RobotAugment
+from data.transforms.robot_hand import packed, planes, prepared
+from data.transforms.warp import resized
 from models.bodies import Body
 from search.load import load_study
 from search.run.fit import fit

@@ -29,7 +29,7 @@ from typing import Any
 from optuna.trial import BaseTrial
 
 from data.drawn.gestures import DrawnGestures
-from data.transforms.gestures import GestureAugment
+from data.transforms.augment import GestureAugment
 from data.tasks.gestures import Gestures
 from models.net import Arch
 from models.bodies import Body

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from data.drawn.skeleton import HAND_EDGES
 from data.errors import UserError
-from data.tasks.animals import Animals
 from data.tasks.freihand import FreiHand
+from data.tasks.keypoints import animals
 from models.net import Arch
 from search.after.model import Model
 from search.after.predict import Prediction, as_csv, as_json, overlay, predict, upright
@@ -99,7 +99,7 @@ def test_places_where_only_the_middle_of_a_picture_is_seen(tmp_path: Path, size:
     ):
         file = tmp_path / f"{number}.png"
         spot(width, height, x, y, reach).save(file)
-        (found,) = predict(model(Scored(), size, Animals()), [file])
+        (found,) = predict(model(Scored(), size, animals()), [file])
         pixel = max(width, height) / 96
         np.testing.assert_allclose(found.points, [[x, y]] * 2, atol=pixel)
 

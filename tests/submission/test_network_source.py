@@ -12,7 +12,7 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.transforms.augment import inputs
+from data.transforms.warp import inputs
 from models.cost import cost
 from models.fold import fold
 from models.net import Arch
