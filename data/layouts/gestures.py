@@ -79,12 +79,7 @@ def fits(root: Path) -> bool:
 
 
 def read(root: Path, on_problem: OnProblem = refuse) -> tuple[tuple[Gesture, ...], tuple[Clip, ...]]:
-    """Read and check the classes and the folders of train/; no image is decoded.
-
-    Args:
-        root: the data set's folder.
-        on_problem: called for each problem; what is damaged is left out.
-    """
+    """Read and check the classes and the folders of train/, but for what is damaged; no image is decoded."""
     gestures = read_gestures(root, on_problem)
     clips = read_clips(root, "train", gestures, on_problem)
     shown = {clip.gesture for clip in clips}

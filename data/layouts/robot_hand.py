@@ -72,15 +72,12 @@ def fits(root: Path) -> bool:
 def read(root: Path, on_problem: OnProblem = refuse) -> tuple[tuple[Sample, ...], tuple[str, ...], Array]:
     """Read and check the training part; pictures and depths are checked by `decode`, as they are too large to keep.
 
-    Args:
-        root: The folder that holds train/.
-        on_problem: Called for each problem; what is damaged becomes NaN or an empty id.
-
     Returns:
-        The samples, their ids, and their labels, float64 (N, 12), metres.
+        The samples, their ids, and their labels, float64 (N, 12), metres; an empty id or NaN where one is damaged.
     """
     part = samples(root, "train", on_problem)
-    labels = [label(sample.label, on_problem) for sample in part if sample.label is not None]
+    blank = np.full(NUMBERS, np.nan)
+    labels = [blank if sample.label is None else label(sample.label, on_problem) for sample in part]
     return part, identifiers(part, on_problem), np.array(labels).reshape(-1, NUMBERS)
 
 

@@ -31,12 +31,7 @@ def fits(root: Path) -> bool:
 
 
 def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
-    """Read and check a folder's training and validation annotations; of images the headers alone are read.
-
-    Args:
-        root: The folder that holds data.yaml.
-        on_problem: Called for each problem; a damaged entry is left out.
-    """
+    """Read and check a folder's training and validation annotations; of images the headers alone are read."""
     root = Path(root).absolute()
     file = _yaml(root) or root / "data.yaml"
     try:

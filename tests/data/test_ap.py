@@ -9,7 +9,7 @@ import pytest
 from pycocotools.coco import COCO as Index  # noqa: N811
 from pycocotools.cocoeval import COCOeval, Params
 
-from data.layouts.coco import Category
+from data.layouts.keypoints import Category
 from data.tasks.ap import ANIMALPOSE, AP10K, COCO, SIGMA, Keypoints, average_precision
 
 NAMES = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
