@@ -18,8 +18,8 @@ from data.storage.pack import Progress, in_order
 _Work = Callable[[OnProblem], object]  # looks at some images and reports
 
 
-class _Found(NamedTuple):
-    """What a reader found: number of image files and of objects, what these are called, and what is to be opened."""
+class _Content(NamedTuple):
+    """What a reader read: number of image files and of objects, what these are called, and what is to be opened."""
 
     images: int
     objects: int
@@ -37,7 +37,7 @@ def check(root: Path, progress: Progress | None = None) -> Report:
     Raises:
         UserError: As `data.layouts.detect.layout`.
     """
-    readers: dict[ModuleType, Callable[[Path, OnProblem], _Found]] = {
+    readers: dict[ModuleType, Callable[[Path, OnProblem], _Content]] = {
         freihand: _freihand,
         robot_hand: _robot_hand,
         gestures: _gestures,
@@ -46,16 +46,16 @@ def check(root: Path, progress: Progress | None = None) -> Report:
     reader = readers[layout(root)]
     problems: list[Problem] = []
     try:
-        found = reader(root, problems.append)
+        content = reader(root, problems.append)
     except UserError as mistake:  # nothing to read
         return Report(0, 0, "objects", (fault("missing", root, str(mistake)),))
-    known = {problem.where for problem in problems}
-    work = list(found.work)
+    places = {problem.where for problem in problems}
+    work = list(content.work)
     for done, new in enumerate(in_order(_collected, work), 1):
-        problems += [problem for problem in new if problem.where not in known]
+        problems += [problem for problem in new if problem.where not in places]
         if progress:
             progress(done, len(work))
-    return Report(found.images, found.objects, found.called, tuple(problems))
+    return Report(content.images, content.objects, content.called, tuple(problems))
 
 
 def _collected(work: _Work) -> list[Problem]:
@@ -71,24 +71,24 @@ def _open(files: Iterable[str | Path], size: Size | None, used: bool, on_problem
             open_image(file, size)
 
 
-def _freihand(root: Path, on_problem: OnProblem) -> _Found:
-    found = freihand.read(root, on_problem)
+def _freihand(root: Path, on_problem: OnProblem) -> _Content:
+    content = freihand.read(root, on_problem)
     size = (freihand.SIDE, freihand.SIDE)
-    work = (partial(_open, [image], size, True) for image in found.images)
-    return _Found(len(found.images), len(found.points), "hands", work)
+    work = (partial(_open, [image], size, True) for image in content.images)
+    return _Content(len(content.images), len(content.points), "hands", work)
 
 
-def _keypoints(root: Path, on_problem: OnProblem) -> _Found:
-    found = keypoints.read(root, on_problem)
-    sets: list[AnnotationSet] = [found.train, *([found.valid] if found.valid else [])]
+def _keypoints(root: Path, on_problem: OnProblem) -> _Content:
+    content = keypoints.read(root, on_problem)
+    sets: list[AnnotationSet] = [content.train, *([content.valid] if content.valid else [])]
     instances = [instance for part in sets for instance in part.instances]
     used = {instance.file for instance in instances if instance.usable}
     sizes = {file: size for part in sets for file, size in part.sizes.items()}
     work = (partial(_open, [file], size, file in used) for file, size in sizes.items())
-    return _Found(len(sizes), len(instances), "objects", work)
+    return _Content(len(sizes), len(instances), "objects", work)
 
 
-def _robot_hand(root: Path, on_problem: OnProblem) -> _Found:
+def _robot_hand(root: Path, on_problem: OnProblem) -> _Content:
     """No pickle is ever loaded."""
     from data.drawn.robot_view import SIDE
 
@@ -99,10 +99,10 @@ def _robot_hand(root: Path, on_problem: OnProblem) -> _Found:
         samples += tests
     images = sum(picture.is_file() for sample in samples for picture in sample.pictures)
     work = (partial(robot_hand.decode, sample, SIDE) for sample in samples)
-    return _Found(images, len(samples), "samples", work)
+    return _Content(images, len(samples), "samples", work)
 
 
-def _gestures(root: Path, on_problem: OnProblem) -> _Found:
+def _gestures(root: Path, on_problem: OnProblem) -> _Content:
     classes, clips = gestures.read(root, on_problem)
     folders = {part: gestures.folders(root, part) for part in ("train", "test")}
     if folders["test"]:
@@ -114,4 +114,4 @@ def _gestures(root: Path, on_problem: OnProblem) -> _Found:
     every = [*folders["train"], *folders["test"]]
     frames = {folder: list(gestures.frames(folder).values()) for folder in every}
     work = (partial(_open, frames[folder], sizes.get(folder), True) for folder in every)
-    return _Found(sum(map(len, frames.values())), len(every), "folders", work)
+    return _Content(sum(map(len, frames.values())), len(every), "folders", work)

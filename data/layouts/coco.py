@@ -76,10 +76,7 @@ def find_valid(root: Path) -> tuple[Path, Path] | None:
 def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
     """Read and check a folder's annotations, those of training and of validation; no image is opened.
 
-    Args:
-        root: The data set's folder.
-        on_problem: Called for each problem; a damaged entry is left out. All that is not used is
-            reported as an "unused" warning.
+    A damaged entry is left out, if `on_problem` returns. All that is not used is reported as an "unused" warning.
 
     Raises:
         UserError: As `find`.

@@ -137,8 +137,8 @@ class _Reader:
         for number, times in ids.items():
             if times > 1:
                 self.report(fault("duplicate", f"{self._file} annotation {number}", f"the id of {times} annotations"))
-        left_out["crowds: many objects in one annotation"] = sum(one.crowd for one in instances)
-        blank = sum(not one.crowd and not one.labelled for one in instances)
+        left_out["crowds: many objects in one annotation"] = sum(instance.crowd for instance in instances)
+        blank = sum(not instance.crowd and not instance.labelled for instance in instances)
         left_out["objects without a labelled keypoint"] = blank
         for what, count in left_out.items():
             if count:

@@ -47,10 +47,6 @@ def read(root: Path, on_problem: OnProblem = refuse) -> FreiHandSet:
     """Read and check a folder's training part; no image is opened.
 
     Joints outside the image are warnings, one each: FreiHAND's own photographs have some.
-
-    Args:
-        root: FreiHAND's folder.
-        on_problem: Called for each problem; what is damaged becomes NaN.
     """
     points = read_points(root, on_problem)
     images = _listed(root, len(points), on_problem)

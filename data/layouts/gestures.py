@@ -79,12 +79,7 @@ def fits(root: Path) -> bool:
 
 
 def read(root: Path, on_problem: OnProblem = refuse) -> tuple[tuple[Gesture, ...], tuple[Clip, ...]]:
-    """Read and check the classes and the folders of train/; no image is decoded.
-
-    Args:
-        root: the data set's folder.
-        on_problem: called for each problem; what is damaged is left out.
-    """
+    """Read and check the classes and the folders of train/, but for what is damaged; no image is decoded."""
     gestures = read_gestures(root, on_problem)
     clips = read_clips(root, "train", gestures, on_problem)
     shown = {clip.gesture for clip in clips}
@@ -174,16 +169,16 @@ def pairs(gestures: Sequence[Gesture], names: Iterable[tuple[str, str]]) -> tupl
 
     Left and right hands make a pair each, which belong together; names that no classes have give nothing.
     """
-    found = (
+    groups = (
         tuple(
-            (one, other)
-            for one, a in enumerate(gestures)
-            for other, b in enumerate(gestures)
+            (i, j)
+            for i, a in enumerate(gestures)
+            for j, b in enumerate(gestures)
             if (a.name, b.name) == (first, second) and (a.hand, a.kind) == (b.hand, b.kind)
         )
         for first, second in names
     )
-    return tuple(together for together in found if together)
+    return tuple(together for together in groups if together)
 
 
 def folders(root: Path, part: str) -> list[Path]:
@@ -284,7 +279,7 @@ def _points(
     if not isinstance(entries, list):
         on_problem(fault("mis-shaped", path, "it has no list named annotations"))
         entries = []
-    given, seen = dict[int, list[Any]](), Counter[int]()
+    annotated, seen = dict[int, list[Any]](), Counter[int]()
     for place, entry in enumerate(entries):
         number = entry.get("image_id") if isinstance(entry, dict) else None
         number = int(number) if isinstance(number, str) and number.isdecimal() else number
@@ -298,14 +293,14 @@ def _points(
         problem = _point_problem(f"{path} image_id {number}", entry["data"], size)
         if problem:
             on_problem(problem)
-        given[number] = [] if problem and problem.severity == "fault" else entry["data"]
+        annotated[number] = [] if problem and problem.severity == "fault" else entry["data"]
     for number, times in seen.items():
         if times > 1:
             on_problem(fault("duplicate", f"{path} image_id {number}", f"annotated {times} times"))
     for number in files:
         if number not in seen:
             on_problem(warning("missing", f"{path} image_id {number}", "a frame without annotation"))
-    data = [given.get(number, []) for number in files]
+    data = [annotated.get(number, []) for number in files]
     points = np.full((len(data), max(map(len, data), default=0) or 1, 3), np.nan)
     for frame, listed in enumerate(data):
         for place, point in enumerate(listed):
@@ -362,8 +357,8 @@ def _folder_of(line: Sequence[str]) -> str:
 def _column_place(name: str, gestures: Sequence[Gesture]) -> int | None:
     """The place of the class whose pose_id a column's name ends in."""
     number = re.search(r"(\d+)\s*$", name)
-    found = (place for place, gesture in enumerate(gestures) if number and gesture.pose_id == int(number[1]))
-    return next(found, None)
+    places = (place for place, gesture in enumerate(gestures) if number and gesture.pose_id == int(number[1]))
+    return next(places, None)
 
 
 def submission(probabilities: Array, ids: Sequence[str], gestures: Sequence[Gesture], sample: Path) -> str:

@@ -128,5 +128,5 @@ class Report:
         return all(problem.severity == "warning" for problem in self.problems)
 
     def __str__(self) -> str:
-        found = ", ".join(f"{count} {kind}" for kind, count in self.counts.items()) or "nothing wrong"
-        return f"{self.images} images, {self.objects} {self.called}: {found}"
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.counts.items()) or "nothing wrong"
+        return f"{self.images} images, {self.objects} {self.called}: {counts}"

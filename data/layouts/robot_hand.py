@@ -72,16 +72,13 @@ def fits(root: Path) -> bool:
 def read(root: Path, on_problem: OnProblem = refuse) -> tuple[tuple[Sample, ...], tuple[str, ...], Array]:
     """Read and check the training part; pictures and depths are checked by `decode`, as they are too large to keep.
 
-    Args:
-        root: The folder that holds train/.
-        on_problem: Called for each problem; what is damaged becomes NaN or an empty id.
-
     Returns:
-        The samples, their ids, and their labels, float64 (N, 12), metres.
+        The samples, their ids, and their labels, float64 (N, 12), metres; an empty id or NaN where one is damaged.
     """
-    found = samples(root, "train", on_problem)
-    labels = [label(sample.label, on_problem) for sample in found if sample.label is not None]
-    return found, identifiers(found, on_problem), np.array(labels).reshape(-1, NUMBERS)
+    part = samples(root, "train", on_problem)
+    blank = np.full(NUMBERS, np.nan)
+    labels = [blank if sample.label is None else label(sample.label, on_problem) for sample in part]
+    return part, identifiers(part, on_problem), np.array(labels).reshape(-1, NUMBERS)
 
 
 def samples(root: Path, part: str, on_problem: OnProblem = refuse) -> tuple[Sample, ...]:
@@ -170,19 +167,19 @@ def label(path: Path, on_problem: OnProblem = refuse) -> Array:
             numbers. They are NaN if it returns.
     """
     with reported(on_problem):
-        found = numbers(path).astype(np.float64)
-        finite = np.isfinite(found)
-        if found.size != NUMBERS:
-            raise BadFile(path, "mis-shaped", f"numbers of shape {found.shape} instead of {NUMBERS}")
+        values = numbers(path).astype(np.float64)
+        finite = np.isfinite(values)
+        if values.size != NUMBERS:
+            raise BadFile(path, "mis-shaped", f"numbers of shape {values.shape} instead of {NUMBERS}")
         if not finite.all():
             raise BadFile(path, "non-finite", f"{NUMBERS} numbers of which {np.count_nonzero(finite)} finite")
-        if (far := np.abs(found).max()) > _FAR:
+        if (far := np.abs(values).max()) > _FAR:
             on_problem(warning("implausible", path, f"{far:g} m from the origin: millimetres, not metres?"))
-        return found.ravel()
+        return values.ravel()
     return np.full(NUMBERS, np.nan)
 
 
-def identifiers(found: Iterable[Sample], on_problem: OnProblem = refuse) -> tuple[str, ...]:
+def identifiers(part: Iterable[Sample], on_problem: OnProblem = refuse) -> tuple[str, ...]:
     """The ids of samples.
 
     Two of one id are a fault in the test part, where answers are called by them, else a warning.
@@ -191,7 +188,7 @@ def identifiers(found: Iterable[Sample], on_problem: OnProblem = refuse) -> tupl
         UserError: Whatever `on_problem` raises: a file is missing or damaged. Its id is empty if it returns.
     """
     ids, folders = [], defaultdict[str, list[Sample]](list)
-    for sample in found:
+    for sample in part:
         ids.append("")
         with reported(on_problem):
             ids[-1] = identifier(sample.folder / "field_id.pkl")
@@ -213,15 +210,15 @@ def numbers(path: Path) -> Array:
     """
     try:
         # Mapped, a header that claims more than the file has is refused before any memory is asked for.
-        found: Array = np.lib.format.open_memmap(path, mode="r")
+        array: Array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise BadFile(path, "missing", "no such file") from None
     except (OSError, EOFError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadFile(path, "unreadable", f"no whole .npy file of numbers: {reason}") from None
-    if found.dtype.kind not in "uif":
-        raise BadFile(path, "unreadable", f"it holds {found.dtype} instead of real numbers")
-    return found
+    if array.dtype.kind not in "uif":
+        raise BadFile(path, "unreadable", f"it holds {array.dtype} instead of real numbers")
+    return array
 
 
 def identifier(path: Path) -> str:
@@ -237,20 +234,20 @@ def identifier(path: Path) -> str:
             raw = file.read(_LARGEST_ID + 1)
     except OSError as error:
         raise BadFile(path, "missing", error.strerror or str(error)) from None
-    wrong, found = "", []
+    wrong, values = "", []
     if len(raw) > _LARGEST_ID:
         wrong = f"is larger than {_LARGEST_ID} bytes"
     try:
         for opcode, value, _ in [] if wrong else pickletools.genops(raw):
             if opcode.name in _TEXT or (opcode.name in _WHOLE and not isinstance(value, bool)):
-                found.append(str(value))
+                values.append(str(value))
             elif opcode.name not in _FRAMING:
                 wrong = f"has the opcode {opcode.name}"
                 break
     except ValueError as error:
         wrong = f"is no pickle ({str(error).splitlines()[0]})"
-    if not wrong and len(found) != 1:
-        wrong = f"has {len(found)} values"
+    if not wrong and len(values) != 1:
+        wrong = f"has {len(values)} values"
     if wrong:
         raise BadFile(path, "not plain", f"it {wrong}, where one pickled text or number belongs; do not unpickle it")
-    return found[0]
+    return values[0]

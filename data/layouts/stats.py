@@ -138,7 +138,10 @@ def _keypoints(root: Path, progress: Progress | None) -> Stats:
     baseline = _baseline(task, progress)
     files = {instance.file: (instance.width, instance.height) for instance in objects}
     moments = _moments(_counted(in_order(lambda item: read_image(*item), files.items()), len(files), progress))
-    points, boxes = np.stack([one.points for one in objects]), np.array([one.box for one in objects])
+    points, boxes = (
+        np.stack([instance.points for instance in objects]),
+        np.array([instance.box for instance in objects]),
+    )
     places = 100 * (points[..., :2] + 0.5 - boxes[:, None, :2]) / boxes[:, None, 2:]
     places = np.where(points[..., 2:] > 0, places, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -147,7 +150,7 @@ def _keypoints(root: Path, progress: Progress | None) -> Stats:
         spread = np.sqrt(np.nansum((places - centre) ** 2, 0) / count)
     kinds = Counter(instance.category_id for instance in objects)
     categories = {category.name: kinds[category.id] for category in data.categories}
-    groups, labelled, visible = len({one.group for one in objects}), points[..., 2] > 0, points[..., 2] == 2
+    groups, labelled, visible = len({instance.group for instance in objects}), points[..., 2] > 0, points[..., 2] == 2
     low, middle, high = np.quantile(boxes[:, 2:].max(1), (0, 0.5, 1))
     rows = (
         ("groups that stay on one side of a split", str(groups)),
@@ -218,8 +221,8 @@ def _robot_hand(root: Path, progress: Progress | None) -> Stats:
     from data.transforms.robot_hand import COLOURS, planes
 
     baseline = _baseline(RobotHand(root), progress)
-    pack, found = pack_of(root, "train")
-    pixels, (_, labels) = pack.pixels(SIDE), labelled(pack, found)
+    pack, samples = pack_of(root, "train")
+    pixels, (_, labels) = pack.pixels(SIDE), labelled(pack, samples)
     views = robot_hand.VIEWS
     moments = _moments(chunk[..., :COLOURS] for chunk in _chunks(pixels, None))
     mean, std = (np.reshape(moments[name], (views, 3)) for name in ("mean", "std"))
@@ -306,10 +309,10 @@ def _error(error: float | UserError, digits: int) -> str:
     return f"not known: {error}" if isinstance(error, UserError) else f"{error:.{digits}f}"
 
 
-def _sizes(found: Iterable[tuple[int, int]]) -> str:
+def _sizes(sizes: Iterable[tuple[int, int]]) -> str:
     """Widths and heights in words: the one there is, or least, median and greatest of both."""
-    given = np.array(list(found))
-    if (given == given[0]).all():
-        return f"{given[0, 0]} x {given[0, 1]}"
-    low, middle, high = given.min(0), np.median(given, 0), given.max(0)
+    each = np.array(list(sizes))
+    if (each == each[0]).all():
+        return f"{each[0, 0]} x {each[0, 1]}"
+    low, middle, high = each.min(0), np.median(each, 0), each.max(0)
     return f"{low[0]} to {high[0]} x {low[1]} to {high[1]}, median {middle[0]:.0f} x {middle[1]:.0f}"

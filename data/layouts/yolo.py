@@ -31,12 +31,7 @@ def fits(root: Path) -> bool:
 
 
 def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
-    """Read and check a folder's training and validation annotations; of images the headers alone are read.
-
-    Args:
-        root: The folder that holds data.yaml.
-        on_problem: Called for each problem; a damaged entry is left out.
-    """
+    """Read and check a folder's training and validation annotations; of images the headers alone are read."""
     root = Path(root).absolute()
     file = _yaml(root) or root / "data.yaml"
     try:
@@ -78,11 +73,11 @@ def _points(file: Path, table: dict[str, Any], on_problem: OnProblem) -> _Points
     if not isinstance(shape, list) or len(shape) != 2 or not isinstance(shape[0], int) or shape[1] not in (2, 3):
         on_problem(fault("mis-shaped", file, f"its kpt_shape is {shape}, not [keypoints, 2 or 3]", _MEND))
         shape = [0, 3]
-    given = table.get("kpt_names")
-    given = next(iter(given.values()), None) if isinstance(given, dict) else given
-    called = given if isinstance(given, list) else list(range(shape[0]))
-    if len(called) != shape[0]:
-        on_problem(fault("mismatch", file, f"it has {len(called)} kpt_names for {shape[0]} keypoints", _MEND))
+    point_names = table.get("kpt_names")
+    point_names = next(iter(point_names.values()), None) if isinstance(point_names, dict) else point_names
+    keypoints = point_names if isinstance(point_names, list) else list(range(shape[0]))
+    if len(keypoints) != shape[0]:
+        on_problem(fault("mismatch", file, f"it has {len(keypoints)} kpt_names for {shape[0]} keypoints", _MEND))
     if flip is not None and (not isinstance(flip, list) or sorted(map(str, flip)) != sorted(map(str, range(shape[0])))):
         on_problem(fault("mismatch", file, f"its flip_idx is {flip}, not each keypoint's number once", _MEND))
         flip = None
@@ -90,22 +85,22 @@ def _points(file: Path, table: dict[str, Any], on_problem: OnProblem) -> _Points
     if not isinstance(classes, dict) or not classes:
         on_problem(fault("mis-shaped", file, f"its names are {names}, not a list of classes", _MEND))
         classes = {}
-    categories = [{"id": number, "name": str(name), "keypoints": called} for number, name in classes.items()]
+    categories = [{"id": number, "name": str(name), "keypoints": keypoints} for number, name in classes.items()]
     return _Points(categories, shape[1], None if flip is None else tuple(flip))
 
 
 def _images(root: Path, table: dict[str, Any], part: str) -> list[Path]:
     """The image files of a part, by name."""
-    found = set[Path]()
+    files = set[Path]()
     for name in [table[part]] if isinstance(table.get(part), str) else table.get(part) or []:
         bases = (root / str(table.get("path") or "."), root)
         places = [base / str(name) for base in bases] + [root / str(name).removeprefix("../")]  # Roboflow's ../train
         place = next((place.resolve() for place in places if place.exists()), None)
         if place is not None and place.is_file():  # a list of files, which may be relative to it
-            found |= {place.parent / line.strip() for line in place.read_text("utf-8").splitlines() if line.strip()}
+            files |= {place.parent / line.strip() for line in place.read_text("utf-8").splitlines() if line.strip()}
         elif place is not None:
-            found |= {file for file in place.rglob("*") if file.suffix.lower() in _ENDINGS}
-    return sorted(found)
+            files |= {file for file in place.rglob("*") if file.suffix.lower() in _ENDINGS}
+    return sorted(files)
 
 
 def _read_part(file: Path, images: list[Path], points: _Points, on_problem: OnProblem) -> AnnotationSet:
@@ -145,6 +140,6 @@ def _entry(where: str, line: str, size: Size, dimensions: int, on_problem: OnPro
         if dimensions == 2:  # points that are not labelled are negative, or all zeros
             points = np.column_stack([points, 2 * ~((points < 0).any(1) | (points == 0).all(1))])
         points[:, :2] *= size
-        found = {"category_id": int(numbers[0]), "bbox": [x - w / 2, y - h / 2, w, h]}
-        return {"where": where, **found, "keypoints": points.ravel().tolist()}
+        entry = {"category_id": int(numbers[0]), "bbox": [x - w / 2, y - h / 2, w, h]}
+        return {"where": where, **entry, "keypoints": points.ravel().tolist()}
     return {}

@@ -24,8 +24,8 @@ from data.storage.image import BadImage, Bytes, read_image
 
 __all__ = ["Bytes", "Pack", "Part", "Progress", "Split", "cache_folder", "in_order", "once", "read"]
 
-_Given = TypeVar("_Given")
-_Made = TypeVar("_Made")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _VERSION = 1  # of what is written; another number makes other packs
 _CHUNK = 64  # images decoded by a thread and written together
@@ -168,14 +168,14 @@ def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:
         yield reduce(torch.from_numpy(base[first : first + _CHUNK].copy()), level).contiguous().numpy()
 
 
-def in_order(work: Callable[[_Given], _Made], given: Iterable[_Given], threads: int = 0) -> Iterator[_Made]:
+def in_order(work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int = 0) -> Iterator[_Result]:
     """Like `map`, in threads (0: one a core, as Pillow decodes outside Python's lock), a few items ahead of use."""
     if not threads:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    waiting: deque[Future[_Made]] = deque()
+    waiting: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for item in given:
+            for item in items:
                 waiting.append(pool.submit(work, item))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()
