@@ -43,73 +43,44 @@ WEIGHTS, PTH, FACTS, CURVES = "model.safetensors", "model.pth", "model.json", "c
 
 @dataclass(frozen=True)
 class Seed:
-    """One of the trainings that were compared.
-
-    Attributes:
-        seed: of the training.
-        error: on the validation part after the last epoch, with the better of the two weights.
-        weights: 'averaged' (running mean, EMA) or 'last'.
-        errors: of both, where both were judged; one that was not chosen need not be finite.
-    """
+    """One of the trainings that were compared."""
 
     __pydantic_config__ = STRICT
 
-    seed: int
-    error: FiniteFloat
-    weights: str
-    errors: Mapping[str, float]
+    seed: int  # of the training
+    error: FiniteFloat  # on the validation part after the last epoch, with the better of the two weights
+    weights: str  # 'averaged' (running mean, EMA) or 'last'
+    errors: Mapping[str, float]  # of both, where both were judged; one that was not chosen need not be finite
 
 
 @dataclass(frozen=True)
 class Facts:
-    """model.json.
-
-    Attributes:
-        study: the study's name.
-        trial: the trial's number in it.
-        params: as sampled; `study.space(FixedTrial(params))` is the configuration.
-        metric: the error's name.
-        unit: the error's unit.
-        error: on the validation part, of the weights in the folder.
-        params_count: parameters of the deployed network.
-        flops: its multiply-adds.
-        score: Params [M] x FLOPs [G] x e^error where the study is ranked so, else None.
-        epochs: of the training.
-        seeds: all trainings; the first is the one whose weights these are.
-        teacher: what it was distilled from (a study and trial), else None.
-        data: identity, numbers of training and validation images, and the rows of the validation part.
-        weights_sha256: of model.safetensors.
-        versions: of posefront, torch, and Python; the machine's processor or GPU.
-        made: date and time, ISO 8601.
-        format: FORMAT.
-        labels: names of the network's answers; None in models of before it was recorded, as are the next three.
-        edges: which points a drawing joins, as pairs of places in `labels`.
-        size: of the input in pixels, the side of a square or (height, width).
-        arch: the architecture as data, {'type': the dataclass's name, 'fields': its fields}.
-    """
+    """model.json."""
 
     __pydantic_config__ = STRICT
 
-    study: str
-    trial: int
-    params: Mapping[str, Any]
-    metric: str
-    unit: str
-    error: FiniteFloat
-    params_count: int
-    flops: int
-    score: FiniteFloat | None
-    epochs: int
-    seeds: Sequence[Seed]
-    teacher: str | None
-    data: Mapping[str, Any]
-    weights_sha256: str
-    versions: Mapping[str, str]
-    made: str
-    format: Literal[1] = 1
+    study: str  # the study's name
+    trial: int  # the trial's number in it
+    params: Mapping[str, Any]  # as sampled; `study.space(FixedTrial(params))` is the configuration
+    metric: str  # the error's name
+    unit: str  # the error's unit
+    error: FiniteFloat  # on the validation part, of the weights in the folder
+    params_count: int  # parameters of the deployed network
+    flops: int  # its multiply-adds
+    score: FiniteFloat | None  # Params [M] x FLOPs [G] x e^error where the study is ranked so, else None
+    epochs: int  # of the training
+    seeds: Sequence[Seed]  # all trainings; the first is the one whose weights these are
+    teacher: str | None  # what it was distilled from (a study and trial), else None
+    data: Mapping[str, Any]  # identity, numbers of training and validation images, and the rows of the validation part
+    weights_sha256: str  # of model.safetensors
+    versions: Mapping[str, str]  # of posefront, torch, and Python; the machine's processor or GPU
+    made: str  # date and time, ISO 8601
+    format: Literal[1] = 1  # FORMAT
+    # names of the network's answers; None in models of before it was recorded, as are the next three
     labels: tuple[str, ...] | None = None
-    edges: tuple[tuple[int, int], ...] | None = None
-    size: int | tuple[int, int] | None = None
+    edges: tuple[tuple[int, int], ...] | None = None  # which points a drawing joins, as pairs of places in `labels`
+    size: int | tuple[int, int] | None = None  # of the input in pixels, the side of a square or (height, width)
+    # the architecture as data, {'type': the dataclass's name, 'fields': its fields}
     arch: Mapping[str, Any] | None = None
 
     @property
@@ -139,25 +110,15 @@ def described(task: Task, arch: Architecture) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network, read back.
+    """A trained network, read back."""
 
-    Attributes:
-        folder: where it lies.
-        facts: what is said of it.
-        curves: rows an epoch, a list for each of `facts.seeds`.
-        study: rebuilt from its file.
-        config: the trial's.
-        net: with its weights, in evaluation mode, on the CPU.
-        price: of the deployed network, counted anew.
-    """
-
-    folder: Path
-    facts: Facts
-    curves: Sequence[Sequence[Row]]
-    study: Study
-    config: Config
-    net: torch.nn.Module
-    price: Cost
+    folder: Path  # where it lies
+    facts: Facts  # what is said of it
+    curves: Sequence[Sequence[Row]]  # rows an epoch, a list for each of `facts.seeds`
+    study: Study  # rebuilt from its file
+    config: Config  # the trial's
+    net: torch.nn.Module  # with its weights, in evaluation mode, on the CPU
+    price: Cost  # of the deployed network, counted anew
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -42,32 +42,20 @@ Edges = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network sees in a photograph.
+    """What a network sees in a photograph."""
 
-    Attributes:
-        file: the photograph.
-        size: its width and height in pixels, upright.
-        points: float64 (P, 2), (x, y) in its pixels, pixel centres at whole numbers; may lie outside.
-    """
-
-    file: Path
-    size: tuple[int, int]
-    points: Array
+    file: Path  # the photograph
+    size: tuple[int, int]  # its width and height in pixels, upright
+    points: Array  # float64 (P, 2), (x, y) in its pixels, pixel centres at whole numbers; may lie outside
 
 
 @dataclass(frozen=True)
 class _View:
-    """What a network sees of a square picture: `offset + scale * place` of it at each place of its input.
+    """What a network sees of a square picture: `offset + scale * place` of it at each place of its input."""
 
-    Attributes:
-        offset: (x, y), fractions of the picture's side.
-        scale: (x, y), the input's width and height in sides of the picture.
-        pixels: side that the picture needs, so that it has a pixel for each one of the input.
-    """
-
-    offset: tuple[float, float]
-    scale: tuple[float, float]
-    pixels: int
+    offset: tuple[float, float]  # (x, y), fractions of the picture's side
+    scale: tuple[float, float]  # (x, y), the input's width and height in sides of the picture
+    pixels: int  # side that the picture needs, so that it has a pixel for each one of the input
 
 
 _WHOLE = _View((0.0, 0.0), (1.0, 1.0), LEVELS[-1])

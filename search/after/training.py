@@ -69,25 +69,15 @@ def choose_trial(optuna_study: optuna.Study, number: int | None, under: float | 
 
 @dataclass(frozen=True)
 class SearchedTrial:
-    """A trial of a search that is to be trained.
+    """A trial of a search that is to be trained."""
 
-    Attributes:
-        study: the search's.
-        name: the study's name.
-        file: the study's file, loaded again by every worker.
-        folder: the study's.
-        trial: whose parameters are trained.
-        data: replaces the folder of the task's data set; None to leave it.
-        weights: pre-trained ones to begin with; None for the trial's own choice.
-    """
-
-    study: Study
-    name: str
-    file: Path
-    folder: Path
-    trial: Entry
-    data: Path | None = None
-    weights: str | None = None
+    study: Study  # the search's
+    name: str  # the study's name
+    file: Path  # the study's file, loaded again by every worker
+    folder: Path  # the study's
+    trial: Entry  # whose parameters are trained
+    data: Path | None = None  # replaces the folder of the task's data set; None to leave it
+    weights: str | None = None  # pre-trained ones to begin with; None for the trial's own choice
 
     @cached_property
     def config(self) -> Config:
@@ -113,48 +103,29 @@ class SearchedTrial:
 
 @dataclass(frozen=True)
 class Judged:
-    """A training's weights on the validation part.
+    """A training's weights on the validation part."""
 
-    Attributes:
-        number: of the trial in the training's own storage.
-        seed: what is recorded of it.
-        weights: the better of the last and the averaged ones, by the names of the network's modules.
-        outputs: what they answer for the validation part.
-    """
-
-    number: int
-    seed: model.Seed
+    number: int  # of the trial in the training's own storage
+    seed: model.Seed  # what is recorded of it
+    # the better of the last and the averaged ones, by the names of the network's modules
     weights: dict[str, torch.Tensor]
-    outputs: Any
+    outputs: Any  # what they answer for the validation part
 
 
 @dataclass(frozen=True)
 class FixedTraining:
-    """One trial's parameters, trained once for each variant and seed.
+    """One trial's parameters, trained once for each variant and seed."""
 
-    Attributes:
-        source: the trial.
-        folder: of this training: storage, training states, answers.
-        epochs: length of each training.
-        seeds: trainings of each variant; all variants have the same seeds, so that they can be compared in pairs.
-        purpose: what the storage calls it; another name does not find an earlier run.
-        variants: what is changed, by name; empty to train the trial as it is.
-        ema: decay of the running mean of the weights where the trial itself keeps none; 0 for none.
-        teacher: folder of a model whose answers are learnt beside the true points; None for none.
-        teacher_study: the teacher's study, by name or file; None for the recorded name.
-        keep_weights: whether the training states are kept for judging.
-    """
-
-    source: SearchedTrial
-    folder: Path
-    epochs: int
-    seeds: int = 1
-    purpose: str = "in full"
-    variants: Variants = field(default_factory=dict)
-    ema: float = EMA
-    teacher: Path | None = None
-    teacher_study: str | None = None
-    keep_weights: bool = True
+    source: SearchedTrial  # the trial
+    folder: Path  # of this training: storage, training states, answers
+    epochs: int  # length of each training
+    seeds: int = 1  # trainings of each variant; all variants have the same seeds, so that they can be compared in pairs
+    purpose: str = "in full"  # what the storage calls it; another name does not find an earlier run
+    variants: Variants = field(default_factory=dict)  # what is changed, by name; empty to train the trial as it is
+    ema: float = EMA  # decay of the running mean of the weights where the trial itself keeps none; 0 for none
+    teacher: Path | None = None  # folder of a model whose answers are learnt beside the true points; None for none
+    teacher_study: str | None = None  # the teacher's study, by name or file; None for the recorded name
+    keep_weights: bool = True  # whether the training states are kept for judging
 
     @cached_property
     def ledger(self) -> Ledger:

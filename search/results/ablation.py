@@ -45,34 +45,24 @@ class Mean:
 
 @dataclass(frozen=True)
 class Row:
-    """One change, or the trial as it is.
-
-    Attributes:
-        name: of the change; BASE for the trial as it is.
-        said: from what to what, e.g. 'rotate 30 to 0'.
-        params: of the network with it.
-        flops: its multiply-adds.
-        errors: on the validation part after the last epoch, by seed, of those trainings that came to an end.
-        error: their mean; None where none did.
-        difference: of the error, with the change minus without it, over pairs of the same seed; None for the base and
-            where there is no pair.
-        value: the same difference of what the study minimises; of a score that is its logarithm.
-        score: where the study is ranked so, at the mean error: that is the geometric mean of the scores.
-        failed: why trainings did not come to an end, one reason each.
-    """
+    """One change, or the trial as it is."""
 
     __pydantic_config__ = STRICT
 
-    name: str
-    said: str
-    params: int
-    flops: int
+    name: str  # of the change; BASE for the trial as it is
+    said: str  # from what to what, e.g. 'rotate 30 to 0'
+    params: int  # of the network with it
+    flops: int  # its multiply-adds
+    # on the validation part after the last epoch, by seed, of those trainings that came to an end
     errors: Mapping[str, FiniteFloat]
-    error: Mean | None
+    error: Mean | None  # their mean; None where none did
+    # of the error, with the change minus without it, over pairs of the same seed; None for the base and where there is
+    # no pair
     difference: Mean | None
-    value: Mean | None
+    value: Mean | None  # the same difference of what the study minimises; of a score that is its logarithm
+    # where the study is ranked so, at the mean error: that is the geometric mean of the scores
     score: FiniteFloat | None
-    failed: tuple[str, ...]
+    failed: tuple[str, ...]  # why trainings did not come to an end, one reason each
 
     @property
     def part(self) -> str:
@@ -89,33 +79,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Ablation:
-    """An ablation of one trial.
-
-    Attributes:
-        study: its name.
-        trial: its number.
-        metric: the error's name.
-        unit: the error's unit.
-        epochs: of each training.
-        seeds: trainings that were asked for, of each row.
-        base: the trial as it is.
-        rows: the changes, in the order they were tried.
-        made: date and time, ISO 8601.
-        format: of the file; another number is another version's.
-    """
+    """An ablation of one trial."""
 
     __pydantic_config__ = STRICT
 
-    study: str
-    trial: int
-    metric: str
-    unit: str
-    epochs: int
-    seeds: int
-    base: Row
-    rows: tuple[Row, ...]
-    made: str
-    format: Literal[1] = 1
+    study: str  # its name
+    trial: int  # its number
+    metric: str  # the error's name
+    unit: str  # the error's unit
+    epochs: int  # of each training
+    seeds: int  # trainings that were asked for, of each row
+    base: Row  # the trial as it is
+    rows: tuple[Row, ...]  # the changes, in the order they were tried
+    made: str  # date and time, ISO 8601
+    format: Literal[1] = 1  # of the file; another number is another version's
 
     @property
     def ranked(self) -> tuple[Row, ...]:

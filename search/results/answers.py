@@ -41,52 +41,36 @@ _STRICT = ConfigDict(strict=True)  # no field of a file is turned into another t
 
 @dataclass(frozen=True)
 class Example:
-    """One image, and what was answered for it.
-
-    Attributes:
-        rank: 'best', 'median' or 'worst'.
-        row: the image's row in the data set.
-        error: the mean over those of its labels that have one.
-        answered: [x, y] of each label's point as fractions of the picture's sides: [0, 1] spans the edges, and a point
-            may lie outside. Empty where the task answers no points in the picture.
-        true: the same of the truth; None for a point that is not known.
-        said: the answer and the truth in words, where points do not say them; else empty.
-    """
+    """One image, and what was answered for it."""
 
     __pydantic_config__ = _STRICT
 
-    rank: Rank
-    row: Annotated[Place, Field(lt=2**53)]
-    error: FiniteFloat
+    rank: Rank  # 'best', 'median' or 'worst'
+    row: Annotated[Place, Field(lt=2**53)]  # the image's row in the data set
+    error: FiniteFloat  # the mean over those of its labels that have one
+    # [x, y] of each label's point as fractions of the picture's sides: [0, 1] spans the edges, and a point may lie
+    # outside. Empty where the task answers no points in the picture
     answered: list[Pair]
-    true: list[Pair | None]
-    said: str = ""
+    true: list[Pair | None]  # the same of the truth; None for a point that is not known
+    said: str = ""  # the answer and the truth in words, where points do not say them; else empty
 
 
 @dataclass(frozen=True)
 class Answers:
-    """A network's answers for the whole validation part.
-
-    Attributes:
-        epoch: after which they were given.
-        labels: names of what is answered: points, numbers or classes.
-        edges: which points a drawing joins, as pairs of places in `labels`.
-        errors: mean error of each label; None for one that no image has.
-        quantiles: 201 quantiles, 0, 0.005 ... 1, of the error over all images and labels, linearly interpolated.
-        examples: the 4 best, 4 median and 4 worst images by mean error, ascending; of fewer than 12 images each one
-            once.
-        unit: of all these errors, which need not be that of the study's error; empty for none. None in files written
-            before it was kept: then it is the study's.
-    """
+    """A network's answers for the whole validation part."""
 
     __pydantic_config__ = _STRICT
 
-    epoch: int
-    labels: list[str]
-    edges: list[Edge]
-    errors: list[FiniteFloat | None]
+    epoch: int  # after which they were given
+    labels: list[str]  # names of what is answered: points, numbers or classes
+    edges: list[Edge]  # which points a drawing joins, as pairs of places in `labels`
+    errors: list[FiniteFloat | None]  # mean error of each label; None for one that no image has
+    # 201 quantiles, 0, 0.005 ... 1, of the error over all images and labels, linearly interpolated
     quantiles: Annotated[list[FiniteFloat], Field(min_length=QUANTILES, max_length=QUANTILES)]
+    # the 4 best, 4 median and 4 worst images by mean error, ascending; of fewer than 12 images each one once
     examples: list[Example]
+    # of all these errors, which need not be that of the study's error; empty for none. None in files written before it
+    # was kept: then it is the study's
     unit: str | None = None
 
     @property

@@ -28,32 +28,22 @@ Edges = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Mark:
-    """A point to draw.
+    """A point to draw."""
 
-    Attributes:
-        kind: 'answered', 'unjudged' (answered, but the truth is not known) or 'true'.
-        at: its place.
-        arrow: for a point outside the picture the corners of an arrowhead at the edge towards it, its tip first.
-    """
-
-    kind: str
-    at: Point
+    kind: str  # 'answered', 'unjudged' (answered, but the truth is not known) or 'true'
+    at: Point  # its place
+    # for a point outside the picture the corners of an arrowhead at the edge towards it, its tip first
     arrow: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Both skeletons of an example, in the units of the picture's frame.
+    """Both skeletons of an example, in the units of the picture's frame."""
 
-    Attributes:
-        lines: 'answered' and 'true' bones, and the 'miss' from each true point to its answer.
-        marks: the points, those of the truth last.
-        many: whether there are so many points that they are to be smaller.
-    """
-
+    # 'answered' and 'true' bones, and the 'miss' from each true point to its answer
     lines: Mapping[str, Sequence[tuple[Point, Point]]]
-    marks: Sequence[Mark]
-    many: bool
+    marks: Sequence[Mark]  # the points, those of the truth last
+    many: bool  # whether there are so many points that they are to be smaller
 
 
 def drawing(example: Example, edges: Edges, frame: Point) -> Drawing:
