@@ -1,6 +1,7 @@
 """Searching, and what a search has found: search, best, cost, score."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,14 +129,19 @@ def summarise(study: str, out: Path, storage: str | None, chosen: "Study", outco
             f"always answering the mean: {measured(mean, unit)}; smallest {named(chosen.task.metric)}: "
             f"{measured(least, unit)} (trial {trial}), {least / mean:.0%} of it"
         )
-    _write_page(view, paths.folder_of(study, out))
+    _write_page(view, paths.folder_of(study, out), storage)
 
 
-def _write_page(view: "View", folder: Path) -> None:
-    from search.results.figures import pareto
+def _write_page(view: "View", folder: Path, storage: str | None) -> None:
+    """The Pareto page, unless it was written since the study's own file last changed: plotly takes a second."""
+    page, database = folder / "pareto.html", folder / "study.db"
+    changed = database.stat().st_mtime_ns if database.is_file() else None
+    if storage or changed is None or not page.is_file() or page.stat().st_mtime_ns <= changed:
+        from search.results.figures import pareto
 
-    page = folder / "pareto.html"
-    pareto.write(view, page)
+        pareto.write(view, page)
+        if storage and changed is not None:
+            os.utime(page, ns=(changed, changed))  # not newer than the study of `database`, which it does not show
     console.print(f"Pareto page: {page}")
 
 
@@ -147,7 +153,7 @@ def best(
     all_states: Annotated[bool, typer.Option("--all", help="Also trials stopped, failed, refused, running.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Every trial, as JSON.")] = False,
 ) -> None:
-    """The leaderboard, Pareto-optimal trials marked, and the Pareto page anew."""
+    """The leaderboard, Pareto-optimal trials marked, and the Pareto page as the study stands."""
     from search import paths
 
     view = seen(paths.recorded(study, out, storage))
@@ -156,7 +162,7 @@ def best(
         typer.echo(json.dumps([flat(entry) for entry in shown], indent=1, default=str))
         return
     console.print(board(shown, view, count))
-    _write_page(view, paths.folder_of(study, out))
+    _write_page(view, paths.folder_of(study, out), storage)
 
 
 def flat(entry: "Entry") -> dict[str, Any]:

@@ -189,6 +189,12 @@ def test_the_board_and_the_page_of_every_state(tmp_path: Path, monkeypatch: pyte
     assert [entry["number"] for entry in listed] == [entry.number for entry in found]
     page = (folder / "pareto.html").read_text()
     assert "<script>alert(1)" not in page
+    written = (folder / "pareto.html").stat().st_mtime_ns
+    said("best", TINY, "--out", tmp_path)
+    assert (folder / "pareto.html").stat().st_mtime_ns == written
+    book.report(4, dict.fromkeys(ROW, 1.0) | {"epoch": 2, "error": 24.0})
+    said("best", TINY, "--out", tmp_path)
+    assert (folder / "pareto.html").stat().st_mtime_ns > written
     assert {trial.state for trial in book.optuna_study.trials} >= {TrialState.RUNNING, TrialState.FAIL}
 
 
