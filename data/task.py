@@ -16,6 +16,7 @@ from data.transforms.augment import LEVELS
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from data.storage.pack import Part, Progress, Split
 
@@ -30,16 +31,14 @@ class Trainable(Protocol):
         """The parts, at a resolution fit for an input of `size`, as the architecture states it."""
 
     def augment(
-        self, images: torch.Tensor, targets: torch.Tensor, size: Any, how: Any, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, images: Tensor, targets: Tensor, size: Any, how: Any, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """A whole batch of a part's pixels, changed at random, as network inputs (B, C, H, W) with its targets."""
 
-    def inputs(self, images: torch.Tensor, size: Any) -> torch.Tensor:
+    def inputs(self, images: Tensor, size: Any) -> Tensor:
         """A whole batch of a part's pixels, unchanged, as network inputs (B, C, H, W)."""
 
-    def loss(
-        self, net: Any, images: torch.Tensor, targets: torch.Tensor, how: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, net: Any, images: Tensor, targets: Tensor, how: Any) -> tuple[Tensor, Tensor]:
         """What a training step descends, a scalar, and what the network answered, for `error`.
 
         `how` is the trial's `search.study.Training`.
@@ -94,7 +93,14 @@ class DataSet(Protocol):
         """The losses that `Training.loss` can name; the first is taken where it names none."""
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Make everything ready that trials share: draw, check, decode, pack. Raises UserError."""
+        """Make everything ready that trials share: draw, check, decode, pack.
+
+        Args:
+            progress: Called with how many of how many samples are drawn, then how many of how many are packed.
+
+        Raises:
+            UserError: For anything missing or wrong in the folder, and for a cache that cannot be written.
+        """
 
     def identity(self) -> str:
         """A short name of the data and its split; errors on other data are not comparable."""
@@ -138,6 +144,8 @@ class BaseTask:
     """What --data must name."""
     edges: ClassVar[tuple[tuple[int, int], ...]] = ()
     channels: ClassVar[int] = 3
+    context: ClassVar[float] = 1.0
+    """Side of packed images in crops; inputs show one."""
 
     def __post_init__(self) -> None:
         if self.folds < 2 or not 0 <= self.fold < self.folds:
@@ -164,6 +172,12 @@ class BaseTask:
     def caption(self, output: Array, target: Array) -> str:  # noqa: ARG002 - the points in the picture say it
         """Nothing: a picture with its points says all."""
         return ""
+
+    def inputs(self, images: Tensor, size: Any) -> Tensor:
+        """See `data.transforms.warp.inputs`."""
+        from data.transforms.warp import inputs
+
+        return inputs(images, size, self.context)
 
     def split(self, size: Any) -> Split:
         """See `Trainable.split`."""

@@ -41,6 +41,7 @@ recipe = {"bodies": "heavy", "heavy": "regnety_040", "large": 288, "weights": "t
 published = {"regnety_040": {**recipe, "weight_decay": 1e-3, "loss": "cross_entropy", "flip": 0.3, "rotate": 10}}
 first = {"bodies": "light", "light": "regnety_002", "size": 64, "lr": 4e-3, "batch": 32, "weight_decay": 0.01}
 starts = {"small": {**first, "loss": "cross_entropy", "flip": 0.3, "rotate": 10}}
+# Without `holding`, on GPUs, heavy ones are sampled, too.
 study = Study(
     task,
     space,
@@ -49,7 +50,7 @@ study = Study(
     final_epochs=30,
     scheduler=Asha(grace=2),
     objective=ErrorAlone(),
-    sampler=holding(bodies="light"),  # without it, on GPUs, heavy ones are sampled, too
+    sampler=holding(bodies="light"),
     starts=starts,
     published=published,
 )

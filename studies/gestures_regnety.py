@@ -1,6 +1,6 @@
 """The RegNetY design space on gestures, RegNetX with squeeze-excitation: to be compared with gestures_regnetx."""
 
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.trial import BaseTrial
 
 from data.drawn.gestures import DrawnGestures
@@ -27,12 +27,7 @@ def space(trial: BaseTrial, task: Gestures) -> Config:
     return Config(arch, training, augment)
 
 
-def sampler(seed: int) -> BaseSampler:
-    """A design space is known by the errors of networks drawn from it at random (Radosavovic et al. 2020)."""
-    return RandomSampler(seed)
-
-
 limit = {"gflops": 0.012}
-study = Study(
-    task, space, trials=12, epochs=6, objective=ErrorAlone(), bounds=limit, sampler=sampler, scheduler=NoStopping()
-)
+score = ErrorAlone()
+# A design space is known by the errors of networks drawn from it at random (Radosavovic et al. 2020).
+study = Study(task, space, 12, epochs=6, objective=score, bounds=limit, sampler=RandomSampler, scheduler=NoStopping())

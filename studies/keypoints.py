@@ -1,8 +1,6 @@
 """Keypoints of your own annotated objects, by NME in % of the box. Needs --data: COCO keypoints or YOLO-pose."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from optuna.trial import BaseTrial
 
 from data.tasks.keypoints import Keypoints
 from data.transforms.augment import AnimalAugment
@@ -10,9 +8,6 @@ from models.net import Arch
 from search.objective import ErrorAlone
 from search.schedulers import Asha
 from search.study import Config, Study, Training
-
-if TYPE_CHECKING:
-    from optuna.trial import BaseTrial
 
 # Names, number, skeleton and mirror pairs are the annotations' own. Other errors: metric="pck_error" or "pixel_diff";
 # of the distance between two points: norm=("left_eye", "right_eye"); 1 - AP, with COCO's sigmas or yours: "ap_error".

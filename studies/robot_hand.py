@@ -54,6 +54,7 @@ published = {  # RMSE in metres
 }
 first = {"bodies": "light", "light": "resnet10t", "lr": 3e-3, "batch": 16, "optimizer": "adamw", "weight_decay": 0.05}
 starts = {"small": {**first, "loss": "mse", "size": 64, "depth_dropout": 0.02, "colour": 0.2}}
+# Without `holding`, on GPUs, heavy ones are sampled, too.
 study = Study(
     task,
     space,
@@ -62,7 +63,7 @@ study = Study(
     final_epochs=30,
     scheduler=Asha(grace=3),
     objective=ErrorAlone(),
-    sampler=holding(bodies="light"),  # without it, on GPUs, heavy ones are sampled, too
+    sampler=holding(bodies="light"),
     starts=starts,
     published=published,
 )

@@ -17,7 +17,7 @@ from data.drawn.skeleton import FINGERS, HAND_EDGES
 from data.layouts.freihand import JOINTS, SIDE, annotation_path, image_paths, read_points
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder, once
 from data.task import BaseTask
-from data.tasks.losses import POINT_LOSSES, LossChoice, Network, point_loss
+from data.tasks.losses import POINT_LOSSES, point_loss
 from data.tasks.metrics import distances
 from data.transforms.augment import Augment, level
 
@@ -62,14 +62,7 @@ class FreiHand(BaseTask):
             raise ValueError(f"gap must be at least 0 and blocks at least folds, not {self.gap}, {self.blocks}")
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Draw hands where that is asked for, check the layout, decode the images into the pack.
-
-        Args:
-            progress: Called with how many of how many hands are drawn, then how many of how many images are packed.
-
-        Raises:
-            UserError: For anything missing or wrong in the folder, and for a cache that cannot be written.
-        """
+        """Draw hands where asked for, check the layout, decode the images; see `DataSet.prepare`."""
         _packed.cache_clear()  # look at the files again
         pack, _ = self._packed(progress)
         pack.pixels(SIDE, progress)
@@ -105,13 +98,7 @@ class FreiHand(BaseTask):
 
         return augment(images, points, size, how, generator)
 
-    def inputs(self, images: Tensor, size: int) -> Tensor:
-        """See `data.transforms.warp.inputs`."""
-        from data.transforms.warp import inputs
-
-        return inputs(images, size)
-
-    def loss(self, net: Network, images: Tensor, points: Tensor, how: LossChoice) -> tuple[Tensor, Tensor]:
+    def loss(self, net: Any, images: Tensor, points: Tensor, how: Any) -> tuple[Tensor, Tensor]:
         """See `data.tasks.losses.point_loss`."""
         return point_loss(net, images, points, how, SIDE)
 

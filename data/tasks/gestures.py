@@ -19,7 +19,7 @@ from data.task import BaseTask
 from data.tasks import motion as moving
 from data.tasks.gesture_crops import Margins
 from data.tasks.gesture_pack import Packed, folds, gestures, packed, training
-from data.tasks.losses import LossChoice, pick
+from data.tasks.losses import pick
 from data.transforms.augment import CONTEXT, LEVELS, GestureAugment, level
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Gestures(BaseTask):
     pairs: tuple[tuple[str, str], ...] = PAIRS
     motion: bool = True
 
+    context: ClassVar[float] = CONTEXT
     needs: ClassVar[str] = f"the folder that holds {layout.CSV} and train/"
     metric: ClassVar[str] = "log_loss"
     unit: ClassVar[str] = "nats"
@@ -112,11 +113,7 @@ class Gestures(BaseTask):
         return len(self.gestures)
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Draw gestures where that is asked for, check the layout, cut the training frames into the pack.
-
-        Raises:
-            UserError: for anything missing or wrong in the folder, and for a cache that cannot be written.
-        """
+        """Draw gestures where asked for, check the layout, cut out the training frames; see `DataSet.prepare`."""
         gestures.cache_clear()  # look at the files again
         training.cache_clear()
         pack = self._read(progress).pack
@@ -146,13 +143,7 @@ class Gestures(BaseTask):
         partners = torch.tensor(layout.partners(self.gestures))
         return augment(images, targets, size, how, self.margins, partners, generator)
 
-    def inputs(self, images: Tensor, size: int) -> Tensor:
-        """See `data.transforms.warp.inputs`."""
-        from data.transforms.warp import inputs
-
-        return inputs(images, size, CONTEXT)
-
-    def loss(self, net: Any, images: Tensor, targets: Tensor, how: LossChoice) -> tuple[Tensor, Tensor]:
+    def loss(self, net: Any, images: Tensor, targets: Tensor, how: Any) -> tuple[Tensor, Tensor]:
         """Cross-entropy over frames, and the class scores (B, classes).
 
         'smooth' is the same against a truth of which `SMOOTHING` is shared out among all classes (Szegedy et al. 2016).

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from data.layouts.annotations import AnnotationSet, Instance
     from data.storage.pack import Bytes, Progress
-    from data.tasks.losses import LossChoice, Network
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Metric = Literal["pixel_diff", "nme", "pck_error", "ap_error"]
@@ -91,7 +90,7 @@ class Keypoints(BaseTask):
     mirror: tuple[int, ...] | None = None
     lower: tuple[int, ...] | None = None
     margin: float = 1.25
-    context: float = CONTEXT
+    context: float = CONTEXT  # type: ignore[misc]
     complete: bool = False
     own_split: bool = True
     fewer_folds: bool = False
@@ -161,16 +160,8 @@ class Keypoints(BaseTask):
         return self.mirrored != tuple(range(self.points))
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Draw images where that is asked for, check the annotations, cut out and pack the crops.
-
-        Args:
-            progress: Called with how many of how many images are drawn, then how many of how many crops are packed.
-
-        Raises:
-            UserError: For anything missing or wrong in the folder, and for a cache that cannot be written.
-        """
-        for cached in (_annotations, _targets, _pack):
-            cached.cache_clear()  # look at the files again
+        """Draw images where asked for, check the annotations, cut out and pack the crops; see `DataSet.prepare`."""
+        _load.cache_clear()  # look at the files again
         self.folder(progress)
         self._pack(SIDE).pixels(SIDE, progress)
         self._parts()
@@ -178,7 +169,7 @@ class Keypoints(BaseTask):
     def split(self, size: Size) -> Split:
         """Both sides, at the pack's level for inputs of `size`, (height, width) or a square's side, in pixels."""
         base, level = levels(size, self.context)
-        packed, targets = self._pack(base).pixels(level), self._targets()
+        packed, targets = self._pack(base).pixels(level), self._read().targets
         train, valid = (Part(packed, rows, targets[rows]) for rows in self._parts())
         return Split(train, valid)
 
@@ -203,13 +194,7 @@ class Keypoints(BaseTask):
         lower = lower_half(self.labels) if self.lower is None else self.lower
         return topdown.augment(images, targets, size, how, generator, self.mirrored, lower, self.context)
 
-    def inputs(self, images: Tensor, size: Size) -> Tensor:
-        """See `data.transforms.warp.inputs`."""
-        from data.transforms.warp import inputs
-
-        return inputs(images, size, self.context)
-
-    def loss(self, net: Network, images: Tensor, targets: Tensor, how: LossChoice) -> tuple[Tensor, Tensor]:
+    def loss(self, net: Any, images: Tensor, targets: Tensor, how: Any) -> tuple[Tensor, Tensor]:
         """See `data.tasks.losses.point_loss` if `complete`, else `crop_loss`."""
         if self.complete:
             return point_loss(net, images, targets, how, SIDE)
@@ -279,7 +264,7 @@ class Keypoints(BaseTask):
         own = (self.folds, self.fold, self.seed) if data.valid is None else ()
         if self.complete:
             split = (tuple(instance.group for instance in data.usable), self.folds, self.fold, self.seed)
-            digest.update(self._targets().tobytes() + repr(split).encode())
+            digest.update(self._read().targets.tobytes() + repr(split).encode())
         else:
             for annotated in (data.train, data.valid):
                 digest.update(b"" if annotated is None else annotated.content())
@@ -292,7 +277,7 @@ class Keypoints(BaseTask):
 
     def baseline(self) -> float:
         """The error on the validation part of always answering the mean crop's points of the training part."""
-        targets = self._targets()
+        targets = self._read().targets
         train, valid = self._parts()
         weight = np.ones((len(train), 1, 1)) if self.complete else targets[train, :, 2:].astype(np.float64)
         mean = (targets[train, :, :2] * weight).sum(0) / weight.sum(0).clip(min=1)
@@ -319,26 +304,10 @@ class Keypoints(BaseTask):
         return norms
 
     def _read(self) -> _Data:
-        data = _annotations(self.folder(), cache_folder(), self.own_split, self.complete)
-        names = self.labels if self.skeleton else ()
-        for annotated in filter(None, (data.train, data.valid) if names else ()):
-            for category in annotated.categories:
-                # Only average precision knows a point by its name: by its sigma.
-                same = (
-                    category.keypoints == names if self.metric == "ap_error" else len(category.keypoints) == len(names)
-                )
-                if not same:
-                    wanted = f"each category must have {', '.join(names)}"
-                    raise UserError(f"{annotated.annotations} has other keypoints for {category.name!r}: {wanted}.")
-        return data
+        return _load(self, self.folder(), cache_folder())
 
     def _pack(self, base: int) -> Pack:
-        self._read()
-        return _pack(self.folder(), cache_folder(), self.own_split, self.complete, base, self.margin * self.context)
-
-    def _targets(self) -> Array:
-        self._read()
-        return _targets(self.folder(), cache_folder(), self.own_split, self.complete, self.margin)
+        return crops(self._read().usable, base, self.margin * self.context)[0]
 
     def _parts(self) -> tuple[Array, Array]:
         """Rows to train on and rows to judge on."""
@@ -355,7 +324,8 @@ class Keypoints(BaseTask):
         count = int(groups.max()) + 1
         if self.fewer_folds and self.fold < count < self.folds and count > 1:
             return rows[groups != self.fold], rows[groups == self.fold]
-        return self.fold_rows(groups, "videos (an image without a video is one)")
+        alone = all(instance.group == instance.image_id for instance in data.usable)
+        return self.fold_rows(groups, "images" if alone else "videos")
 
 
 def faces(root: Path | None = None, **settings: Any) -> Keypoints:
@@ -373,53 +343,51 @@ def animals(root: Path | None = None, **settings: Any) -> Keypoints:
 
 
 class _Data(NamedTuple):
-    """A folder's annotations: the objects that are answered, `trained` of them from the training annotations."""
+    """A folder's annotations, the objects that are answered, `trained` of them from `train`, and their targets."""
 
     train: AnnotationSet
     valid: AnnotationSet | None
     usable: tuple[Instance, ...]
     trained: int
+    targets: Array
 
 
-def _load(root: Path, own_split: bool) -> tuple[AnnotationSet, AnnotationSet | None]:
+@lru_cache(maxsize=8)  # a worker process asks once a trial
+def _load(task: Keypoints, root: Path, cache: Path) -> _Data:
+    """A task's annotations, checked; no image is opened."""
+    del cache  # another cache folder is another answer
+    train, valid = _annotations(root, task.own_split)
+    learnt, judged = (_usable(task, annotated) if annotated else () for annotated in (train, valid))
+    usable = learnt + judged
+    points = np.stack([instance.points for instance in usable]) if usable else np.zeros((0, 1, 3))
+    labelled = points[..., 2:] > 0
+    places = np.where(labelled, fractions(points[..., :2], frames(usable, task.margin)), 0.5)
+    targets = (places if task.complete else np.concatenate([places, labelled], -1)).astype(np.float32)
+    return _Data(train, valid, usable, len(learnt), targets)
+
+
+def _annotations(root: Path, own_split: bool) -> tuple[AnnotationSet, AnnotationSet | None]:
     """Annotations to train on and, where the folder has such and they are wanted, to judge on."""
     found = layout.read(root)
     return found.train, found.valid if own_split else None
 
 
-@lru_cache(maxsize=4)  # a worker process asks once a trial
-def _annotations(root: Path, cache: Path, own_split: bool, complete: bool) -> _Data:
-    del cache  # another cache folder is another answer
-    train, valid = _load(root, own_split)
-    learnt, judged = (_usable(annotated, complete) if annotated else () for annotated in (train, valid))
-    return _Data(train, valid, learnt + judged, len(learnt))
-
-
-def _usable(annotated: AnnotationSet, complete: bool) -> tuple[Instance, ...]:
+def _usable(task: Keypoints, annotated: AnnotationSet) -> tuple[Instance, ...]:
     """Objects with a labelled keypoint, or all of them labelled; crowds are left out."""
     file, alone = annotated.annotations, [instance for instance in annotated.instances if not instance.crowd]
-    if complete and not alone:
+    names = task.skeleton.names if task.skeleton else annotated.categories[0].keypoints
+    for category in annotated.categories:
+        # Only average precision knows a point by its name: by its sigma.
+        same = category.keypoints == names or (task.metric != "ap_error" and len(category.keypoints) == len(names))
+        if not same:
+            wanted = f"each category must have {', '.join(names)}"
+            raise UserError(f"{file} has other keypoints for {category.name!r}: {wanted}.")
+    if task.complete and not alone:
         raise UserError(f"{file} has no object that is not marked as a crowd: give objects one by one.")
-    for instance in alone if complete else ():
+    for instance in alone if task.complete else ():
         if instance.labelled < len(instance.points):
             raise UserError(
                 f"{file}: annotation {instance.id} has {instance.labelled} of {len(instance.points)} landmarks: "
                 "leave it out, for all are needed here."
             )
     return tuple(instance for instance in alone if instance.labelled)
-
-
-@lru_cache(maxsize=4)
-def _targets(root: Path, cache: Path, own_split: bool, complete: bool, margin: float) -> Array:
-    usable = _annotations(root, cache, own_split, complete).usable
-    points = np.stack([instance.points for instance in usable])
-    places = fractions(points[..., :2], frames(usable, margin))
-    if complete:
-        return places.astype(np.float32)
-    labelled = points[..., 2:] > 0
-    return np.concatenate([np.where(labelled, places, 0.5), labelled], -1).astype(np.float32)
-
-
-@lru_cache(maxsize=4)
-def _pack(root: Path, cache: Path, own_split: bool, complete: bool, side: int, margin: float) -> Pack:
-    return crops(_annotations(root, cache, own_split, complete).usable, side, margin)[0]

@@ -1,8 +1,14 @@
-"""What keypoint networks descend: distances of points, or heatmaps about them."""
+"""What keypoint networks descend: distances of points, or heatmaps about them.
+
+A network has `logits(images)`, the head's raw output; `decode(logits)`, points (B, P, 2) or, from heatmaps
+(B, P, h, w), points and scores (B, P, 3); and, unless it answers heatmaps, `divergence(logits, points)`, how far its
+distributions are from ones about the points. `how` is a `search.study.Training`: its `loss` (empty for the first) and
+its `divergence`, the weight of the network's own.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,31 +27,6 @@ SIGMA, CELLS = 2.0, 64
 _BEND = 0.02  # of a side: where smooth L1 turns from a square into a line
 
 
-class Network(Protocol):
-    """What the losses need of a network."""
-
-    def logits(self, images: Tensor) -> Tensor:
-        """The head's raw output for images (B, C, H, W)."""
-
-    def decode(self, logits: Tensor) -> Tensor:
-        """Points (B, P, 2) from that output, or points and scores (B, P, 3) from heatmaps (B, P, h, w)."""
-
-    def divergence(self, logits: Tensor, points: Tensor) -> Tensor:
-        """How far the head's distributions are from ones about the true points: a scalar. Heatmaps have none."""
-
-
-class LossChoice(Protocol):
-    """What the losses need of a training."""
-
-    @property
-    def loss(self) -> str:
-        """Which of the losses; empty for the first."""
-
-    @property
-    def divergence(self) -> float:
-        """Weight of the head's own distribution loss."""
-
-
 def pick(kind: str, losses: tuple[str, ...]) -> str:
     """The loss that is meant; the first where none is named.
 
@@ -57,7 +38,7 @@ def pick(kind: str, losses: tuple[str, ...]) -> str:
     return kind or losses[0]
 
 
-def point_loss(net: Network, images: Tensor, points: Tensor, how: LossChoice, side: int) -> tuple[Tensor, Tensor]:
+def point_loss(net: Any, images: Tensor, points: Tensor, how: Any, side: int) -> tuple[Tensor, Tensor]:
     """How far the answers are from the points, and the answers.
 
     The first loss is the mean Euclidean distance as a fraction of the side, rounded off below half a pixel: that is
@@ -91,7 +72,7 @@ def point_loss(net: Network, images: Tensor, points: Tensor, how: LossChoice, si
 
 
 def crop_loss(
-    net: Network, images: Tensor, targets: Tensor, how: LossChoice, mirrored: Sequence[int], flip_test: bool
+    net: Any, images: Tensor, targets: Tensor, how: Any, mirrored: Sequence[int], flip_test: bool
 ) -> tuple[Tensor, Tensor]:
     """The mean over labelled keypoints of crops, and the answers.
 
@@ -129,8 +110,7 @@ def crop_loss(
     logits = net.logits(images).float()
     answer = net.decode(logits)
     heat = answer.shape[-1] == 3
-    module: Any = net
-    if flip_test and not module.training:
+    if flip_test and not net.training:
         logits, answer = _with_mirror(net, images, logits, answer, mirrored)
     if heat:
         each = (logits - gaussians(true, *logits.shape[-2:])).square().mean((2, 3)) * weight
@@ -167,7 +147,7 @@ def gaussians(points: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _with_mirror(
-    net: Network, images: Tensor, logits: Tensor, answer: Tensor, mirrored: Sequence[int]
+    net: Any, images: Tensor, logits: Tensor, answer: Tensor, mirrored: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Raw output and answer for a batch, averaged with those for its mirror images."""
     import torch

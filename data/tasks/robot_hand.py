@@ -18,7 +18,7 @@ from data.errors import UserError
 from data.layouts.robot_hand import NUMBERS, VIEWS, identifiers
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
 from data.task import BaseTask
-from data.tasks.losses import LossChoice, pick
+from data.tasks.losses import pick
 from data.tasks.robot_pack import COLOURS, labelled, levelled, measured, pack_of
 from data.transforms.augment import RobotAugment, level
 
@@ -73,14 +73,7 @@ class RobotHand(BaseTask):
     channels: ClassVar[int] = COLOURS + VIEWS
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Draw samples where that is asked for, check the folder, decode and measure it; test/ is not opened.
-
-        Args:
-            progress: Called with how many of how many samples are drawn, then how many of how many are packed.
-
-        Raises:
-            UserError: For anything missing or wrong in the folder, and for a cache that cannot be written.
-        """
+        """Draw samples where asked for, check, decode and measure; test/ is not opened. See `DataSet.prepare`."""
         _read.cache_clear()  # look at the files again
         _measured.cache_clear()
         self._read(progress)[0].pixels(SIDE, progress)
@@ -113,7 +106,7 @@ class RobotHand(BaseTask):
 
         return prepared(images, size, self._measured()[0])
 
-    def loss(self, net: Any, images: Tensor, targets: Tensor, how: LossChoice) -> tuple[Tensor, Tensor]:
+    def loss(self, net: Any, images: Tensor, targets: Tensor, how: Any) -> tuple[Tensor, Tensor]:
         """How far the network's numbers are from the standardised targets, and its answers in metres.
 
         A network answers in standard deviations from the mean, both of the training part, as `answers` turns into

@@ -143,7 +143,7 @@ def test_a_box_that_is_not_square_is_not_stretched(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
     root = one_face(tmp_path / "one", size=(100, 60), box=(20, 10, 50, 40))
     task = faces(root, folds=2)
-    pack, points = task._pack(224), task._targets()
+    pack, points = task._pack(224), task._read().targets
     # The box's middle is (45, 30) and its longer side 50: the crop begins at (20, 5). Pixel numbers are 0.5 less.
     np.testing.assert_allclose(points[0, 0], ((7 + 0.5 - 20) / 50, (3 + 0.5 - 5) / 50), rtol=1e-6)
     np.testing.assert_allclose(points[0, 5], ((12 + 0.5 - 20) / 50, (3 + 0.5 - 5) / 50), rtol=1e-6)
@@ -228,7 +228,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
         faces(one_face(tmp_path / "few", (80, 80), (0, 0, 80, 80), lacking=3)).prepare()
     with pytest.raises(UserError, match="crowd"):
         faces(one_face(tmp_path / "crowd", (80, 80), (0, 0, 80, 80), crowd=1)).prepare()
-    with pytest.raises(UserError, match="2 videos cannot be split into 5"):
+    with pytest.raises(UserError, match="2 images cannot be split into 5"):
         faces(one_face(tmp_path / "two", (80, 80), (0, 0, 80, 80))).split(64)
     with pytest.raises(ValueError, match="fold below it"):
         faces(folds=3, fold=3)

@@ -120,7 +120,7 @@ def test_the_study_of_ones_own_data_learns_from_few_images(
     assert ("flip" in trial.params) == flips
     (reached,) = fit(study.task, config, epochs=1, seed=0, device=torch.device("cpu"))
     assert np.isfinite(reached.epoch.error)
-    with pytest.raises(UserError, match=r"1 videos .* cannot be split into 5 folds"):
+    with pytest.raises(UserError, match="1 images cannot be split into 5 folds"):
         load_study("keypoints", data=owned(tmp_path / "one", images=1)).task.split(64)
 
 
