@@ -92,6 +92,17 @@ def locked(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def check_free(folder: Path) -> None:
+    """Whether no driver holds the folder, which need not be there yet; `locked` decides.
+
+    Raises:
+        UserError: another search holds it.
+    """
+    if (folder / "lock").is_file():
+        with locked(folder):
+            pass
+
+
 def file_of(url: str) -> Path | None:
     """The file of an SQLite URL; None for other databases, a database in memory and what is no URL."""
     import sqlalchemy as sa

@@ -54,6 +54,7 @@ def search(
     file = study_file(study)
     paths.check_storage(storage)
     paths.check_writable(out / paths.name_of(study))
+    paths.check_free(out / paths.name_of(study))
     root = data.absolute() if data else None
     with loading("loading the study"):
         chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
