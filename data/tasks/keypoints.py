@@ -151,8 +151,10 @@ class Keypoints(BaseTask):
 
     @property
     def mirrored(self) -> tuple[int, ...]:
-        """For each point the one that a mirror shows in its place."""
-        return partners(self.labels) if self.mirror is None else self.mirror
+        """For each point the one that a mirror shows in its place: as set, by the annotations, or by the names."""
+        if self.mirror is not None:
+            return self.mirror
+        return partners(self.labels) if self.root is None else self._read().train.mirrored
 
     @property
     def has_pairs(self) -> bool:

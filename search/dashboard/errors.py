@@ -42,17 +42,7 @@ def joints(answers: Answers | None, unit: str) -> go.Figure:
     drawn = go.Figure(_bars(answers, places, names, unit))
     known_errors = [error for error in answers.errors if error is not None]
     mean = sum(known_errors) / len(known_errors) if known_errors else 0.0
-    drawn.add_vline(
-        x=mean,
-        line={"color": ACCENT, "width": 1.5, "dash": "dash"},
-        annotation={
-            "text": f"mean {escape(measured(mean, unit))}",
-            "font": {"color": ACCENT, "size": 12},
-            "yanchor": "bottom",
-            "y": 1,
-        },
-        annotation_position="top",
-    )
+    line_at(drawn, mean, f"mean {measured(mean, unit)}")
     row = 21 if len(places) <= 40 else 13
     base(drawn, x=escape(titled("mean error", unit)), y=what, height=max(280, 150 + row * len(places)))
     parts = [f"the {MOST} largest of {len(answers.errors)}" if left_out else "mean of the validation images"]

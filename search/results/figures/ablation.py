@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from search.format import HOVER, digits, measured, named, titled
 from search.results.ablation import Ablation, Row
-from search.results.figures.base import base, brief, empty, heading, write_page
-from search.results.style import ACCENT, MUTED, SERIES
+from search.results.figures.base import base, brief, empty, heading, line_at, write_page
+from search.results.style import MUTED, SERIES
 
 KINDS = (("worse", SERIES[3]), ("better", SERIES[2]), ("within chance", MUTED), ("one pair", MUTED))
 """What a change does to the error, by whether its interval leaves out 0, and in which colour."""
@@ -34,17 +34,7 @@ def figure(ablation: Ablation | None) -> go.Figure:
         if places:
             drawn.add_trace(_differences(rows, places, kind, colour, ablation.unit))
     base_error = measured(ablation.base.error.mean, ablation.unit) if ablation.base.error else ""
-    drawn.add_vline(
-        x=0,
-        line={"color": ACCENT, "width": 1.5, "dash": "dash"},
-        annotation={
-            "text": escape(f"as it is: {base_error}"),
-            "font": {"color": ACCENT, "size": 12},
-            "yanchor": "bottom",
-            "y": 1,
-        },
-        annotation_position="top",
-    )
+    line_at(drawn, 0, f"as it is: {base_error}")
     error = titled(named(ablation.metric), ablation.unit)
     base(drawn, x=f"difference of {escape(error)}, above 0 is worse", y="", height=190 + 28 * len(rows))
     heading(drawn, f"What each choice of trial {ablation.trial} is worth", ablation.caution.partition(". ")[0])

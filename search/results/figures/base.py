@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from data.errors import UserError
 from data.storage.files import replacing
-from search.results.style import MUTED
+from search.results.style import ACCENT, MUTED
 
 SVG_POINTS = 2000
 """Above so many points a figure is drawn by WebGL, from typed arrays and without a text for each point."""
@@ -107,6 +107,16 @@ def write_page(
             half.write_text(page.replace("<head>", f"<head><title>{escape(title)}</title>", 1), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+
+
+def line_at(figure: go.Figure, x: float, text: str) -> go.Figure:
+    """The same figure with a dashed line up at `x` and a text, which is escaped, above it."""
+    return figure.add_vline(
+        x=x,
+        line={"color": ACCENT, "width": 1.5, "dash": "dash"},
+        annotation={"text": escape(text), "font": {"color": ACCENT, "size": 12}, "yanchor": "bottom", "y": 1},
+        annotation_position="top",
+    )
 
 
 def scatter(points: int) -> Any:
