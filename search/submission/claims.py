@@ -86,6 +86,10 @@ class _Facts(BaseModel):
     versions: dict[str, StrictStr]
     made: Any
     format: StrictInt = model.FORMAT
+    labels: Any = None
+    edges: Any = None
+    size: Any = None
+    arch: Any = None
 
 
 def digest(facts: Facts) -> str:

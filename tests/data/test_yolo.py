@@ -13,7 +13,7 @@ from data.layouts import coco, keypoints, yolo
 from data.layouts.annotations import AnnotationSet
 from data.layouts.check import check
 from data.layouts.problems import Problem
-from data.tasks.animals import Animals
+from data.tasks.keypoints import animals
 
 NAMES = ["nose", "left_ear", "right_ear"]
 
@@ -131,7 +131,7 @@ def test_names_and_partners_may_be_left_out(root: Path) -> None:
 
 def test_a_task_mirrors_as_the_folder_says(root: Path) -> None:
     describe(root, kpt_names=None)
-    assert Animals(root).mirrored == (0, 2, 1)
+    assert animals(root).mirrored == (0, 2, 1)
 
 
 def test_roboflows_folders_and_lists_of_files(root: Path) -> None:
@@ -188,7 +188,7 @@ def test_damaged_lines_are_named_and_refused(root: Path, line: str, kind: str) -
     assert all(problem.where.startswith(f"{file} line 3") for problem in faults)
     assert report.objects == 10
     with pytest.raises(UserError, match=r"0-01\.txt line 3"):
-        Animals(root).prepare()
+        animals(root).prepare()
 
 
 @pytest.mark.parametrize(
@@ -206,14 +206,14 @@ def test_damaged_lines_are_named_and_refused(root: Path, line: str, kind: str) -
 def test_wrong_descriptions(root: Path, changed: dict, said: str) -> None:
     describe(root, **changed)
     with pytest.raises(UserError, match=said) as caught:
-        Animals(root).prepare()
+        animals(root).prepare()
     assert str(root / "data.yaml") in str(caught.value)
     assert not check(root).sound
 
 
 def test_a_task_trains_on_it(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
-    task = Animals(root)
+    task = animals(root)
     split = task.split(56)
     assert (len(split.train.rows), len(split.valid.rows)) == (7, 3)
     before = task.identity()
