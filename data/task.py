@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from data.errors import UserError
+from data.storage.splits import Fold, kept_folds
 from data.transforms.augment import LEVELS
 
 if TYPE_CHECKING:
@@ -203,12 +204,14 @@ class BaseTask:
         Raises:
             UserError: If there are fewer groups than folds.
         """
-        from sklearn.model_selection import GroupKFold
-
         self.enough(len(set(groups.tolist())), what)
-        splitter = GroupKFold(self.folds, shuffle=True, random_state=self.seed)
-        train, valid = list(splitter.split(groups, groups=groups))[self.fold]
-        return train.astype(np.int64), valid.astype(np.int64)
+
+        def make() -> list[Fold]:
+            from sklearn.model_selection import GroupKFold
+
+            return list(GroupKFold(self.folds, shuffle=True, random_state=self.seed).split(groups, groups=groups))
+
+        return kept_folds(("GroupKFold", groups.tolist(), self.folds, self.seed), make)[self.fold]
 
     def enough(self, count: int, what: str) -> None:
         """Raises UserError where so many samples or groups cannot be split into the folds."""

@@ -64,8 +64,9 @@ class FreiHand(BaseTask):
     def prepare(self, progress: Progress | None = None) -> None:
         """Draw hands where asked for, check the layout, decode the images; see `DataSet.prepare`."""
         _packed.cache_clear()  # look at the files again
-        pack, _ = self._packed(progress)
+        pack, points = self._packed(progress)
         pack.pixels(SIDE, progress)
+        self.hands(len(points))
 
     def split(self, size: int) -> Split:
         """Both sides, at the pack's level for inputs of `size` pixels; prepares what is not yet there."""

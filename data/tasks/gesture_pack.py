@@ -12,6 +12,7 @@ from data.errors import UserError
 from data.layouts.gestures import Clip, Gesture, read_clips, read_gestures
 from data.storage.crops import _crop
 from data.storage.pack import Pack
+from data.storage.splits import Fold, kept_folds
 from data.tasks import motion
 from data.tasks.gesture_crops import Margins, squares
 
@@ -89,14 +90,18 @@ def folds(classes: Array, groups: Array, count: int, seed: int) -> list[tuple[Ar
     Raises:
         UserError: there are fewer groups than folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     if len(np.unique(groups)) < count:
         raise UserError(
             f"{len(np.unique(groups))} folders or actors are too few for {count} folds: give more data, or fewer folds."
         )
-    # Each folder counts `count` times: scikit-learn refuses classes with fewer members than folds, and a class of the
-    # competition has four folders.
-    each, together = np.repeat(classes, count), np.repeat(groups, count)
-    found = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(each, each, together)
-    return [(np.unique(train // count), np.unique(valid // count)) for train, valid in found]
+
+    def make() -> list[Fold]:
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        # Each folder counts `count` times: scikit-learn refuses classes with fewer members than folds, and a class of
+        # the competition has four folders.
+        each, together = np.repeat(classes, count), np.repeat(groups, count)
+        splits = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(each, each, together)
+        return [(np.unique(train // count), np.unique(valid // count)) for train, valid in splits]
+
+    return kept_folds(("StratifiedGroupKFold", classes.tolist(), groups.tolist(), count, seed), make)

@@ -17,6 +17,7 @@ from data.drawn.robot_view import SIDE
 from data.errors import UserError
 from data.layouts.robot_hand import NUMBERS, VIEWS, identifiers
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
+from data.storage.splits import Fold, kept_folds
 from data.task import BaseTask
 from data.tasks.losses import pick
 from data.tasks.robot_pack import COLOURS, labelled, levelled, measured, pack_of
@@ -201,12 +202,14 @@ class RobotHand(BaseTask):
 
     def _rows(self, count: int) -> tuple[Array, Array]:
         """Rows to train on and rows to judge on, int64, ascending."""
-        from sklearn.model_selection import KFold
-
         self.enough(count, "samples")
-        folds = KFold(self.folds, shuffle=True, random_state=self.seed).split(np.zeros(count))
-        train, valid = list(folds)[self.fold]
-        return train.astype(np.int64), valid.astype(np.int64)
+
+        def make() -> list[Fold]:
+            from sklearn.model_selection import KFold
+
+            return list(KFold(self.folds, shuffle=True, random_state=self.seed).split(np.zeros(count)))
+
+        return kept_folds(("KFold", count, self.folds, self.seed), make)[self.fold]
 
     def _read(self, progress: Progress | None = None) -> tuple[Pack, tuple[str, ...], Array]:
         return _read(self.folder(progress), cache_folder())

@@ -34,9 +34,6 @@ from search.study import Study
 SCRATCH = "posefront-"
 """How the folders of Ray's sockets and logs begin; a long path would not do, a socket's has at most 107 bytes."""
 
-PRELOADED = "search.run.trainable,search.run.worker"
-"""What a worker imports before it has anything to do."""
-
 
 @dataclass(frozen=True)
 class Devices:
@@ -79,8 +76,6 @@ def started(
     with tempfile.TemporaryDirectory(prefix=own, ignore_cleanup_errors=True) as scratch:
 
         def start() -> Devices:
-            if address is None:
-                load_ahead(workers)
             connect(address, scratch)
             return share(study, workers, gpus)
 
@@ -90,21 +85,6 @@ def started(
             finally:
                 thread.shutdown(wait=True)  # so that Ray is not ended before it has begun
                 ray.shutdown()
-
-
-def load_ahead(workers: int | None) -> None:
-    """Have the processes that Ray starts ahead, one a core, import torch at once and not when their first trial begins.
-
-    Not where most of them would never train: each holds 0.5 GB then, and with GPUs there are fewer trials than cores.
-    """
-    cores = len(os.sched_getaffinity(0))
-    expected = workers or (0 if Path("/proc/driver/nvidia").exists() else cores)
-    if cores <= 2 * expected:
-        checkout = str(Path(__file__).resolve().parents[2])
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (checkout, os.environ.get("PYTHONPATH"))))
-        os.environ["RAY_preload_python_modules"] = PRELOADED  # noqa: SIM112 - as Ray spells it
-    else:
-        os.environ.pop("RAY_preload_python_modules", None)
 
 
 def sweep() -> None:
