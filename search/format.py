@@ -103,8 +103,12 @@ def times(ratio: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time: '50 s', '12 min', '3 h 20 min'."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60:02d} min"
+    """A duration as people say it: '45 s', '3 min 20 s', '5 h 12 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole / 86400:.1f} days"

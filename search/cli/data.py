@@ -38,12 +38,12 @@ def synth(
 ) -> None:
     """Draw a data set with its annotations: hands, a robot's hand, gestures, animals or faces."""
     from data.drawn.sets import synth as draw
-    from search.run import live
+    from search.progress import progress
 
     if difficulty is not None and layout != "freihand":
         raise UserError(f"--difficulty is for hands, and {layout} has none: leave it out.")
     drawn = _drawn_set(layout, count, seed, difficulty)
-    with live.progress(console, "drawing") as show:
+    with progress(console, "drawing") as show:
         draw(drawn, folder, show)
     console.print(escape(f"{count} {drawn.noun}s drawn into {folder}"), soft_wrap=True)
 
@@ -66,9 +66,9 @@ def _drawn_set(layout: Layout, count: int, seed: int, difficulty: float | None) 
 def check(folder: DataSet) -> None:
     """Name every missing, unreadable, truncated or mis-shaped file and every impossible annotation."""
     from data.layouts import check as checking
-    from search.run import live
+    from search.progress import progress
 
-    with live.progress(console, "checking images") as show:
+    with progress(console, "checking images") as show:
         report = checking.check(folder, show)
     for problem in report.problems:
         console.print(escape(f"{problem.severity}: {problem.where}: {problem.kind}, {problem.detail}"), soft_wrap=True)
@@ -80,9 +80,9 @@ def check(folder: DataSet) -> None:
 def stats(folder: DataSet) -> None:
     """What is in it: sizes, colours, points or classes, and the error of always answering the mean."""
     from data.layouts import stats as measuring
-    from search.run import live
+    from search.progress import progress
 
-    with live.progress(console, "measuring images") as show:
+    with progress(console, "measuring images") as show:
         found = measuring.stats(folder, show)
     for table in found.tables():
         shown = Table(

@@ -62,9 +62,10 @@ def search(
         weights = check_weights(chosen, weights)
     folder = paths.folder_of(study, out)
     with paths.locked(folder):
+        from search.progress import progress
         from search.run import live
 
-        with live.progress(console, "preparing images") as show:
+        with progress(console, "preparing images") as show:
             chosen.task.prepare(show)
         ledger = _open_ledger(chosen, paths.name_of(study), paths.url_of(folder, storage))
         if ledger.finished >= chosen.trials:

@@ -74,8 +74,9 @@ def train(
     from search import paths
 
     with loading():
+        from search.progress import progress
         from search.run import live
-    with live.progress(console, "preparing the data") as show:
+    with progress(console, "preparing the data") as show:
         training.source.study.task.prepare(show)
     with paths.locked(paths.make_folder(training.folder)):
         with live.watched(console, training.ledger) as view:

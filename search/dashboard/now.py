@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from search.dashboard.blocks import Block, cell, column, error_cell, rounded, table
+from search.format import duration
 from search.results.leaderboard import Entry
 from search.results.view import View
 
@@ -130,15 +131,3 @@ def _line(view: View, entry: Entry, cpu: float | None, memory: float | None) -> 
 def seconds_left(entry: Entry) -> float | None:
     """Until a trial has had all its epochs, at its pace so far; None before its first one."""
     return (entry.budget - entry.epochs) * entry.seconds / entry.epochs if entry.epochs and entry.budget else None
-
-
-def duration(seconds: float) -> str:
-    """A duration as people say it: '45 s', '3 min 20 s', '5 h 12 min'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 48 * 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole / 86400:.1f} days"

@@ -13,10 +13,10 @@ from typing import Any, cast
 from data.errors import UserError
 from search.dashboard import curves, errors, gallery, hardest, progress, trial, why
 from search.dashboard.blocks import Block, board, figure, html, later, note
-from search.dashboard.now import Machine, duration, training
+from search.dashboard.now import Machine, training
 from search.dashboard.progress import Against
 from search.dashboard.source import Source
-from search.format import compact, measured
+from search.format import compact, duration, measured
 from search.results import ablation as ablations
 from search.results import answers, architecture
 from search.results.figures import ablation, pareto

@@ -1,7 +1,7 @@
 """A search as it is seen in the terminal: a live table, or a line a trial where there is no terminal."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from optuna.trial import FrozenTrial, TrialState
@@ -137,33 +137,3 @@ def watched(console: Console, ledger: Ledger) -> Iterator[View]:
         view._live = live
         yield view
         view(ledger)
-
-
-@contextmanager
-def progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for work that calls back with (done, total); without a terminal a line now and then."""
-    if console.is_terminal:
-        with Progress(
-            TextColumn(what),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        ) as bar:
-            task = bar.add_task(what, total=None)
-
-            def update(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-
-            yield update
-        return
-    printed = time.monotonic()
-
-    def print_now_and_then(done: int, total: int) -> None:
-        nonlocal printed
-        if time.monotonic() - printed > 10:
-            printed = time.monotonic()
-            console.print(f"{what}: {done} of {total}")
-
-    yield print_now_and_then
