@@ -60,21 +60,64 @@ LONG = (
     "test_every_way",
     "test_a_network_a_fold",
     "test_seeds_killed",
-    "test_search",
-    "leak",
+    "test_search.py",
+    "test_before",
+    "test_leak",
     "test_what_a_user_can_get_wrong",
     "test_big_bodies",
     "test_survival",
 )
 """Beginnings of tests that take a minute or more, and of files that hold such; the longest first."""
 
+SLOW = (
+    *LONG,
+    # files: they start Ray, a browser, a notebook, or processes that import torch
+    "test_ablate",
+    "test_bodies",
+    "test_browser",
+    "test_ensemble",
+    "test_fit",
+    "test_network_source",
+    "test_notebook",
+    "test_pretrained",
+    "test_regnet",
+    "test_report",
+    "test_retrain",
+    "test_robot_hand",
+    "test_server",
+    "test_submission.py",
+    # and tests of 2 s or more elsewhere
+    "learns",
+    "killed",
+    "a_mistake_reaches_a_shell",
+    "data_commands",
+    "latency_grows",
+    "many_threads",
+    "ten_thousand",
+    "test_a_worker_process",
+    "test_cost.py::test_bodies",
+    "test_cost.py::test_quick",
+    "test_cost.py::test_regnet",
+    "test_counting_and_drawing_need_no_timm",
+    "test_every_page_speaks",
+    "test_every_change",
+    "test_export.py::test_onnx",
+    "test_refused_samples",
+    "a_word_that_is_wrong",
+    "uninterrupted",
+)
+"""What `make quick` leaves out, as parts of the tests' names: all else takes a minute on two cores."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long tests first, a short one between the first two, so that each process begins with one of them."""
+    """Mark the slow; the long tests first, a short one between the first two, so that each process begins with one."""
 
     def rank(item: pytest.Item) -> int:
         return next((i for i, part in enumerate(LONG) if part in item.nodeid), len(LONG))
 
+    for item in items:
+        if any(part in item.nodeid for part in SLOW):
+            item.add_marker(pytest.mark.slow)
     ordered = sorted(items, key=rank)
     long = [item for item in ordered if rank(item) < len(LONG)]
     short = [item for item in ordered if rank(item) == len(LONG)]
