@@ -140,7 +140,7 @@ def test_a_mean_and_its_interval_are_students() -> None:
 
 def begun(tmp_path: Path, seeds: int = 4) -> FixedTraining:
     """An ablation of the best of three trials, nothing of it trained."""
-    trial = choose_trial(searched(tmp_path).book, None)
+    trial = choose_trial(searched(tmp_path).optuna_study, None)
     source = SearchedTrial(load_study(str(TINY)), "tiny_study", TINY, tmp_path / "tiny_study", trial)
     variants = ablate.variants(source.study, source.config, ["ema=0", "size=40"])
     return ablate.ablation_training(source, 2, seeds, variants)

@@ -106,7 +106,7 @@ def folded(found: model.Model) -> dict[str, torch.Tensor]:
 
 
 def test_the_trial_that_is_meant(tmp_path: Path) -> None:
-    book = searched(tmp_path).book
+    book = searched(tmp_path).optuna_study
     assert choose_trial(book, None, None).number == 1
     assert choose_trial(book, 2, None).number == 2
     assert choose_trial(book, None, 35.0).number == 1
