@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from models.bodies import Body
 from models.heads import Pooled
 from models.network import Net
+
+if TYPE_CHECKING:  # it imports this file
+    from models.bodies import Body
 
 MAPS_STD = 0.001
 """Of the weights of transposed convolutions and heatmaps, normal around 0 (Xiao et al. 2018, their code)."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
 from models.heads import Direct, Heatmap, SimCC
-from models.net import Arch
 from models.network import ConvNormAct, Net, SqueezeExcite
+
+if TYPE_CHECKING:  # it imports this file
+    from models.net import Arch
 
 
 class Row(NamedTuple):

@@ -1,7 +1,9 @@
-"""What is imported for which words of the command line: nothing heavy to say no, or to show what is recorded."""
+"""What is imported for which words of the command line, nothing heavy to say no; and which file imports which."""
 
+import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,47 @@ STUDY = str(Path(__file__).parent / "fixtures" / "before.py")
 )
 def test_a_word_that_is_wrong_is_answered_without_anything_heavy(words: tuple[str, ...]) -> None:
     assert heavy(run(*words)) == set()
+
+
+ROOT = Path(__file__).parents[1]
+FILES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for room in ("models", "data", "search", "studies")
+    for file in (ROOT / room).rglob("*.py")
+}
+"""The project's modules and their files."""
+
+
+def imported(file: Path) -> set[str]:
+    """The project's modules that a file imports anywhere but for its annotations alone."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    typing = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    names = set()
+    for node in set(ast.walk(tree)) - typing:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {
+                member if (member := f"{node.module}.{alias.name}") in FILES else str(node.module)
+                for alias in node.names
+            }
+    return names & FILES.keys()
+
+
+def test_imports_point_one_way() -> None:
+    graph = {name: imported(file) for name, file in FILES.items()}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+    for name, names in graph.items():
+        room = name.split(".")[0]
+        rooms = {other.split(".")[0] for other in names}
+        assert "studies" not in rooms - {room}, name
+        assert room == "search" or room == "studies" or "search" not in rooms, name
+
+
+def test_no_file_is_long() -> None:
+    assert {name for name, file in FILES.items() if len(file.read_text(encoding="utf-8").splitlines()) > 400} == set()
