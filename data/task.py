@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+Edges = tuple[tuple[int, int], ...]
+"""Which points a drawing joins, as pairs of places among the labels."""
 
 
 class Trainable(Protocol):
@@ -59,6 +62,13 @@ class Showable(Protocol):
     @property
     def edges(self) -> tuple[tuple[int, int], ...]:
         """Which points a drawing joins, as pairs of places in `labels`; empty where there is nothing to join."""
+
+    @property
+    def mirrored(self) -> tuple[int, ...] | None:
+        """For each label the one that a mirror shows in its place; None where labels are not points of an image."""
+
+    def with_points(self, labels: tuple[str, ...], edges: Edges, mirrored: tuple[int, ...] | None) -> Self:
+        """The task as a model's record describes it, where it would take its points from a data set; else itself."""
 
     @property
     def each_unit(self) -> str:
@@ -169,6 +179,15 @@ class BaseTask:
             raise UserError(f"no data: give {self.needs} with --data DIR.")
         folder: Path = self.drawn.folder(progress)
         return folder
+
+    @property
+    def mirrored(self) -> tuple[int, ...] | None:
+        """None: labels have no partners."""
+        return None
+
+    def with_points(self, labels: tuple[str, ...], edges: Edges, mirrored: tuple[int, ...] | None) -> Self:  # noqa: ARG002
+        """The task itself."""
+        return self
 
     def caption(self, output: Array, target: Array) -> str:  # noqa: ARG002 - the points in the picture say it
         """Nothing: a picture with its points says all."""

@@ -6,10 +6,10 @@ Any number of keypoints of any kind of object: faces, animals, hands or whatever
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from data.errors import UserError
 from data.layouts import keypoints as layout
 from data.storage.crops import crops, cut, fractions, frames, pixels
 from data.storage.pack import Pack, Part, Split, cache_folder
-from data.task import BaseTask
+from data.task import BaseTask, Edges
 from data.tasks.losses import CROP_LOSSES, POINT_LOSSES, crop_loss, point_loss
 from data.tasks.metrics import as_float64, average_precision, coco_truth, distances
 from data.tasks.skeletons import AP10K, SIGMA, Skeleton, lower_half, partners
@@ -61,8 +61,7 @@ class Keypoints(BaseTask):
         pixel_diff: mean distance in pixels of the crop at 224 x 224 pixels.
         nme: mean over objects of their mean distance, in per cent of `norm`.
         pck_error: share of keypoints further away than `threshold` times `norm`, 1 - PCK.
-        ap_error: 1 - AP at OKS 0.50 to 0.95 by pycocotools, an object's score being the mean of its keypoints'; crowds
-            and objects without a labelled keypoint are ignored as pycocotools does.
+        ap_error: 1 - AP at OKS 0.50 to 0.95 by pycocotools, an object's score being the mean of its keypoints'.
 
     Attributes:
         drawn: Images to draw into the cache, once, and use instead of photographs.
@@ -140,7 +139,7 @@ class Keypoints(BaseTask):
         return self.actual_skeleton.names
 
     @property
-    def edges(self) -> tuple[tuple[int, int], ...]:  # type: ignore[override]
+    def edges(self) -> Edges:  # type: ignore[override]
         """Pairs of them that a drawing joins."""
         return self.actual_skeleton.edges
 
@@ -155,6 +154,12 @@ class Keypoints(BaseTask):
         if self.mirror is not None:
             return self.mirror
         return partners(self.labels) if self.root is None else self._read().train.mirrored
+
+    def with_points(self, labels: tuple[str, ...], edges: Edges, mirrored: tuple[int, ...] | None) -> Self:
+        """With the points of a model where neither settings nor annotations say them; not to judge an AP by."""
+        if self.root is not None or self.drawn is not None or self.skeleton is not None:
+            return self
+        return replace(self, skeleton=Skeleton(labels, edges, (SIGMA,) * len(labels)), mirror=mirrored)
 
     @property
     def has_pairs(self) -> bool:

@@ -16,7 +16,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -76,9 +76,10 @@ class Facts:
     versions: Mapping[str, str]  # of posefront, torch, and Python; the machine's processor or GPU
     made: str  # date and time, ISO 8601
     format: Literal[1] = 1  # FORMAT
-    # names of the network's answers; None in models of before it was recorded, as are the next three
+    # names of the network's answers; None in models of before it was recorded, as are the next four
     labels: tuple[str, ...] | None = None
     edges: tuple[tuple[int, int], ...] | None = None  # which points a drawing joins, as pairs of places in `labels`
+    mirrored: tuple[int, ...] | None = None  # for each label the one that a mirror shows in its place
     size: int | tuple[int, int] | None = None  # of the input in pixels, the side of a square or (height, width)
     # the architecture as data, {'type': the dataclass's name, 'fields': its fields}
     arch: Mapping[str, Any] | None = None
@@ -90,7 +91,7 @@ class Facts:
 
     def record(self) -> dict[str, Any]:
         """As model.json has it: without what an older model did not record."""
-        later = ("labels", "edges", "size", "arch")
+        later = ("labels", "edges", "mirrored", "size", "arch")
         return {name: value for name, value in asdict(self).items() if value is not None or name not in later}
 
 
@@ -103,6 +104,7 @@ def described(task: Task, arch: Architecture) -> dict[str, Any]:
     return {
         "labels": tuple(task.labels),
         "edges": tuple((a, b) for a, b in task.edges),
+        "mirrored": task.mirrored,
         "size": arch.size,
         "arch": {"type": type(arch).__name__, "fields": fields},
     }
@@ -211,6 +213,8 @@ def load(folder: Path, study: str | None = None, data: Path | None = None) -> Mo
     from search.study import replay
 
     rebuilt = load_study(study or facts.study, data=data)
+    if facts.labels is not None and facts.edges is not None:
+        rebuilt = replace(rebuilt, task=rebuilt.task.with_points(facts.labels, facts.edges, facts.mirrored))
     try:
         config, _ = replay(rebuilt, facts.params)
         net = config.arch.build()

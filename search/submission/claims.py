@@ -88,6 +88,7 @@ class _Facts(BaseModel):
     format: StrictInt = model.FORMAT
     labels: Any = None
     edges: Any = None
+    mirrored: Any = None
     size: Any = None
     arch: Any = None
 

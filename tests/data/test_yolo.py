@@ -13,7 +13,7 @@ from data.layouts import coco, keypoints, yolo
 from data.layouts.annotations import AnnotationSet
 from data.layouts.check import check
 from data.layouts.problems import Problem
-from data.tasks.keypoints import animals
+from data.tasks.keypoints import Keypoints, animals
 
 NAMES = ["nose", "left_ear", "right_ear"]
 
@@ -132,6 +132,15 @@ def test_names_and_partners_may_be_left_out(root: Path) -> None:
 def test_a_task_mirrors_as_the_folder_says(root: Path) -> None:
     describe(root, kpt_names=None)
     assert animals(root).mirrored == (0, 2, 1)
+
+
+def test_a_model_knows_its_points_where_the_folder_is_gone(root: Path) -> None:
+    given = Keypoints(root)
+    recorded = Keypoints().with_points(given.labels, given.edges, given.mirrored)
+    assert (recorded.labels, recorded.edges, recorded.mirrored) == (given.labels, given.edges, given.mirrored)
+    assert recorded.has_pairs
+    assert Keypoints().labels != given.labels  # else nothing was shown
+    assert given.with_points(("a",), (), None) is given
 
 
 def test_roboflows_folders_and_lists_of_files(root: Path) -> None:
