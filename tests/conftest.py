@@ -106,7 +106,7 @@ SLOW = (
     "a_word_that_is_wrong",
     "uninterrupted",
 )
-"""What `make quick` leaves out, as parts of the tests' names: all else takes a minute on two cores."""
+"""What `make quick` leaves out, as parts of the tests' names: all else takes 175 CPU-seconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
