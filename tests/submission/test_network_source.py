@@ -18,6 +18,7 @@ from models.fold import fold
 from models.net import Arch
 from search.submission.network_source import source, weights
 from search.submission.python_source import embed
+from tests.models.test_export import trained
 
 RUNNER = """
 import importlib.abc, json, sys, warnings
@@ -50,27 +51,13 @@ ARCHS = {
 TIMM = ("regnetx_002", "mobilenetv3_small_050")
 
 
-def randomised(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """A network as if trained: statistics of its own signals, weights and biases that all matter."""
-    for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            nn.init.uniform_(module.weight, 0.7, 1.3)
-            nn.init.normal_(module.bias, 0, 0.2)
-            module.momentum = None  # the statistics become the mean of the batches seen
-        elif isinstance(module, nn.Conv2d | nn.Linear) and module.weight.std() < 0.02:
-            nn.init.normal_(module.weight, 0, 0.2)
-    with torch.no_grad():
-        net.train()(torch.randn(16, *shape))
-    return net.eval()
-
-
 def test_answers_and_params_without_timm_and_the_project(tmp_path: Path) -> None:
     torch.manual_seed(0)
     nets = {name: (arch.build(), arch.input_shape) for name, arch in ARCHS.items()}
     nets |= {name: (timm.create_model(name, num_classes=42), (3, 64, 64)) for name in TIMM}
     scales = {}
     for name, (net, shape) in nets.items():
-        randomised(net, shape)
+        trained(net, shape)
         before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
         (tmp_path / f"{name}.py").write_text(source(net, shape))
         torch.save(weights(net), tmp_path / f"{name}.pth")
@@ -139,7 +126,7 @@ class Shared(nn.Module):
 
 def test_operations_that_are_easy_to_get_wrong() -> None:
     torch.manual_seed(0)
-    net = randomised(Odd(), (4, 6, 6))
+    net = trained(Odd(), (4, 6, 6))
     names: dict[str, type[nn.Module]] = {}
     exec(source(net), names)  # noqa: S102 - it is our own
     written = names["Net"]()
