@@ -2,7 +2,6 @@
 
 import ast
 import base64
-import datetime
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,15 @@ import torch
 from nbformat import NotebookNode, v4
 
 from data.errors import UserError
-from models.cost import cost
 from search.after import model as models
 from search.after.predict import predict
 from search.load import load_study
-from search.objective import log_score, score
 from search.run.fit import judge
 from search.study import replay
 from search.submission import csv_table, network_source
 from search.submission.notebook import build, execute, measured, plain
 from tests.conftest import Painted, paint
+from tests.submission.test_submission import facts
 
 STUDY = """
 from optuna.trial import BaseTrial
@@ -63,26 +61,10 @@ def trained(folder: Path, hands: Painted, head: str, size: int = 48) -> models.M
             module.running_var.uniform_(0.5, 1.5)
     part = study.task.split(size).valid
     outputs, _ = judge(study.task, net, config, part, torch.device("cpu"))
-    error, price = study.task.error(outputs, part), cost(config.arch)
+    error = study.task.error(outputs, part)
     row = {"epoch": 1, "train_loss": 0.5, "valid_loss": 0.6, "error": error, "lr": 1e-3}
-    facts: dict[str, Any] = {
-        "study": str(file),
-        "trial": 3,
-        "params": params,
-        "metric": "pixel_diff",
-        "unit": "px",
-        "error": error,
-        "params_count": price.params,
-        "flops": price.flops,
-        "score": score(log_score(price.params / 1e6, price.flops / 1e9, error)),
-        "epochs": 1,
-        "seeds": [models.Seed(7, error, "last", {"last": error})],
-        "teacher": None,
-        "data": {"identity": "painted", "train": 1, "valid": len(part.rows), "valid_rows": part.rows.tolist()},
-        "versions": models.versions(torch.device("cpu")),
-        "made": datetime.datetime.now(datetime.UTC).isoformat(),
-    }
-    models.save(folder / "model", facts, net.state_dict(), [[row]])
+    told = facts(file, params, config, models.Seed(7, error, "last", {"last": error}), part)
+    models.save(folder / "model", told, net.state_dict(), [[row]])
     return models.load(folder / "model", study=str(file))
 
 

@@ -24,6 +24,7 @@ from optuna.trial import TrialState, create_trial
 from PIL import Image
 
 from data.errors import UserError
+from data.storage.pack import Part
 from models.cost import cost
 from search.after import model as models
 from search.after.predict import predict
@@ -32,7 +33,7 @@ from search.objective import CourseScore, log_score, score
 from search.results import answers
 from search.results.view import View
 from search.run.fit import fit
-from search.study import replay
+from search.study import Config, replay
 from search.submission import archive, claims, course_images, csv_table
 from search.submission import submit as submission
 from search.submission.checks import Verdict, number
@@ -77,6 +78,28 @@ class Handed:
         return verify(file, self.hands.root, study=str(self.study), **options)
 
 
+def facts(file: Path, params: dict[str, Any], config: Config, seed: models.Seed, valid: Part) -> dict[str, Any]:
+    """What model.json says of a model of one training."""
+    price = cost(config.arch)
+    return {
+        "study": str(file),
+        "trial": 3,
+        "params": params,
+        "metric": "pixel_diff",
+        "unit": "px",
+        "error": seed.error,
+        "params_count": price.params,
+        "flops": price.flops,
+        "score": score(log_score(price.params / 1e6, price.flops / 1e9, seed.error)),
+        "epochs": 1,
+        "seeds": [seed],
+        "teacher": None,
+        "data": {"identity": "painted", "train": 1, "valid": len(valid.rows), "valid_rows": valid.rows.tolist()},
+        "versions": models.versions(torch.device("cpu")),
+        "made": datetime.datetime.now(datetime.UTC).isoformat(),
+    }
+
+
 def trained(folder: Path, hands: Painted) -> models.Model:
     """Three epochs, kept as the project keeps them."""
     file = folder / "painted_study.py"
@@ -84,32 +107,13 @@ def trained(folder: Path, hands: Painted) -> models.Model:
     study = load_study(str(file))
     config, _ = replay(study, PARAMS)
     *earlier, last = fit(study.task, config, epochs=3, seed=1, device=torch.device("cpu"))
-    epochs, error, price = [reached.epoch for reached in (*earlier, last)], last.epoch.error, cost(config.arch)
+    epochs, error = [reached.epoch for reached in (*earlier, last)], last.epoch.error
     part = study.task.split(config.arch.size)
     weights = {name.removeprefix("module."): value for name, value in last.take()["ema"].items()}
-    facts: dict[str, Any] = {
-        "study": str(file),
-        "trial": 3,
-        "params": PARAMS,
-        "metric": "pixel_diff",
-        "unit": "px",
-        "error": error,
-        "params_count": price.params,
-        "flops": price.flops,
-        "score": score(log_score(price.params / 1e6, price.flops / 1e9, error)),
-        "epochs": 3,
-        "seeds": [models.Seed(1, error, "averaged", {"averaged": error})],
-        "teacher": None,
-        "data": {
-            "identity": study.task.identity(),
-            "train": len(part.train.rows),
-            "valid": len(part.valid.rows),
-            "valid_rows": part.valid.rows.tolist(),
-        },
-        "versions": models.versions(torch.device("cpu")),
-        "made": datetime.datetime.now(datetime.UTC).isoformat(),
-    }
-    models.save(folder / "model", facts, weights, [[epoch.row() for epoch in epochs]])
+    seed = models.Seed(1, error, "averaged", {"averaged": error})
+    told = facts(file, PARAMS, config, seed, part.valid) | {"epochs": 3}
+    told["data"] |= {"identity": study.task.identity(), "train": len(part.train.rows)}
+    models.save(folder / "model", told, weights, [[epoch.row() for epoch in epochs]])
     found = answers.of(study.task, last.outputs, part.valid, 3)
     answers.save_pictures(found, study.task, folder / "model")
     answers.save(found, folder / "model", 3)
