@@ -16,12 +16,13 @@ import numpy as np
 from data.drawn.head import FACE_EDGES, LANDMARKS, MIRRORED
 from data.errors import UserError
 from data.layouts import keypoints as layout
+from data.layouts.annotations import partners
 from data.storage.crops import crops, cut, fractions, frames, pixels
 from data.storage.pack import Pack, Part, Split, cache_folder
 from data.task import BaseTask, Edges
 from data.tasks.losses import CROP_LOSSES, POINT_LOSSES, crop_loss, point_loss
 from data.tasks.metrics import as_float64, average_precision, coco_truth, distances
-from data.tasks.skeletons import AP10K, SIGMA, Skeleton, lower_half, partners
+from data.tasks.skeletons import AP10K, SIGMA, Skeleton, lower_half
 from data.transforms.augment import BASES, CONTEXT, AnimalAugment, Augment, Size, levels
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ class Keypoints(BaseTask):
         own = (self.folds, self.fold, self.seed) if data.valid is None else ()
         if self.complete:
             split = (tuple(instance.group for instance in data.usable), self.folds, self.fold, self.seed)
-            digest.update(self._read().targets.tobytes() + repr(split).encode())
+            digest.update(data.targets.tobytes() + repr(split).encode())
         else:
             for annotated in (data.train, data.valid):
                 digest.update(b"" if annotated is None else annotated.content())
@@ -284,8 +285,7 @@ class Keypoints(BaseTask):
 
     def baseline(self) -> float:
         """The error on the validation part of always answering the mean crop's points of the training part."""
-        targets = self._read().targets
-        train, valid = self._parts()
+        targets, (train, valid) = self._read().targets, self._parts()
         weight = np.ones((len(train), 1, 1)) if self.complete else targets[train, :, 2:].astype(np.float64)
         mean = (targets[train, :, :2] * weight).sum(0) / weight.sum(0).clip(min=1)
         if not self.complete:
@@ -306,9 +306,9 @@ class Keypoints(BaseTask):
             return np.where((apart > 0) & self._labelled(part)[:, [a, b]].all(1), apart, np.nan)
         if self.metric == "pck_error":
             return np.full(len(part.rows), SIDE / self.margin)
-        sides = np.array([self._read().usable[row].box[2:] for row in part.rows])
-        norms: Array = SIDE / self.margin * np.sqrt(sides.min(1) / sides.max(1))
-        return norms
+        usable = self._read().usable
+        sides = np.array([usable[row].box[2:] for row in part.rows])
+        return np.asarray(SIDE / self.margin * np.sqrt(sides.min(1) / sides.max(1)))
 
     def _read(self) -> _Data:
         return _load(self, self.folder(), cache_folder())

@@ -76,19 +76,7 @@ ANIMALPOSE = _set(
 )
 
 
-def partners(names: Sequence[str]) -> tuple[int, ...]:
-    """For each point the one that a mirror shows in its place: left_eye and right_eye, L_Paw and R_Paw; else itself."""
-    places = {name.lower(): place for place, name in enumerate(names)}
-    return tuple(places.get(_other(name.lower()), place) for place, name in enumerate(names))
-
-
 def lower_half(names: Sequence[str]) -> tuple[int, ...]:
     """The points of the hind or lower body by their names: hips, knees, tail, what is called back; not front paws."""
     words = [set(re.split(r"[^a-z]+", name.lower())) for name in names]
     return tuple(n for n, found in enumerate(words) if found & _LOWER and not found & _UPPER)
-
-
-def _other(name: str) -> str:
-    """A lower-case name with left and right, or l and r as words, exchanged."""
-    swap = {"left": "right", "right": "left", "l": "r", "r": "l"}
-    return re.sub(r"left|right|(?<![a-z])[lr](?![a-z])", lambda word: swap[word[0]], name)

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from data.drawn.animals import DrawnAnimals, draw
 from data.errors import UserError
+from data.layouts.annotations import partners
 from data.layouts.coco import find, find_valid, read_file
 from data.storage.pack import Part
 from data.tasks.keypoints import Keypoints, animals
 from data.tasks.losses import HARDEST, crop_loss, gaussians
 from data.tasks.metrics import average_precision
-from data.tasks.skeletons import AP10K, COCO, lower_half, partners
+from data.tasks.skeletons import AP10K, COCO, lower_half
 from data.transforms import topdown
 from data.transforms.augment import CONTEXT, AnimalAugment, levels, shape
 from data.transforms.warp import inputs as shown_crops
