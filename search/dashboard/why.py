@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from search.dashboard.progress import ranked, ranked_title
 from search.format import compact, titled
 from search.results.figures.base import base, brief, empty, heading, log_axis, scatter
-from search.results.importance import Numbers, Shares, Target, distributions, scale, shares
+from search.results.importance import Numbers, Shares, Target, distributions, largest_shares, scale, shares
 from search.results.leaderboard import Entry
 from search.results.style import ACCENT, MUTED, SERIES
 from search.results.view import View
@@ -41,10 +41,7 @@ def importance_figure(view: View) -> go.Figure:
     if view.scored:
         targets.insert(0, ("value", "ln(score)"))
     by_target = [shares(view, target) for target, _ in targets]
-    largest: dict[str, float] = {}
-    for result in by_target:
-        for share in () if isinstance(result, str) else result.shares:
-            largest[share.name] = max(largest.get(share.name, 0.0), share.share)
+    largest = largest_shares(by_target)
     if not largest:
         reasons = (result for result in by_target if isinstance(result, str))
         return empty(next(reasons, "No parameter differs between the trials."))
@@ -107,9 +104,8 @@ def _bars(drawn: go.Figure, result: Shares, names: Sequence[str], column: int, c
         row=1,
         col=column,
     )
-    chance = max((share.chance for share in result.shares if share.trials == result.trials), default=0.0)
-    if chance > 0:
-        drawn.add_vline(x=chance, line={"color": MUTED, "width": 1, "dash": "dot"}, row=1, col=column)
+    if result.chance > 0:
+        drawn.add_vline(x=result.chance, line={"color": MUTED, "width": 1, "dash": "dot"}, row=1, col=column)
 
 
 def slices(view: View, target: Target, names: Sequence[str] | None = None) -> go.Figure:

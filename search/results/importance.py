@@ -1,7 +1,7 @@
 """Which parameters matter: how much of the score's, the error's or the price's variance each explains alone."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,6 +54,20 @@ class Shares:
 
     shares: tuple[Share, ...]
     trials: int
+
+    @property
+    def chance(self) -> float:
+        """The largest share that chance reached beside a parameter of all trials; 0 where there is none."""
+        return max((share.chance for share in self.shares if share.trials == self.trials), default=0.0)
+
+
+def largest_shares(results: Iterable[Shares | str]) -> dict[str, float]:
+    """The largest share that each parameter has of any target."""
+    largest: dict[str, float] = {}
+    for result in results:
+        for share in () if isinstance(result, str) else result.shares:
+            largest[share.name] = max(largest.get(share.name, 0.0), share.share)
+    return largest
 
 
 def shares(view: View, target: Target) -> Shares | str:

@@ -49,7 +49,6 @@ class Diagonal:
     """A line of equal score from its upper left end to its lower right one.
 
     Attributes:
-        log: the score's logarithm, x + y of every point on it.
         label: the score in few characters; plain text, powers as 10^9.
         best: whether it is the best trial's own.
         labelled: whether there is room for the label where the line enters.
@@ -59,7 +58,6 @@ class Diagonal:
     y0: float
     x1: float
     y1: float
-    log: float
     label: str
     best: bool
     labelled: bool
@@ -221,7 +219,7 @@ def _diagonals(box: tuple[float, float, float, float], best: float | None) -> tu
         labelled = log - left <= top or x0 - left >= 0.1 * (right - left)
         own = log == best
         label = f"{'best score' if own else 'score'} {score_text(log)}"
-        lines.append(Diagonal(x0, log - x0, x1, log - x1, log, label, own, labelled))
+        lines.append(Diagonal(x0, log - x0, x1, log - x1, label, own, labelled))
     return tuple(lines)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from search.format import percent, powers
 from search.results import skeleton
 from search.results.answers import Answers, Example
-from search.results.importance import Shares
+from search.results.importance import Shares, largest_shares
 from search.results.pareto import Plane, plane
 from search.results.skeleton import limbs
 from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, SERIES, STATES
@@ -209,10 +209,7 @@ def importance(targets: Sequence[tuple[str, Shares | str]], most: int = 10) -> "
     A target has a panel: its title, and the shares or the sentence why they are not known. Of more than `most`
     parameters those with the largest share of any target are shown.
     """
-    largest: dict[str, float] = {}
-    for _, shares in targets:
-        for share in () if isinstance(shares, str) else shares.shares:
-            largest[share.name] = max(largest.get(share.name, 0.0), share.share)
+    largest = largest_shares(shares for _, shares in targets)
     if not largest:
         return None
     names = sorted(largest, key=lambda name: -largest[name])[:most]
@@ -224,7 +221,7 @@ def importance(targets: Sequence[tuple[str, Shares | str]], most: int = 10) -> "
             continue
         axes.set_title(f"{title}, {shares.trials:,} trials", loc="left")
         rows = {share.name: share for share in shares.shares}
-        chance = max((share.chance for share in shares.shares if share.trials == shares.trials), default=0.0)
+        chance = shares.chance
         for place, name in enumerate(names):
             if name in rows:
                 share = rows[name]
