@@ -43,7 +43,7 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return folder
 
 
@@ -59,11 +59,12 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write to {folder} ({error.strerror}); give --out a folder of yours.")
+def unwritable(folder: Path, error: OSError) -> UserError:
+    """Why a folder cannot be written to, and what to do."""
+    return UserError(f"cannot write to {folder} ({error.strerror or error}); give --out a folder of yours.")
 
 
 def url_of(folder: Path, storage: str | None) -> str:

@@ -4,7 +4,7 @@ A block has a `kind` ('figure', 'table', 'html', or 'later' for what takes long)
 its `width` is 'half', 'third', 'two-thirds', else the whole row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -75,19 +75,19 @@ def column(title: str, *, text: bool = False, progress: bool = False) -> Block:
     return {"title": title, "right": not (text or progress), "progress": progress}
 
 
-def cell(value: float | None, spelling: str | None = None) -> list[Any] | None:
+def cell(value: float | None, spell: Callable[[float], str] = compact) -> list[Any] | None:
     """A number to sort by and how it is spelt, with at most four significant digits unless told."""
-    return None if value is None else [value, compact(value) if spelling is None else spelling]
+    return None if value is None else [value, spell(value)]
 
 
 def rounded(value: float | None) -> list[Any] | None:
     """A number without decimals."""
-    return None if value is None else [value, f"{value:,.0f}"]
+    return cell(value, "{:,.0f}".format)
 
 
 def error_cell(value: float | None) -> list[Any] | None:
     """An error, with the digits that it has everywhere."""
-    return None if value is None else [value, digits(value)]
+    return cell(value, digits)
 
 
 def board(view: View, key: str, title: str = "Trials", entries: Sequence[Entry] | None = None) -> Block:

@@ -121,7 +121,7 @@ def _line(view: View, entry: Entry, cpu: float | None, memory: float | None) -> 
         f"{entry.epochs} of {entry.budget or '?'}",
         error_cell(entry.error),
         rounded(epoch["images"] / epoch["train_seconds"]) if epoch and epoch["train_seconds"] else None,
-        None if left is None else cell(left, duration(left)),
+        cell(left, duration),
         entry.worker,
         rounded(cpu),
         rounded(memory),

@@ -54,7 +54,7 @@ class CombinedStorage(BaseStorage):
 
     def reader(self, study_id: int) -> Reader:
         """Who reads a study; of an id that isn't in it, any."""
-        return self._readers[(study_id - 1) % len(self._readers)]
+        return self._readers[self._index(study_id)]
 
     def holds(self, study_id: int, trial_id: int | None = None) -> bool:
         """Whether a study, and a trial of it, can be read now."""

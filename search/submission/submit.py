@@ -1,10 +1,8 @@
 """A trained model as it is handed in: csv of the test images, notebook, report, weights, claims, in one zip."""
 
 import math
-import os
 import re
 import shutil
-import socket
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,9 +13,10 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
-from data.storage.files import is_stale
+from data.storage.files import half_name, is_stale
 from search.after.model import FACTS, PTH, Model
 from search.after.model import digest as sha256
+from search.paths import unwritable
 from search.results import ablation, answers
 from search.results.view import View
 from search.submission import archive, claims, csv_table, network_source, notebook, report
@@ -105,7 +104,7 @@ def submit(
         claims.write(model.facts, part, half / FACTS)
         return _publish(half, out, stem, part)
     except OSError as error:
-        raise UserError(f"cannot write to {out} ({error.strerror or error}); give --out a folder of yours.") from error
+        raise unwritable(out, error) from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
 
@@ -207,7 +206,7 @@ def _check_measured(model: Model, measured: dict[str, float]) -> None:
 
 def _begin(out: Path, stem: str) -> Path:
     """A new folder inside `out` to work in; what killed runs left there is deleted."""
-    half = out / f"{stem}@{socket.gethostname()}@{os.getpid()}.half"
+    half = out / half_name(stem)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for folder in out.glob("*@*@*.half"):
@@ -215,5 +214,5 @@ def _begin(out: Path, stem: str) -> Path:
                 shutil.rmtree(folder, ignore_errors=True)
         half.mkdir()
     except OSError as error:
-        raise UserError(f"cannot write to {out} ({error.strerror}); give --out a folder of yours.") from error
+        raise unwritable(out, error) from error
     return half
