@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from search.cli.options import Out, Storage, StudyName, Weights, console, loading
-from search.cli.training import Address, Data, Gpus, Length, Trial, Workers, searched_trial, train
+from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading
+from search.cli.training import Gpus, Length, Trial, Workers, searched_trial, train
 from search.format import digits, measured, named, titled
 
 if TYPE_CHECKING:

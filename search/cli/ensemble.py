@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from data.errors import UserError
-from search.cli.options import Out, Storage, StudyName, Weights, console, write_text
-from search.cli.training import Address, Data, Gpus, Length, Trial, Workers, searched_trial, train
+from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, write_text
+from search.cli.training import Gpus, Length, Trial, Workers, searched_trial, train
 from search.format import measured, named
 
 

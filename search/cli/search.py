@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
-from search.cli.options import Out, Storage, StudyName, Weights, console, loading, seen
+from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,14 +37,14 @@ def search(
         float | None,
         typer.Option(min=0, help="A fraction lets trials share a GPU, e.g. 0.25; 0 trains on the CPU."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    data: Data = None,
     start: Annotated[
         list[str] | None, typer.Option(help="A published recipe of the study to try as well; may be given repeatedly.")
     ] = None,
     weights: Weights = None,
     out: Out = Path("runs"),
     storage: Storage = None,
-    address: Annotated[str | None, typer.Option(help="An existing Ray cluster, 'auto' or ray://HOST:PORT.")] = None,
+    address: Address = None,
 ) -> None:
     """Search: sample, train side by side, stop early what falls behind; go on where the last run stopped."""
     from search import paths
@@ -70,7 +70,7 @@ def search(
         ledger = _open_ledger(chosen, paths.name_of(study), paths.url_of(folder, storage))
         if ledger.finished >= chosen.trials:
             console.print(f"{ledger.finished} of {chosen.trials} trials are finished; --trials asks for more.")
-            summarise(study, out, storage, chosen)
+            summarise(ledger, folder, storage)
             return
         console.print("starting the workers (their first trial takes some seconds to begin)")
         from search.run import engine
@@ -88,7 +88,7 @@ def search(
                 weights=weights,
                 watch=view,
             )
-    summarise(study, out, storage, chosen, outcome)
+    summarise(ledger, folder, storage, outcome)
     if outcome.why:
         cause = f"--hours {hours:g} are over" if outcome.why == "time" else f"stopped by {outcome.why}"
         console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
@@ -107,9 +107,8 @@ def _open_ledger(chosen: "Study", name: str, url: str) -> "Ledger":
     return ledger
 
 
-def summarise(study: str, out: Path, storage: str | None, chosen: "Study", outcome: "Outcome | None" = None) -> None:
+def summarise(ledger: "Ledger", folder: Path, storage: str | None, outcome: "Outcome | None" = None) -> None:
     """Where the time went, the board, the baseline beside the best error, and the Pareto page."""
-    from search import paths
     from search.format import measured, named
 
     if outcome is not None:
@@ -119,19 +118,18 @@ def summarise(study: str, out: Path, storage: str | None, chosen: "Study", outco
             f"{outcome.startup_s:.0f} s, search {outcome.search_s:.0f} s, of which trained "
             f"{outcome.trained_s / devices.workers:.0f} s a worker"
         )
-    view = seen(paths.recorded(study, out, storage))
+    view, task = seen(ledger.optuna_study), ledger.study.task
     console.print(board(view.entries, view, 10))
     errors = [
         (entry.error, entry.number) for entry in view.entries if entry.state == "finished" and entry.error is not None
     ]
     if errors:
-        mean, (least, trial) = chosen.task.baseline(), min(errors)
-        unit = chosen.task.unit
+        mean, (least, trial) = task.baseline(), min(errors)
         console.print(
-            f"always answering the mean: {measured(mean, unit)}; smallest {named(chosen.task.metric)}: "
-            f"{measured(least, unit)} (trial {trial}), {least / mean:.0%} of it"
+            f"always answering the mean: {measured(mean, task.unit)}; smallest {named(task.metric)}: "
+            f"{measured(least, task.unit)} (trial {trial}), {least / mean:.0%} of it"
         )
-    _write_page(view, paths.folder_of(study, out), storage)
+    _write_page(view, folder, storage)
 
 
 def _write_page(view: "View", folder: Path, storage: str | None) -> None:

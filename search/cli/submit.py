@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
-from search.cli.options import Out, Storage, StudyName, Weights, console, loading, seen, write_text
-from search.cli.training import Address, Data, Gpus, Length, Trial, Workers, searched_trial, train
+from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, seen, write_text
+from search.cli.training import Gpus, Length, Trial, Workers, searched_trial, train
 from search.format import digits, measured, named
 
 if TYPE_CHECKING:
@@ -202,11 +202,11 @@ def predict(
     predictions = predicting.predict(loaded, predicting.photographs(images))
     if csv is not None:
         write_text(csv, predicting.as_csv(predictions))
-    if json_ is not None or csv is None:
+    if json_ is not None or (csv is None and overlay is None):
         text = predicting.as_json(predictions, loaded.labels, loaded.edges)
         if json_ is not None:
             write_text(json_, text)
-        elif overlay is None:
+        else:
             typer.echo(text)
     if overlay is not None:
         predicting.overlays(predictions, loaded.edges, overlay)

@@ -19,8 +19,6 @@ Trial = Annotated[int | None, typer.Option(min=0, help="A trial of the search; w
 Length = Annotated[int | None, typer.Option(min=1, help="Length of each training; the study's own without it.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Trainings side by side.")]
 Gpus = Annotated[float | None, typer.Option(min=0, help="As for search.")]
-Data = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
-Address = Annotated[str | None, typer.Option(help="An existing Ray cluster, 'auto' or ray://HOST:PORT.")]
 
 Result = TypeVar("Result")
 
