@@ -12,6 +12,8 @@ from rich.table import Table
 
 from data.errors import UserError
 from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, seen
+from search.cli.streams import go_on_without_output
+from search.signals import exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +52,7 @@ def search(
     from search import paths
     from search.load import check_weights, load_study, study_file, with_starts
 
+    go_on_without_output()
     # Everything that costs no import is checked first.
     file = study_file(study)
     paths.check_storage(storage)
@@ -93,7 +96,7 @@ def search(
         cause = f"--hours {hours:g} are over" if outcome.why == "time" else f"stopped by {outcome.why}"
         console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
         if outcome.why != "time":
-            raise typer.Exit(130)
+            raise typer.Exit(exit_code(outcome.why))
 
 
 def _open_ledger(chosen: "Study", name: str, url: str) -> "Ledger":
