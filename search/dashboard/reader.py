@@ -78,6 +78,13 @@ class Reader:
         """How many states of the study were seen; 0 before the first."""
         return self._revision
 
+    @property
+    def study_id(self) -> str | None:
+        """The study's own id, as it was read last; None of a study begun before there were any."""
+        state = self._state or self.state()
+        found: str | None = state.study.user_attrs.get("id")
+        return found
+
     def changed(self) -> bool:
         """Whether `read` may find anything new; cheap, and never an error. Only SQLite can tell without reading."""
         with self._lock:

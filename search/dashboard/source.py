@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from data.errors import UserError
 from search import paths
 from search.dashboard.reader import Reader, names
+from search.ownership import results_of
 from search.results.view import View
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Source:
     Attributes:
         key: its name in addresses; unique.
         name: of the study.
-        folder: with the pictures, answers and artifacts of its trials; need not exist.
+        home: its folder, with the pictures, answers and artifacts of its trials; need not exist.
         reader: reads its trials.
         file: the study's Python file; None where it is not known.
         given: the study as the command line names it.
@@ -33,12 +34,17 @@ class Source:
 
     key: str
     name: str
-    folder: Path
+    home: Path
     reader: Reader
     file: Path | None
     given: str
     out: Path
     storage: str | None
+
+    @property
+    def folder(self) -> Path:
+        """With what belongs to its trials: `home`, or one that is not there where that holds another study's."""
+        return results_of(self.home, self.reader.study_id)
 
     def network(self, view: View, number: int) -> "NetworkRecord":
         """A trial's network: what was recorded when it was admitted, else built anew from its parameters.
@@ -51,7 +57,7 @@ class Source:
         from search.results import network
 
         record, params_m = network.load(self.folder, number), view.by_number[number].params_m
-        # A folder may hold the record of another study's trial, begun under the same name.
+        # A folder of before folders had owners may hold another study's, begun under the same name.
         if record is not None and params_m is not None and math.isclose(record.cost.params / 1e6, params_m):
             return record
         return self._rebuilt(view, number)
@@ -59,19 +65,20 @@ class Source:
     def _rebuilt(self, view: View, number: int) -> "NetworkRecord":
         """A trial's network by the study's file."""
         from models.plan import CostError
+        from search.config_record import config_of, needs_file
         from search.load import load_study
         from search.results import network
-        from search.study import replay
 
-        if self.file is None:
+        trial = view.trial(number)
+        kept = trial.user_attrs.get("config")
+        if self.file is None and (kept is None or needs_file(kept)):
             raise UserError(
                 f"the network of a trial is built by the study's file, and studies/ has none named {self.name!r}; "
                 "give the dashboard the path of that file."
             )
-        study = load_study(str(self.file))
         try:
-            config, _ = replay(study, view.trial(number).params)
-            return network.record(number, config.arch)
+            study = str(self.file) if kept is None or not needs_file(kept) else load_study(str(self.file))
+            return network.record(number, config_of(study, trial.params, kept).arch)
         except (ValueError, TypeError, AttributeError, KeyError, CostError) as error:
             raise UserError(
                 f"{self.file} makes no network from the parameters of trial {number}: {str(error).rstrip('.')}; it was "

@@ -43,6 +43,7 @@ class Entry:
         pareto: whether no finished trial is both cheaper (product of the cost readings) and more exact.
         reason: why it failed or was refused, else empty.
         params: as sampled.
+        config: what was trained, as search.config_record keeps it; None where it was not kept.
         worker: host and process that trained it last, else empty.
         started: local time.
         ended: local time.
@@ -64,6 +65,7 @@ class Entry:
     pareto: bool
     reason: str
     params: dict[str, Any]
+    config: dict[str, Any] | None
     worker: str
     started: datetime | None
     ended: datetime | None
@@ -129,6 +131,7 @@ def entry(trial: FrozenTrial, metric: str, pareto: bool, readings: Sequence[str]
         pareto=pareto,
         reason=attrs.get("failed", attrs.get("refused", "")),
         params=dict(trial.params),
+        config=attrs.get("config"),
         worker=attrs.get("worker", ""),
         started=trial.datetime_start,
         ended=trial.datetime_complete,

@@ -12,13 +12,20 @@ ROW = ("epoch", "error", "train_loss", "valid_loss", "lr", "seconds", "train_sec
 """Its keys."""
 
 
+Owner = dict[str, str | int | None]
+"""Whose a trial's training state is: 'study' (its id; None in a study begun before there were any), 'trial' (the
+number) and 'config' (the digest of its configuration)."""
+
+
 @dataclass(frozen=True)
 class TrialAssignment:
     """A trial to train.
 
     Attributes:
         number: the trial's number in the study.
-        params: what was sampled; `space(FixedTrial(params), task)` rebuilds the Config.
+        params: what was sampled.
+        config: its configuration, as search.config_record keeps it.
+        owner: whose its files are; see `Owner`.
         seed: of its training.
         epochs: length of its training.
         last: what its last epoch measured in an earlier run; None for a fresh trial.
@@ -26,6 +33,8 @@ class TrialAssignment:
 
     number: int
     params: dict[str, Any]
+    config: dict[str, Any]
+    owner: Owner
     seed: int
     epochs: int
     last: Row | None
@@ -36,14 +45,12 @@ class FinalTraining:
     """How a last training differs from a trial's.
 
     Attributes:
-        ema: decay of the running mean of the weights where the trial itself keeps none.
         teacher: folder of a model (search.after.model) whose answers are learnt beside the true points; None for none.
         study: the teacher's study, by name or file.
         weight: of the teacher's answers in the loss, 0 to 1; the rest is the true points'.
         variants: what is changed in which trial, as search.variant has it; empty for nothing in any.
     """
 
-    ema: float = 0.0
     teacher: str | None = None
     study: str | None = None
     weight: float = 0.5
@@ -59,7 +66,6 @@ class WorkerSettings:
         data: the folder that replaces the task's own; None to leave it.
         folder: the study's folder; training states, answers and pictures are written in it.
         threads: CPU threads a trial.
-        weights: pre-trained ones that every trial begins with instead of its own choice; None to leave it.
         final: of a last training; None in a search.
     """
 
@@ -67,5 +73,4 @@ class WorkerSettings:
     data: str | None
     folder: str
     threads: int
-    weights: str | None = None
     final: FinalTraining | None = None
