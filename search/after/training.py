@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UserError
 from search import paths
 from search.after import model
-from search.config_record import config_of, digest, record
+from search.config_record import config_of, digest, needs_file, record
 from search.format import measured
 from search.load import beginning
 from search.ownership import claim
@@ -183,7 +183,7 @@ class FixedTraining:
         workers: int | None = None,
         gpus: float | None = None,
         address: str | None = None,
-        watch: Callable[[Ledger], None] = lambda _: None,
+        watch: Callable[[], None] = lambda: None,
     ) -> Outcome | None:
         """Train what is not yet trained; None where all is. For the arguments see `search.run.engine.search`."""
         from search.run import engine
@@ -195,11 +195,13 @@ class FixedTraining:
         self.ledger.adopt()
         if self.ledger.finished >= self.ledger.study.trials:
             return None
-        final = FinalTraining(
-            teacher=str(self.teacher.absolute()) if self.teacher else None,
-            study=self.teacher_study,
-            variants={name: dict(change) for name, change in self.variants.items()},
-        )
+        variants = {name: dict(change) for name, change in self.variants.items()}
+        final = FinalTraining(variants=variants)
+        if self.teacher is not None:
+            teacher = model.load(self.teacher, self.teacher_study)
+            kept, weights = record(teacher.config), str(self.teacher.absolute() / model.WEIGHTS)
+            file = (self.teacher_study or teacher.facts.study) if needs_file(kept) else None
+            final = FinalTraining(kept, weights, file, variants=variants)
         outcome = engine.search(
             self.ledger,
             self.source.file,

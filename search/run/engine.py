@@ -57,7 +57,7 @@ def search(
     gpus: float | None = None,
     address: str | None = None,
     hours: float | None = None,
-    watch: Callable[[Ledger], None] = lambda _: None,
+    watch: Callable[[], None] = lambda: None,
     final: FinalTraining | None = None,
 ) -> Outcome:
     """Train trials until the study has all of them, the time is up, or someone stops it.

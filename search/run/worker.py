@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 
 from data.errors import UserError
@@ -66,7 +67,7 @@ def train(
     """The rows that are known already, then those of the epochs that are left."""
     folder = Path(settings.folder)
     file = weights.path(folder / "weights", trial.number)
-    teacher = teacher_of(settings.final, settings.data, device)
+    teacher = teacher_of(settings.final, device)
     state = weights.load(file, device, trial.owner)
     if trial.last is not None:
         yield trial.last
@@ -94,18 +95,16 @@ def reason_of(error: Exception, config: Config | None, device: torch.device) -> 
     return out_of_memory(config, device) if is_out_of_memory(error) else described(error)
 
 
-def teacher_of(final: FinalTraining | None, data: str | None, device: torch.device) -> Teacher | None:
-    """The teacher of a last training, if it has one.
-
-    Raises:
-        UserError: its model cannot be read.
-    """
+def teacher_of(final: FinalTraining | None, device: torch.device) -> Teacher | None:
+    """The teacher of a last training, if it has one."""
     if final is None or final.teacher is None:
         return None
-    from search.after.model import load  # a last training's alone
-
-    model = load(Path(final.teacher), final.study, None if data is None else Path(data))
-    return Teacher(model.net.to(device), model.config.arch.size, final.weight)
+    if final.study is not None:
+        studied(final.study, None)  # whose file defines its architecture
+    arch = rebuild(final.teacher).arch
+    net = arch.build()
+    net.load_state_dict(safetensors.torch.load_file(final.weights))
+    return Teacher(net.eval().to(device), arch.size, final.weight)
 
 
 def settle(threads: int, device: torch.device) -> None:

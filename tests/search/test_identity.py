@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 import torch
 import typer
+from PIL import Image
 
 from data.errors import UserError
+from data.tasks.keypoints import Keypoints
+from data.tasks.skeletons import Skeleton
 from models.cost import cost
 from models.net import Arch
 from search import ownership, paths
+from search.after import model
 from search.after.training import FixedTraining, SearchedTrial, choose_trial
 from search.cli.search import refuse_failures
 from search.config_record import changes, differences, digest, needs_file, rebuild, record
@@ -285,3 +289,50 @@ def test_weights_are_put_on_a_study_in_one_way(tmp_path: Path) -> None:
     study = replace(study, starts={"first": {"width": 0.2, "size": 32, "lr": 1e-3}})
     with pytest.raises(UserError, match=r"gone\.pth"):
         with_weights(study, str(tmp_path / "gone.pth"))
+
+
+def test_a_model_answers_by_its_own_record_whatever_the_study_is_now(tmp_path: Path) -> None:
+    names = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+    task = Keypoints(skeleton=Skeleton(names, ((0, 1), (0, 2)), (0.1,) * 5), context=1.25)
+    config = Config(Arch(5, 0.1, 32, 48, "direct", neck=0), Training(lr=1e-3))
+    torch.manual_seed(0)
+    net, folder = config.arch.build().eval(), tmp_path / "model"
+    facts = {
+        "study": "animals",
+        "trial": 0,
+        "params": {},
+        "metric": "nme",
+        "unit": "%",
+        "error": 1.0,
+        "params_count": 1,
+        "flops": 1,
+        "score": None,
+        "epochs": 1,
+        "seeds": [],
+        "teacher": None,
+        "data": {},
+        "versions": {},
+        "made": "",
+    }
+    model.save(folder, facts | model.described(task, config), net.state_dict(), [])
+    pixels = torch.randint(0, 256, (1, 224, 224, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    picture = tmp_path / "photo.png"
+    Image.fromarray(pixels[0].numpy()).save(picture)
+    said("predict", folder, picture, "--json", tmp_path / "a.json")
+    answered = json.loads((tmp_path / "a.json").read_text())
+    assert (answered["labels"], answered["edges"]) == (list(names), [[0, 1], [0, 2]])
+    # What the task itself shows the network of the photograph, with the border that its context adds.
+    loaded = model.load(folder)
+    assert "study" not in vars(loaded)
+    inputs = task.inputs(pixels, 48)
+    assert torch.equal(loaded.preprocess(pixels, 48), inputs)
+    assert len(answered["predictions"][0]["points"]) == 5
+    record = json.loads((folder / model.FACTS).read_text())
+    (folder / model.FACTS).write_text(json.dumps(record | {"study": "no study of that name"}))
+    said("predict", folder, picture, "--json", tmp_path / "b.json")
+    assert json.loads((tmp_path / "b.json").read_text()) == answered
+    (folder / model.FACTS).write_text(
+        json.dumps(record | {"preprocessing": {"context": 1.0, "mean": 0.5, "std": 0.25}})
+    )
+    with pytest.raises(UserError, match="another normalisation"):
+        model.load(folder)
