@@ -30,15 +30,10 @@ class ExportError(RuntimeError):
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """What was written."""
 
-    Attributes:
-        difference: the largest absolute difference between ONNX Runtime's answers and torch's.
-        opset: the version of ONNX's operators that a runtime must know.
-    """
-
-    difference: float
-    opset: int
+    difference: float  # the largest absolute difference between ONNX Runtime's answers and torch's
+    opset: int  # the version of ONNX's operators that a runtime must know
 
 
 def onnx(net: nn.Module, shape: tuple[int, ...], file: Path) -> Exported:

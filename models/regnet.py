@@ -18,17 +18,11 @@ STAGES = 4
 
 
 class Stages(NamedTuple):
-    """The four stages that follow from the numbers.
+    """The four stages that follow from the numbers."""
 
-    Attributes:
-        widths: channels of each stage's blocks.
-        depths: blocks of each stage.
-        groups: channels in a group of the 3 x 3 convolutions.
-    """
-
-    widths: tuple[int, ...]
-    depths: tuple[int, ...]
-    groups: tuple[int, ...]
+    widths: tuple[int, ...]  # channels of each stage's blocks
+    depths: tuple[int, ...]  # blocks of each stage
+    groups: tuple[int, ...]  # channels in a group of the 3 x 3 convolutions
 
 
 @dataclass(frozen=True)

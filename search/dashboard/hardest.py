@@ -19,19 +19,12 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Hard:
-    """An image that is among the worst of trials.
+    """An image that is among the worst of trials."""
 
-    Attributes:
-        count: of how many.
-        error: the mean of its error over these.
-        example: what the best of them answered for it.
-        trial: the number of that trial.
-    """
-
-    count: int
-    error: float
-    example: Example
-    trial: int
+    count: int  # of how many
+    error: float  # the mean of its error over these
+    example: Example  # what the best of them answered for it
+    trial: int  # the number of that trial
 
 
 def hardest(by_trial: dict[int, Answers]) -> list[Hard]:

@@ -26,19 +26,12 @@ class GoneError(UserError):
 
 @dataclass(frozen=True)
 class State:
-    """A study as its storage holds it at one moment.
+    """A study as its storage holds it at one moment."""
 
-    Attributes:
-        study: name, directions and attributes.
-        trials: by number. One that hasn't changed since an earlier state is the same object.
-        life: grows when another study is found in the place of this one.
-        revision: grows with every change; of this reader alone.
-    """
-
-    study: FrozenStudy
-    trials: tuple[FrozenTrial, ...]
-    life: int
-    revision: int
+    study: FrozenStudy  # name, directions and attributes
+    trials: tuple[FrozenTrial, ...]  # by number. One that hasn't changed since an earlier state is the same object.
+    life: int  # grows when another study is found in the place of this one
+    revision: int  # grows with every change; of this reader alone
 
 
 class Reader:

@@ -26,17 +26,11 @@ KEPT = 24
 
 @dataclass(frozen=True)
 class Request:
-    """What the page's script asks for.
+    """What the page's script asks for."""
 
-    Attributes:
-        revision: of the page that it shows; None for none.
-        chosen: trials of a selection; None for all.
-        choices: what the page's lists are set to.
-    """
-
-    revision: str | None = None
-    chosen: frozenset[int] | None = None
-    choices: tuple[tuple[str, str], ...] = ()
+    revision: str | None = None  # of the page that it shows; None for none
+    chosen: frozenset[int] | None = None  # trials of a selection; None for all
+    choices: tuple[tuple[str, str], ...] = ()  # what the page's lists are set to
 
     @classmethod
     def of(cls, body: Any) -> "Request":

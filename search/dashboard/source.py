@@ -18,27 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """A study that is shown.
+    """A study that is shown."""
 
-    Attributes:
-        key: its name in addresses; unique.
-        name: of the study.
-        folder: with the pictures, answers and artifacts of its trials; need not exist.
-        reader: reads its trials.
-        file: the study's Python file; None where it is not known.
-        given: the study as the command line names it.
-        out: the folder of `--out`.
-        storage: the URL of `--storage`, if it was given.
-    """
-
-    key: str
-    name: str
-    folder: Path
-    reader: Reader
-    file: Path | None
-    given: str
-    out: Path
-    storage: str | None
+    key: str  # its name in addresses; unique
+    name: str  # of the study
+    folder: Path  # with the pictures, answers and artifacts of its trials; need not exist
+    reader: Reader  # reads its trials
+    file: Path | None  # the study's Python file; None where it is not known
+    given: str  # the study as the command line names it
+    out: Path  # the folder of `--out`
+    storage: str | None  # the URL of `--storage`, if it was given
 
     def network(self, view: View, number: int) -> "NetworkRecord":
         """A trial's network: what was recorded when it was admitted, else built anew from its parameters.

@@ -56,21 +56,13 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Element:
-    """A stage, the input or the answer as it is drawn.
+    """A stage, the input or the answer as it is drawn."""
 
-    Attributes:
-        shape: its picture.
-        bold: the first line below it.
-        words: further lines, each broken where it doesn't fit.
-        cost: (params, flops), or None where nothing is computed.
-        mark: how the resolution changes on the way to it: '/2', 'x2', or empty.
-    """
-
-    shape: Shape
-    bold: str
-    words: tuple[str, ...]
-    cost: tuple[int, int] | None
-    mark: str = ""
+    shape: Shape  # its picture
+    bold: str  # the first line below it
+    words: tuple[str, ...]  # further lines, each broken where it doesn't fit
+    cost: tuple[int, int] | None  # (params, flops), or None where nothing is computed
+    mark: str = ""  # how the resolution changes on the way to it: '/2', 'x2', or empty
 
     def lines(self, column: float) -> list[str]:
         """The words in lines that fit."""

@@ -28,32 +28,20 @@ SHADOWS = 4
 
 @dataclass(frozen=True)
 class Share:
-    """A parameter's share.
+    """A parameter's share."""
 
-    Attributes:
-        name: of the parameter.
-        share: of the target's variance that the parameter explains alone, 0 to 1.
-        trials: that were asked for it.
-        chance: the largest share that a shuffled copy of a parameter got beside it; a share below it says nothing.
-    """
-
-    name: str
-    share: float
-    trials: int
-    chance: float
+    name: str  # of the parameter
+    share: float  # of the target's variance that the parameter explains alone, 0 to 1
+    trials: int  # that were asked for it
+    chance: float  # the largest share that a shuffled copy of a parameter got beside it; a share below it says nothing
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of all parameters.
+    """Shares of all parameters."""
 
-    Attributes:
-        shares: largest first.
-        trials: with a value of the target.
-    """
-
-    shares: tuple[Share, ...]
-    trials: int
+    shares: tuple[Share, ...]  # largest first
+    trials: int  # with a value of the target
 
     @property
     def chance(self) -> float:

@@ -24,49 +24,27 @@ STATES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One trial.
+    """One trial."""
 
-    Attributes:
-        number: the trial's number in the study.
-        name: of a starting trial, else empty.
-        state: 'finished', 'stopped' (early, by the scheduler), 'failed', 'running', 'waiting' or 'refused'.
-        value: what the study minimises, after the last epoch.
-        error: in the task's unit, after the last epoch.
-        readings: what is known of the network before training, by the reading's name.
-        score: Params x FLOPs x e^PixelDiff, where the study is ranked so and a float holds it.
-        band: the grade band.
-        epochs: trained.
-        budget: epochs it may train at the most; 0 where that is not known yet.
-        seconds: of training and judging.
-        images_per_s: trained.
-        peak_memory_mb: 10^6 bytes.
-        pareto: whether no finished trial is both cheaper (product of the cost readings) and more exact.
-        reason: why it failed or was refused, else empty.
-        params: as sampled.
-        worker: host and process that trained it last, else empty.
-        started: local time.
-        ended: local time.
-    """
-
-    number: int
-    name: str
-    state: str
-    value: float | None
-    error: float | None
-    readings: dict[str, float]
-    score: float | None
-    band: str
-    epochs: int
-    budget: int
-    seconds: float
-    images_per_s: float | None
-    peak_memory_mb: float | None
-    pareto: bool
-    reason: str
-    params: dict[str, Any]
-    worker: str
-    started: datetime | None
-    ended: datetime | None
+    number: int  # the trial's number in the study
+    name: str  # of a starting trial, else empty
+    state: str  # 'finished', 'stopped' (early, by the scheduler), 'failed', 'running', 'waiting' or 'refused'
+    value: float | None  # what the study minimises, after the last epoch
+    error: float | None  # in the task's unit, after the last epoch
+    readings: dict[str, float]  # what is known of the network before training, by the reading's name
+    score: float | None  # Params x FLOPs x e^PixelDiff, where the study is ranked so and a float holds it
+    band: str  # the grade band
+    epochs: int  # trained
+    budget: int  # epochs it may train at the most; 0 where that is not known yet
+    seconds: float  # of training and judging
+    images_per_s: float | None  # trained
+    peak_memory_mb: float | None  # 10^6 bytes
+    pareto: bool  # whether no finished trial is both cheaper (product of the cost readings) and more exact
+    reason: str  # why it failed or was refused, else empty
+    params: dict[str, Any]  # as sampled
+    worker: str  # host and process that trained it last, else empty
+    started: datetime | None  # local time
+    ended: datetime | None  # local time
 
     @property
     def params_m(self) -> float | None:

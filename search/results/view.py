@@ -22,17 +22,11 @@ KNOWN = {reading.name: (reading.title, reading.unit) for reading in (PARAMS, FLO
 
 @dataclass(frozen=True)
 class Measure:
-    """A reading as tables and axes call it.
+    """A reading as tables and axes call it."""
 
-    Attributes:
-        name: under which each trial keeps it.
-        title: e.g. 'Params'.
-        unit: e.g. 'M'; empty for none.
-    """
-
-    name: str
-    title: str
-    unit: str
+    name: str  # under which each trial keeps it
+    title: str  # e.g. 'Params'.
+    unit: str  # e.g. 'M'; empty for none.
 
     @property
     def label(self) -> str:
@@ -42,22 +36,15 @@ class Measure:
 
 @dataclass(frozen=True)
 class View:
-    """A study's trials at one moment.
+    """A study's trials at one moment."""
 
-    Attributes:
-        name: of the study.
-        objective: what is minimised, as the storage names it.
-        attrs: the study's own attributes: metric, unit, data, objective, readings, and how it searches (trials, epochs,
-            scheduler, grace, reduction).
-        trials: in the order of their numbers.
-        entries: the same trials as lines of the board, best first; the same length as `trials`.
-    """
-
-    name: str
-    objective: str
+    name: str  # of the study
+    objective: str  # what is minimised, as the storage names it
+    # the study's own attributes: metric, unit, data, objective, readings, and how it searches (trials, epochs,
+    # scheduler, grace, reduction)
     attrs: Mapping[str, Any]
-    trials: tuple[FrozenTrial, ...]
-    entries: tuple[Entry, ...]
+    trials: tuple[FrozenTrial, ...]  # in the order of their numbers
+    entries: tuple[Entry, ...]  # the same trials as lines of the board, best first; the same length as `trials`
 
     @classmethod
     def of(cls, name: str, objective: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> "View":
