@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from data.errors import UserError
-from data.storage.files import replacing
+from data.storage.files import writing
 from models.fold import fold
 
 if TYPE_CHECKING:
@@ -51,14 +50,11 @@ def onnx(net: nn.Module, shape: tuple[int, ...], file: Path) -> Exported:
         ExportError: the answers differ by more than TOLERANCE.
         UserError: the file cannot be written there.
     """
-    try:
-        with replacing(file) as half:
-            opset = write(net, shape, half)
-            difference = _difference(fold(net).cpu().float(), half, shape)
-            if not difference <= TOLERANCE:
-                raise ExportError(f"{file} would answer {difference:g} beside the network, more than {TOLERANCE:g}")
-    except OSError as error:
-        raise UserError(f"{file} cannot be written ({error.strerror or error}); give another path.") from error
+    with writing(file, "give another path") as half:
+        opset = write(net, shape, half)
+        difference = _difference(fold(net).cpu().float(), half, shape)
+        if not difference <= TOLERANCE:
+            raise ExportError(f"{file} would answer {difference:g} beside the network, more than {TOLERANCE:g}")
     return Exported(difference, opset)
 
 

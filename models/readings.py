@@ -18,9 +18,9 @@ Readings = Mapping[str, float]
 class Reading:
     """A number that follows from the architecture alone."""
 
-    name: str  # under which each trial keeps it, e.g. 'params_m'.
-    title: str  # as tables and axes call it, e.g. 'Params'.
-    unit: str  # e.g. 'M'; empty for none.
+    name: str  # under which each trial keeps it, e.g. 'params_m'
+    title: str  # as tables and axes call it, e.g. 'Params'
+    unit: str  # e.g. 'M'; empty for none
     measure: Callable[["Buildable"], float]  # of an architecture; above 0
     timed: bool = False  # measured by a clock, so that no trial may hold the cores meanwhile
 

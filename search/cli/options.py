@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from data.errors import UserError
-
 if TYPE_CHECKING:
     import optuna
 
@@ -58,10 +56,7 @@ def seen(optuna_study: "optuna.Study") -> "View":
 
 def write_text(file: Path, text: str) -> None:
     """Write a whole file or nothing."""
-    from data.storage.files import replacing
+    from data.storage.files import writing
 
-    try:
-        with replacing(file) as half:
-            half.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror}); name another file.") from error
+    with writing(file, "name another file") as half:
+        half.write_text(text, encoding="utf-8")

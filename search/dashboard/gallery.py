@@ -12,39 +12,25 @@ TALLEST = 0.75
 """Width by height below which a picture is narrower than its card."""
 
 
-def square(_row: int) -> tuple[int, int]:
-    """Width and height of a picture whose shape is not told."""
-    return 1, 1
-
-
-def gallery(
-    answers: Answers | None, href: Callable[[int], str], unit: str, sides: Callable[[int], tuple[int, int]] = square
-) -> str:
+def gallery(answers: Answers | None, href: Callable[[int], str], sides: Callable[[int], tuple[int, int]]) -> str:
     """Best, median and worst pictures as HTML, or a sentence where there are none.
 
     Args:
         answers: of a trial, or None.
         href: where the picture of a data-set row is to be had: an address, or the picture itself as data:.
-        unit: of the study's error, for answers that do not say their own.
         sides: width and height of a row's picture, in any unit.
     """
     if answers is None or not answers.examples:
         return note("This trial has no pictures: it was not trained, or before its answers were kept.")
-    unit = unit if answers.unit is None else answers.unit
     rows = []
     for rank in RANKS:
         chosen = [example for example in answers.examples if example.rank == rank]
-        cards = [
-            card(
-                example,
-                answers.edges,
-                href(example.row),
-                sides(example.row),
-                f"{rank} validation image, row {example.row}, {measured(example.error, unit)}",
-                f"<strong>{escape(measured(example.error, unit))}</strong> row {example.row}",
-            )
-            for example in chosen
-        ]
+        cards = []
+        for example in chosen:
+            error, row = measured(example.error, answers.unit), example.row
+            below = f"<strong>{escape(error)}</strong> row {row}"
+            alt = f"{rank} validation image, row {row}, {error}"
+            cards.append(card(example, answers.edges, href(row), sides(row), alt, below))
         if cards:
             rows.append(
                 f'<section class="gallery-row"><h3>{rank}</h3><div class="cards">{"".join(cards)}</div></section>'

@@ -92,7 +92,7 @@ class Machine:
 
 def training(view: View, machine: Machine) -> Block:
     """The trials that are being trained, as a table."""
-    running = sorted((entry for entry in view.entries if entry.state == "running"), key=lambda entry: entry.number)
+    running = sorted(view.by_state["running"], key=lambda entry: entry.number)
     use = machine.workers(running)
     columns = [
         column("trial"),

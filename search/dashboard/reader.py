@@ -71,14 +71,6 @@ class Reader:
         """How many states of the study were seen; 0 before the first."""
         return self._revision
 
-    def changed(self) -> bool:
-        """Whether `read` may find anything new; cheap, and never an error. Only SQLite can tell without reading."""
-        with self._lock:
-            try:
-                return self._state is None or self._unlike(self._tables.stamp())
-            except (sa.exc.SQLAlchemyError, OSError, VersionError):
-                return True
-
     def read(self) -> View:
         """The study as it is now; the very same View as long as nothing changes.
 
@@ -102,21 +94,12 @@ class Reader:
         with self._lock:
             return self._refreshed()
 
-    def close(self) -> None:
-        """Let go of the database; the next read opens it again."""
-        with self._lock:
-            self._tables.close()
-            self._stamp = None
-
-    def _unlike(self, stamp: int | None) -> bool:
-        return stamp is None or stamp != self._stamp
-
     def _refreshed(self) -> State:
         """The state as it is now; the previous one where nothing has changed or the database is busy."""
         previous = self._state
         try:
             stamp = self._tables.stamp()  # before reading: what is written meanwhile is read the next time
-            if previous is not None and not self._unlike(stamp):
+            if previous is not None and stamp is not None and stamp == self._stamp:
                 self.stale = ""
                 return previous
             study, trials = self._tables.read()

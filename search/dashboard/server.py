@@ -1,16 +1,16 @@
 """The dashboard as a server: our pages at /, Optuna's own at its usual paths, on one address, reading only."""
 
 import gc
-import json
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import flask
+import jinja2
 import plotly
 import waitress
 from werkzeug.exceptions import HTTPException
@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from data.errors import UserError
 from search.dashboard import pages
 from search.dashboard.optuna_pages import OptunaPages
-from search.dashboard.replies import Replies, Request
+from search.dashboard.replies import Replies, Request, dump
 from search.dashboard.source import Source
 from search.results import answers
 
@@ -64,7 +64,7 @@ class Application:
         self._optuna = OptunaPages(
             [source.reader for source in sources], [source.folder / "artifacts" for source in sources]
         )
-        self._flask = flask.Flask("posefront", static_folder=None, template_folder=str(HERE))
+        self._flask = flask.Flask("posefront", static_folder=None)
         self._flask.config["MAX_CONTENT_LENGTH"] = LARGEST
         self._flask.after_request(secured)
         self._flask.register_error_handler(HTTPException, in_words)
@@ -92,14 +92,7 @@ class Application:
 
     def _index(self) -> flask.Response:
         """The page's frame, which the script fills."""
-        boot = {
-            "studies": [{"key": source.key, "name": source.name} for source in self._sources.values()],
-            "pages": pages.PAGES,
-            "poll": POLL_MS,
-            "offline": None,
-        }
-        title = f"{', '.join(source.name for source in self._sources.values())} - posefront"
-        page = flask.render_template("page.html", title=title, inline=None, boot=in_script(json.dumps(boot)))
+        page = frame(list(self._sources.values()), pages.PAGES, poll=POLL_MS)
         return flask.Response(page, mimetype="text/html", headers={"Cache-Control": "no-store"})
 
     def _view(self, key: str, page: str, number: int | None = None) -> flask.Response:
@@ -157,9 +150,28 @@ def host_of(environ: "WSGIEnvironment") -> str:
     return head if colon and port.isdigit() else name
 
 
-def in_script(text: str) -> str:
-    """JSON that can stand in a <script>."""
-    return text.replace("<", "\\u003c")
+def frame(
+    sources: Sequence[Source],
+    shown: Sequence[tuple[str, str]],
+    *,
+    poll: int = 0,
+    offline: Mapping[str, Any] | None = None,
+    inline: Mapping[str, str] | None = None,
+) -> str:
+    """The page's frame, which its script fills.
+
+    Args:
+        sources: the studies.
+        shown: key and title of each page.
+        poll: milliseconds between two questions for news; 0 for none.
+        offline: of a report, every answer by its path.
+        inline: of a report, the texts of `css`, `js` and `plotly`.
+    """
+    studies = [{"key": source.key, "name": source.name} for source in sources]
+    boot = dump({"studies": studies, "pages": shown, "poll": poll, "offline": offline})
+    template = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE)).get_template("page.html")
+    title = f"{', '.join(source.name for source in sources)} - posefront"
+    return template.render(title=title, inline=inline, boot=boot.replace("<", "\\u003c"))  # it stands in a <script>
 
 
 def style() -> str:

@@ -12,6 +12,7 @@ from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from search.format import shape_text
 from search.results import shapes
 from search.results.shapes import Shape
 
@@ -34,7 +35,6 @@ STYLE = """
 .arch-strong { font: bold 12px sans-serif; fill: var(--ink, #1d2127); text-anchor: middle; }
 .arch-small { font: 10.5px sans-serif; fill: var(--ink-2, #666d78); }
 .arch-mark { font: bold 11px sans-serif; fill: var(--ink-2, #666d78); text-anchor: middle; }
-.arch-title { font: bold 15px sans-serif; fill: var(--ink, #1d2127); }
 .arch-note { font: 12px sans-serif; fill: var(--ink-2, #666d78); }
 .arch-body { fill: #5b93c7; stroke: #2c5f8f; stroke-width: 0.75; stroke-linejoin: round; }
 .arch-head { fill: #e2a04a; stroke: #a3661a; stroke-width: 0.75; stroke-linejoin: round; }
@@ -69,21 +69,20 @@ class Element:
         return [line for words in self.words for line in wrapped(words, int((column - 4) / LETTER))]
 
 
-def figure(plan: "Plan", title: str = "") -> str:
+def figure(plan: "Plan") -> str:
     """The drawing for a page, laid out for two widths: the style sheet shows the one that fits."""
-    drawn = (f'<div class="{name}">{svg(plan, title, width=width)}</div>' for name, width in _LAYOUTS)
+    drawn = (f'<div class="{name}">{svg(plan, width=width)}</div>' for name, width in _LAYOUTS)
     return f'<div class="architecture">{"".join(drawn)}</div>'
 
 
 _LAYOUTS = (("wide", 1160), ("narrow", 620))
 
 
-def svg(plan: "Plan", title: str = "", *, width: int = 1160, standalone: bool = False) -> str:
+def svg(plan: "Plan", *, width: int = 1160, standalone: bool = False) -> str:
     """The drawing as one <svg>; where the stages don't fit side by side it has several rows.
 
     Args:
         plan: from `models.stages.plan`.
-        title: above it; escaped.
         width: of the viewBox, at least 220; letters are 12 units high.
         standalone: plain colours instead of a page's CSS variables, for paper.
     """
@@ -94,9 +93,6 @@ def svg(plan: "Plan", title: str = "", *, width: int = 1160, standalone: bool = 
     column = min(WIDEST, room / count)
     left = MARGIN + (room - count * column) / 2
     parts, top = [], float(MARGIN)
-    for line in wrapped(title, int(room / (LETTER * 1.4))):
-        parts.append(f'<text class="arch-title" x="{MARGIN}" y="{top + 13:.1f}">{escape(line)}</text>')
-        top += 22
     for start in range(0, len(elements), count):
         row = elements[start : start + count]
         high = max(element.shape.height for element in row)
@@ -112,7 +108,7 @@ def svg(plan: "Plan", title: str = "", *, width: int = 1160, standalone: bool = 
     style = re.sub(r"var\(--[\w-]+, (#\w+)\)", r"\1", STYLE) if standalone else STYLE
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="arch" role="img" viewBox="0 0 {width} {top - 4:.0f}">'
-        f"<title>{escape(title or 'Architecture')}</title><desc>{escape(described(plan))}</desc>"
+        f"<title>Architecture</title><desc>{escape(described(plan))}</desc>"
         f"<style>{style}</style>{''.join(parts)}</svg>"
     )
 
@@ -121,16 +117,11 @@ def described(plan: "Plan") -> str:
     """The drawing in words, a sentence a stage."""
     stages = (
         f"{stage.kind}{f', {stage.repeats} times' if stage.repeats > 1 else ''}: "
-        f"{times((stage.channels, *stage.sides))}, {percent(stage.params, plan.params)} of Params, "
+        f"{shape_text((stage.channels, *stage.sides))}, {percent(stage.params, plan.params)} of Params, "
         f"{percent(stage.flops, plan.flops)} of FLOPs."
         for stage in plan.stages
     )
-    return " ".join([f"Input: {times(plan.input_shape)}.", *stages, f"Answer: {' '.join(_answer(plan.answer))}."])
-
-
-def times(numbers: Sequence[int]) -> str:
-    """A shape: '3 x 64 x 64', with the sign for times."""
-    return " \u00d7 ".join(map(str, numbers))
+    return " ".join([f"Input: {shape_text(plan.input_shape)}.", *stages, f"Answer: {' '.join(_answer(plan.answer))}."])
 
 
 def percent(part: float, whole: float) -> str:
@@ -153,11 +144,8 @@ def _elements(plan: "Plan") -> list[Element]:
     frame = plan.input_shape[1:]
     largest = max([max(frame, default=1), *(max(stage.sides) for stage in maps)])
     most = max((stage.channels for stage in maps), default=1)
-    elements = [
-        Element(
-            shapes.image(_high(frame, largest)), times(frame), (_counted(plan.input_shape[0], "channel"), "input"), None
-        )
-    ]
+    picture, words = shapes.image(_high(frame, largest)), (_counted(plan.input_shape[0], "channel"), "input")
+    elements = [Element(picture, shape_text(frame), words, None)]
     before = frame
     for stage in plan.stages:
         shape = _shape(stage, plan, largest, most)
@@ -202,11 +190,13 @@ def _words(stage: "Stage", plan: "Plan") -> tuple[str, tuple[str, ...]]:
     if not stage.sides:
         return str(stage.channels), ("numbers", kind, *extra)
     per_point = stage is plan.stages[-1] and _is_answer(plan)
+    if len(stage.sides) == 1 and per_point:
+        axes = plan.answer[1] if stage.sides[0] % plan.answer[1] == 0 else 1
+        each = f"for each of {_counted(stage.channels, 'point')}"
+        return f"{axes} \u00d7 {stage.sides[0] // axes} bins", (each, kind, *extra)
     if len(stage.sides) == 1:
-        axes = plan.answer[1] if per_point and stage.sides[0] % plan.answer[1] == 0 else 1
-        bold = f"{axes} \u00d7 {stage.sides[0] // axes} bins" if per_point else times((stage.channels, *stage.sides))
-        return bold, ((f"for each of {_counted(stage.channels, 'point')}",) if per_point else ()) + (kind, *extra)
-    return times(stage.sides), (_counted(stage.channels, "heatmap" if per_point else "channel"), kind, *extra)
+        return shape_text((stage.channels, *stage.sides)), (kind, *extra)
+    return shape_text(stage.sides), (_counted(stage.channels, "heatmap" if per_point else "channel"), kind, *extra)
 
 
 def _counted(number: int, noun: str) -> str:
@@ -219,7 +209,7 @@ def _answer(shape: tuple[int, ...]) -> list[str]:
         return [_counted(shape[0], "point"), "(x, y)" if shape[1] == 2 else "(x, y, score)"]
     if len(shape) == 1:
         return [str(shape[0]), "numbers", "answer"]
-    return [times(shape), "answer"] if shape else ["answer"]
+    return [shape_text(shape), "answer"] if shape else ["answer"]
 
 
 def _mark(before: Sequence[int], stage: "Stage") -> str:

@@ -20,6 +20,8 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+ORDER = ("finished", "stopped", "running", "waiting", "failed", "refused")
+"""Of the states on a board."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +75,17 @@ def entries(
         readings: names of the readings that each keeps.
         cost: names of those whose product is the price.
     """
-    lines = [entry(trial, metric, False, readings) for trial in trials]
+    lines = [entry(trial, metric, readings) for trial in trials]
     # A study that another program began may lack the error or a reading.
     priced = [e for e in lines if e.state == "finished" and e.error is not None and not math.isnan(e.cost(cost))]
     optimal = unbeaten([(e.cost(cost), e.error or 0.0) for e in priced])
     front = {e.number for e, best in zip(priced, optimal, strict=True) if best}
     lines = [replace(e, pareto=True) if e.number in front else e for e in lines]
-    order = ["finished", "stopped", "running", "waiting", "failed", "refused"]
-    return sorted(
-        lines, key=lambda e: (order.index(e.state), e.value if e.value is not None else float("inf"), e.number)
-    )
+    return sorted(lines, key=lambda e: (ORDER.index(e.state), math.inf if e.value is None else e.value, e.number))
 
 
-def entry(trial: FrozenTrial, metric: str, pareto: bool, readings: Sequence[str] = READINGS) -> Entry:
-    """One trial as a line of the board."""
+def entry(trial: FrozenTrial, metric: str, readings: Sequence[str] = READINGS) -> Entry:
+    """One trial as a line of the board; whether it is on the front is not known yet."""
     attrs = trial.user_attrs
     curve = attrs.get("curve", [])
     last = curve[-1] if curve else {}
@@ -104,7 +103,7 @@ def entry(trial: FrozenTrial, metric: str, pareto: bool, readings: Sequence[str]
         seconds=attrs.get("seconds", sum(row["seconds"] for row in curve)),
         images_per_s=attrs.get("images_per_s"),
         peak_memory_mb=attrs.get("peak_memory_mb"),
-        pareto=pareto,
+        pareto=False,
         reason=attrs.get("failed", attrs.get("refused", "")),
         params=dict(trial.params),
         worker=attrs.get("worker", ""),
@@ -118,7 +117,7 @@ def unbeaten(plane: Sequence[tuple[float, float]]) -> list[bool]:
 
     A point is beaten by one that is no larger in both and smaller in one; equal points do not beat each other.
     """
-    best, lowest = set(), float("inf")
+    best, lowest = set(), math.inf
     for x, y in sorted(set(plane)):
         if y < lowest:
             best.add((x, y))

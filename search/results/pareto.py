@@ -23,7 +23,7 @@ LINES = 12
 class Point(NamedTuple):
     """A trial in the plane."""
 
-    entry: Entry  # the trial
+    entry: Entry
     x: float  # ln of its price
     y: float | None  # its error; None where it is not known or not finite
 

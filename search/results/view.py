@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from optuna.trial import FrozenTrial
 from models.readings import FLOPS, PARAMS
 from search.format import named, titled
 from search.objective import Described, Reference
-from search.results.leaderboard import Entry, entries
+from search.results.leaderboard import ORDER, Entry, entries
 
 if TYPE_CHECKING:
     from search.run.ledger import Row
@@ -122,6 +123,17 @@ class View:
     def by_number(self) -> Mapping[int, Entry]:
         """Lines of the board by the trial's number."""
         return {entry.number: entry for entry in self.entries}
+
+    @cached_property
+    def by_state(self) -> Mapping[str, Sequence[Entry]]:
+        """Lines of the board in each state, best first."""
+        return {state: [entry for entry in self.entries if entry.state == state] for state in ORDER}
+
+    @cached_property
+    def ended(self) -> Sequence[Entry]:
+        """The trials that are over, in the order in which they ended; refused samples cost nothing and are left out."""
+        over = [entry for state in ("finished", "stopped", "failed") for entry in self.by_state[state]]
+        return sorted(over, key=lambda entry: (entry.ended or datetime.min, entry.number))
 
     def trial(self, number: int) -> FrozenTrial:
         """A trial by its number. Raises KeyError."""

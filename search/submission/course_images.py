@@ -52,7 +52,7 @@ def test_images(test: Path, data: Path | None) -> list[Path]:
     return files
 
 
-def locate(model: Model, files: list[Path], device: torch.device | str = "cpu") -> Array:
+def locate(model: Model, files: list[Path]) -> Array:
     """The joints in test images, each read once, as the notebook reads them.
 
     Float64 (N, P, 2), pixels of the 224 x 224 image, pixel centres at whole numbers.
@@ -70,7 +70,7 @@ def locate(model: Model, files: list[Path], device: torch.device | str = "cpu") 
             except UserError as error:
                 wrong.append(str(error))
         if not wrong:
-            points.append(SIDE * answers(model, torch.stack(images), torch.device(device)) - 0.5)
+            points.append(SIDE * answers(model, torch.stack(images)) - 0.5)
     if wrong:
         more = f" and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
         raise UserError(

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import groupby
 
 from models.plan import Cost, Layer
+from search.format import shape_text
 from search.submission.report_text import line
 
 ROWS = 110
@@ -45,9 +46,8 @@ def _merged(name: str, rows: Sequence[Layer]) -> Layer:
 
 def printed(row: Layer) -> tuple[str, ...]:
     """A row as it is printed."""
-    shape = " \u00d7 ".join(map(str, row.output[1:]))
     numbers = (f"{number:,}" for number in (row.params, row.flops_m, row.flops_ma))
-    return line(row.name or "(decoding)", 40), line(row.type, 24), shape, *numbers
+    return line(row.name or "(decoding)", 40), line(row.type, 24), shape_text(row.output[1:]), *numbers
 
 
 def note(price: Cost, rows: int) -> str:

@@ -27,6 +27,7 @@ from data.transforms.augment import level
 from data.transforms.warp import inputs, reduce
 from models.heads import Direct
 from search.after.model import Model
+from search.format import value_text
 from search.results.skeleton import skeleton
 from search.run.ledger import Row
 from search.submission.csv_layout import Layout
@@ -211,7 +212,7 @@ def _plain_layout(layout: Layout) -> dict[str, Any]:
 
 def _flat(thing: Any) -> dict[str, str]:
     """The fields of a dataclass in words."""
-    return {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in asdict(thing).items()}
+    return {name: value_text(value) for name, value in asdict(thing).items()}
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from data.errors import UserError
-from data.storage.files import replacing
+from data.storage.files import writing
 from models.stages import plan
 from search.after.model import Model
 from search.format import digits
@@ -44,11 +44,8 @@ def write(content: Content, file: Path) -> int:
     inputs = {"content": json.dumps(asdict(content), allow_nan=False)}
     document = typst.compile(TEMPLATE, ignore_system_fonts=True, sys_inputs=inputs)
     pages = typst.query(TEMPLATE, "<pages>", field="value", one=True, ignore_system_fonts=True, sys_inputs=inputs)
-    try:
-        with replacing(file) as half:
-            half.write_bytes(document)
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+    with writing(file, "give --out a folder of yours") as half:
+        half.write_bytes(document)
     return int(json.loads(pages))
 
 

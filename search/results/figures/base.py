@@ -8,8 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from data.errors import UserError
-from data.storage.files import replacing
+from data.storage.files import writing
 from search.results.style import ACCENT, MUTED
 
 SVG_POINTS = 2000
@@ -102,11 +101,8 @@ def write_page(
         default_height=default_height,
         config={"displaylogo": False, "responsive": True, "scrollZoom": scroll_zoom},
     )
-    try:
-        with replacing(file) as half:
-            half.write_text(page.replace("<head>", f"<head><title>{escape(title)}</title>", 1), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+    with writing(file, "give --out a folder of yours") as half:
+        half.write_text(page.replace("<head>", f"<head><title>{escape(title)}</title>", 1), encoding="utf-8")
 
 
 def line_at(figure: go.Figure, x: float, text: str) -> go.Figure:
