@@ -64,7 +64,6 @@ class RegNet:
     bottle: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses values out of range, and other than four stages."""
         check_head(self)
         check_ranges(self, depth=(STAGES, 64), w0=(8, 1024), group=(1, 1024))
         check_ranges(self, wa=(0.0, 1024.0), se=(0.0, 1.0), bottle=(0.125, 4.0))

@@ -26,9 +26,6 @@ def joints(answers: Answers | None) -> go.Figure:
     In that order a finger's joints stand side by side, base to tip, and that the error grows along them is seen at
     once; sorted by error it isn't. Of more than `MANY` labels the `MOST` of the largest errors are shown, largest
     first.
-
-    Args:
-        answers: of a trial; None where there are none.
     """
     if answers is None or not answers.errors:
         return empty(UNANSWERED)
@@ -62,7 +59,6 @@ def joints(answers: Answers | None) -> go.Figure:
 
 
 def _bars(answers: Answers, places: Sequence[int], names: Sequence[str]) -> go.Bar:
-    """The labels' mean errors."""
     limb = limbs(len(answers.errors), answers.edges)
     colours = [MUTED if limb[place] < 0 else SERIES[limb[place] % len(SERIES)] for place in places]
     return go.Bar(
@@ -86,12 +82,10 @@ def _short(name: str) -> str:
 def pck(answers_by_name: Mapping[str, Answers]) -> go.Figure:
     """The share of points within a distance against the distance, a curve a trial (PCK: Yang and Ramanan 2013).
 
-    The area under a curve, up to the limit that its legend states, is the mean of the share over the distances.
-    Pixels are counted to LIMIT_PX and marked at MARKS_PX, other units to the largest 95th percentile. Errors that are
-    no distances of points in a picture have the same curve and their median in the legend.
-
-    Args:
-        answers_by_name: a trial's name and its answers, the trial in question first.
+    The area under a curve, up to the limit that its legend states, is the mean of the share over the distances. Pixels
+    are counted to LIMIT_PX and marked at MARKS_PX, other units to the largest 95th percentile. Errors that are no
+    distances of points in a picture have the same curve and their median in the legend. The first trial is the one in
+    question.
     """
     if not answers_by_name:
         return empty(UNANSWERED)

@@ -30,8 +30,7 @@ class Hard:
 def hardest(by_trial: dict[int, Answers]) -> list[Hard]:
     """The images among the worst of at least two trials, most trials first, then the largest mean error.
 
-    Args:
-        by_trial: answers by the trial's number, best trial first.
+    The answers, by the trial's number, are those of the best trial first.
     """
     among: dict[int, list[tuple[int, Example]]] = {}
     for number, answered in by_trial.items():
@@ -47,13 +46,7 @@ def hardest(by_trial: dict[int, Answers]) -> list[Hard]:
 
 
 def html(view: View, folder: Path, href: Callable[[int], str]) -> str:
-    """The hardest images of a study as HTML, or a sentence where there are none yet.
-
-    Args:
-        view: the study, or the trials of it that are chosen.
-        folder: the study's, with answers and pictures.
-        href: where the picture of a data-set row is to be had.
-    """
+    """The hardest images of a study as HTML, or a sentence where there are none yet."""
     numbers = [entry.number for entry in view.by_state["finished"][:TRIALS]]
     loaded = {number: answers.load(folder, number, view.unit) for number in numbers}
     by_trial = {number: answered for number, answered in loaded.items() if answered is not None}

@@ -59,15 +59,8 @@ def page(
 ) -> dict[str, Any]:
     """A page in its frame: title, the study in figures, blocks or a sentence.
 
-    Args:
-        source: the study.
-        views: the studies by key, the page's own among them.
-        name: one of PAGES, or 'trial'.
-        number: of the trial.
-        chosen: the trials that a selection leaves; None for all.
-        choices: what the page's lists are set to.
-        href: where the picture of a data-set row is to be had.
-        machine: for the page 'now'.
+    The name is one of PAGES, or 'trial'; `chosen` are the trials that a selection leaves, None for all of them, and
+    `choices` what the page's lists are set to.
 
     Raises:
         AbsentError: there is no such page.
@@ -107,15 +100,7 @@ def page(
 
 
 def part(source: Source, view: View, what: str, number: int, href: Href) -> dict[str, Any]:
-    """One of LATER.
-
-    Args:
-        source: the study.
-        view: its trials, or those of them that are chosen.
-        what: the drawing of trial `number`'s network, the table of its layers, the parameters' importance, or the
-            images that most trials fail at.
-        number: of the trial.
-        href: where the picture of a data-set row is to be had.
+    """One of LATER: a drawing of trial `number`'s network, its layers, importances, or the images that most fail at.
 
     Raises:
         AbsentError: there is no such trial.
@@ -200,14 +185,7 @@ def now_page(view: View, machine: Machine) -> list[Block]:
 
 
 def trial_page(source: Source, view: View, number: int, href: Href) -> list[Block]:
-    """One trial.
-
-    Args:
-        source: where the study lies.
-        view: the study.
-        number: the trial's; it must be in the view.
-        href: where the picture of a data-set row is to be had.
-    """
+    """The page of a trial, which must be in the view."""
     answered = answers.load(source.folder, number, view.unit)
     command = trial.command(view, number, source.given, source.out, source.storage)
     pictures = gallery.gallery(answered, href, lambda row: answers.sides(source.folder, row))

@@ -17,6 +17,7 @@ from search.results.style import ACCENT, SERIES
 from search.results.view import View
 
 Against = Literal["trials", "seconds"]
+"""Trials that ended, or seconds of training, summed over the workers."""
 
 LARGEST = math.log(1e300)
 """A score above e^this is left out: a logarithmic axis ends at what a float holds."""
@@ -70,12 +71,7 @@ def _places(views: Sequence[View], against: Against) -> tuple[list[Numbers], str
 
 
 def best_so_far(views: Sequence[View], against: Against) -> go.Figure:
-    """The best finished trial so far, as steps, and every ended trial as a faint point.
-
-    Args:
-        views: studies that are judged by the same number.
-        against: 'trials', or 'seconds' of training, summed over the workers.
-    """
+    """The best finished trial so far, as steps, and every ended trial as a faint point."""
     if why := unlike(views) or _nothing(views):
         return empty(why)
     drawn, highs, lows, beyond = go.Figure(), [], [], 0
@@ -166,10 +162,6 @@ def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
 
     All studies are measured from one reference point, the worst price and the worst error of any finished trial, so
     that curves compare and never fall. A curve is comparable within one figure alone: more trials can move the point.
-
-    Args:
-        views: studies that are judged by the same number.
-        against: 'trials', or 'seconds' of training, summed over the workers.
     """
     if why := unlike(views) or _nothing(views):
         return empty(why)
@@ -218,12 +210,9 @@ def _place(view: View, entry: Entry) -> tuple[float, float] | None:
 def hypervolumes(points: Sequence[tuple[float, float] | None], reference: tuple[float, float]) -> Numbers:
     """The area dominated by the first k points, both coordinates to be small, for every k; shape (points,).
 
-    A staircase of unbeaten points is kept in order, and a new point adds the area between it and the stairs it removes:
-    O(n log n) in all. None, and points beyond the reference, add nothing.
-
-    Args:
-        points: in order; None where nothing was measured.
-        reference: the corner the area is measured from.
+    It is measured from the corner `reference`. A staircase of unbeaten points is kept in order, and a new point adds
+    the area between it and the stairs it removes: O(n log n) in all. None, and points beyond the reference, add
+    nothing.
     """
     xs: list[float] = []
     ys: list[float] = []

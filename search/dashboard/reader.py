@@ -44,11 +44,7 @@ class Reader:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        """Name the study; nothing is read yet.
-
-        Args:
-            url: of Optuna's relational storage.
-            name: of the study.
+        """For the study `name` in Optuna's relational storage; nothing is read yet.
 
         Raises:
             UserError: the URL is malformed, or its database's driver is missing.

@@ -55,13 +55,7 @@ class Replies:
         self._lock = threading.Lock()
 
     def page(self, key: str, name: str, number: int | None, request: Request) -> str | None:
-        """A page as JSON, or None where the browser has it already.
-
-        Args:
-            key: of the study.
-            name: one of pages.PAGES, or 'trial'.
-            number: of the trial.
-            request: what the browser has and wants.
+        """A page, one of pages.PAGES or 'trial', as JSON, or None where the browser has it already.
 
         Raises:
             AbsentError: there is no such study or page.
@@ -84,13 +78,7 @@ class Replies:
         return reply
 
     def part(self, key: str, what: str, number: int, request: Request) -> str:
-        """One of pages.LATER, as JSON.
-
-        Args:
-            key: of the study.
-            what: which part.
-            number: of the trial; of the importances it says how old they may be.
-            request: with the trials of a selection.
+        """One of pages.LATER, as JSON; of importances the number says how old they may be.
 
         Raises:
             AbsentError: there is no such study or trial.
@@ -132,7 +120,6 @@ class Replies:
     def _page(
         self, source: Source, views: Mapping[str, View], name: str, number: int | None, request: Request
     ) -> dict[str, Any]:
-        """One page with its frame."""
         import_pandas()
         with pages.DRAWING:
             return pages.page(
@@ -147,7 +134,6 @@ class Replies:
             )
 
     def _recall(self, slot: tuple[Any, ...]) -> str | None:
-        """A reply that was made before."""
         with self._lock:
             if slot in self._kept:
                 self._kept.move_to_end(slot)

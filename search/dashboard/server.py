@@ -114,7 +114,6 @@ class Application:
         return flask.Response(reply, mimetype="application/json", headers={"Cache-Control": "no-store"})
 
     def _picture(self, key: str, row: int) -> flask.Response:
-        """The picture of a data-set row."""
         if key not in self._sources:
             flask.abort(404)
         file = answers.picture(self._sources[key].folder, row)
@@ -160,12 +159,8 @@ def frame(
 ) -> str:
     """The page's frame, which its script fills.
 
-    Args:
-        sources: the studies.
-        shown: key and title of each page.
-        poll: milliseconds between two questions for news; 0 for none.
-        offline: of a report, every answer by its path.
-        inline: of a report, the texts of `css`, `js` and `plotly`.
+    The script asks for news every `poll` milliseconds, unless that is 0. A report has every answer by its path, and the
+    texts of `css`, `js` and `plotly`.
     """
     studies = [{"key": source.key, "name": source.name} for source in sources]
     boot = dump({"studies": studies, "pages": shown, "poll": poll, "offline": offline})

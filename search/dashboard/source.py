@@ -69,12 +69,7 @@ class Source:
 
 
 def sources(studies: Sequence[str], out: Path, storage: str | None) -> list[Source]:
-    """Where the studies lie that are to be shown.
-
-    Args:
-        studies: names or files; none for all that there are.
-        out: the folder of `--out`.
-        storage: the URL of `--storage`, for all of them.
+    """Where the studies lie that are to be shown, given by names or files; none for all that there are.
 
     Raises:
         UserError: there are none, or one of them is not there.

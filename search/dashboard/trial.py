@@ -90,12 +90,7 @@ def cost_table(cost: "Cost") -> str:
 def command(view: View, number: int, study: str, out: Path = RUNS, storage: str | None = None) -> str:
     """The shell command that trains a trial in full; a sentence where it has no parameters.
 
-    Args:
-        view: the study.
-        number: the trial's.
-        study: its name, or its file, as the search was given it.
-        out: the folder of all studies.
-        storage: Optuna's URL where it is not the study's own file.
+    The study is its name or file as the search was given it, `out` the folder of all studies.
     """
     if not view.by_number[number].params:
         return f"Trial {number} has no parameters yet, so there is nothing to train."

@@ -109,12 +109,7 @@ def _bars(drawn: go.Figure, result: Shares, names: Sequence[str], column: int, c
 
 
 def slices(view: View, target: Target) -> go.Figure:
-    """One panel a parameter: a target against its values; finished trials by age, those stopped early faint behind.
-
-    Args:
-        view: the study.
-        target: 'value' (the score where there is one), 'error', or 'cost', which every priced trial has.
-    """
+    """One panel a parameter: a target against its values; finished trials by age, those stopped early faint behind."""
     asked = distributions(view.trials)
     measured = [entry for entry in view.entries if not math.isnan(ordinate(view, entry, target))]
     if not asked or not measured:

@@ -144,8 +144,8 @@ def _elements(plan: "Plan") -> list[Element]:
     frame = plan.input_shape[1:]
     largest = max([max(frame, default=1), *(max(stage.sides) for stage in maps)])
     most = max((stage.channels for stage in maps), default=1)
-    picture, words = shapes.image(_high(frame, largest)), (_counted(plan.input_shape[0], "channel"), "input")
-    elements = [Element(picture, shape_text(frame), words, None)]
+    picture, channels = shapes.image(_high(frame, largest)), _counted(plan.input_shape[0], "channel")
+    elements = [Element(picture, shape_text(frame), (channels, "input"), None)]
     before = frame
     for stage in plan.stages:
         shape = _shape(stage, plan, largest, most)

@@ -19,10 +19,7 @@ INK, MUTED, PAPER = "#1c2126", "#6b7178", "#ffffff"
 def sheet(answers: Answers, folder: Path, title: str) -> Image.Image:
     """The sheet, white, 1184 x 982 pixels; 66 higher where the pictures have words below them.
 
-    Args:
-        answers: the examples, and which points are joined.
-        folder: the study's, which holds the pictures; one that is missing there is left grey.
-        title: what stands above.
+    The pictures lie in the study's folder; one that is missing there is left grey.
     """
     worded = any(example.said for example in answers.examples)
     width, step = LEFT + EACH * (SIDE + GAP), SIDE + CAPTION + GAP + (WORDS if worded else 0)

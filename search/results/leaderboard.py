@@ -67,13 +67,10 @@ class Entry:
 def entries(
     trials: Sequence[FrozenTrial], metric: str, readings: Sequence[str] = READINGS, cost: Sequence[str] = READINGS
 ) -> list[Entry]:
-    """All trials: finished ones by value, then the others by state and value.
+    """All trials of a study: finished ones by value, then the others by state and value.
 
-    Args:
-        trials: of one study.
-        metric: the attribute under which each keeps its error.
-        readings: names of the readings that each keeps.
-        cost: names of those whose product is the price.
+    Each keeps its error under the attribute `metric`, and its readings under their names; the price is the product of
+    those named in `cost`.
     """
     lines = [entry(trial, metric, readings) for trial in trials]
     # A study that another program began may lack the error or a reading.

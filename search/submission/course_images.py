@@ -24,11 +24,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def test_images(test: Path, data: Path | None) -> list[Path]:
-    """The test images, by name.
+    """The images (.jpg, .jpeg, .png) of a folder by name, or of FreiHAND's, whose evaluation/rgb holds the test images.
 
-    Args:
-        test: a folder of images (.jpg, .jpeg, .png), or FreiHAND's, whose evaluation/rgb holds them.
-        data: FreiHAND's folder, whose training images are no test images; None where hands are drawn.
+    `data` is FreiHAND's folder, whose training images are no test images; None where hands are drawn.
 
     Raises:
         UserError: there are none, or they are training images.

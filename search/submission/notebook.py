@@ -44,14 +44,11 @@ TEMPLATE = Path(__file__).with_name("notebook_template.md")
 """The cells: Markdown, and code in fences; <<MARKS>> are filled in."""
 
 
-def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None = None) -> NotebookNode:
+def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode:
     """The notebook, not yet executed.
 
-    Args:
-        model: what is handed in; its facts' data must hold `valid_rows`, the images it was judged on.
-        name: of the author.
-        data: where the notebook looks for FreiHAND's folder unless told otherwise.
-        layout: of the submitted csv where it follows an organiser's sample (`Table.layout`), None for our own.
+    The model's facts must say which images it was judged on (`valid_rows`). The layout is that of the submitted csv
+    where it follows an organiser's sample (`Table.layout`), None for our own.
 
     Raises:
         UserError: the model does not find joints in FreiHAND's layout, or does not say which images it was judged on.
@@ -64,7 +61,7 @@ def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None
             f"{model.folder}/model.json names no validation images (data.valid_rows); make it anew with "
             f"`posefront retrain {facts.study} --trial {facts.trial}`."
         )
-    words, values = _words(model, name), _values(model, data, layout)
+    words, values = _words(model, name), _values(model, layout)
     cells: list[NotebookNode] = []
     for code, text in _template("own" if layout is None else "like"):
         cell = (v4.new_code_cell if code else v4.new_markdown_cell)(_filled(text, values if code else words).strip())
@@ -166,10 +163,10 @@ def _template(kind: str) -> Iterator[tuple[bool, str]]:
             yield True, parts[place + 2]
 
 
-def _values(model: Model, data: str, layout: Layout | None) -> dict[str, str]:
+def _values(model: Model, layout: Layout | None) -> dict[str, str]:
     """What stands for the marks in the template's code: Python."""
     return {
-        "DATA": json.dumps(data, ensure_ascii=False),
+        "DATA": json.dumps("FreiHAND"),
         "IN_DATA": json.dumps(DATA),
         "IN_TEST": json.dumps(TEST),
         "SIZE": str(model.config.arch.size),
@@ -211,12 +208,10 @@ def _plain_layout(layout: Layout) -> dict[str, Any]:
 
 
 def _flat(thing: Any) -> dict[str, str]:
-    """The fields of a dataclass in words."""
     return {name: value_text(value) for name, value in asdict(thing).items()}
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
     lines = [header, ["---"] * len(header), *([plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

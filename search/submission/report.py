@@ -153,7 +153,6 @@ def _ablation(ablation: kept.Ablation | None, view: View) -> Picture:
 def _examples(
     rank: str, answers: Answers | None, pictures: Callable[[int], bytes | None], unit: str
 ) -> tuple[Picture, ...]:
-    """Validation images of one rank with both skeletons."""
     if answers is None:
         return ()
     shown = [example for example in answers.examples if example.rank == rank and example.true]

@@ -126,14 +126,14 @@ def rates(rows: Sequence[Row]) -> "Figure":
 
 
 @_styled
-def pareto(view: View, cost: float, error: float, trial: int, height: float = 258) -> "tuple[Figure, int]":
+def pareto(view: View, cost: float, error: float, trial: int) -> "tuple[Figure, int]":
     """Price against error of the whole search and of this network, and how many trials are not in the picture.
 
     `cost` is ln(Params [M] x FLOPs [G]) and `error` the error of the network of `trial`; a dashed line comes from the
     error that it had in the search.
     """
     shown = plane(view, [(cost, error)])
-    figure, axes = _frame(WHOLE, height, shown.x_title, shown.y_title)
+    figure, axes = _frame(WHOLE, 258, shown.x_title, shown.y_title)
     axes.set(xlim=shown.x, ylim=shown.y)
     _draw_scores(axes, shown)
     if len(shown.front) > 1:
@@ -203,16 +203,16 @@ def _draw_scores(axes: "Axes", shown: Plane) -> None:
 
 
 @_styled
-def importance(targets: Sequence[tuple[str, Shares | str]], most: int = 10) -> "Figure | None":
+def importance(targets: Sequence[tuple[str, Shares | str]]) -> "Figure | None":
     """What each parameter explains alone; None where nothing is known of any target.
 
-    A target has a panel: its title, and the shares or the sentence why they are not known. Of more than `most`
-    parameters those with the largest share of any target are shown.
+    A target has a panel: its title, and the shares or the sentence why they are not known. The ten parameters with the
+    largest share of any target are shown.
     """
     largest = largest_shares(shares for _, shares in targets)
     if not largest:
         return None
-    names = sorted(largest, key=lambda name: -largest[name])[:most]
+    names = sorted(largest, key=lambda name: -largest[name])[:10]
     figure, panels = _bar_frame([line(name, 34) for name in names], len(targets), WHOLE, 11)
     for axes, (title, shares), colour in zip(panels, targets, (ACCENT, SERIES[1], SERIES[4]), strict=False):
         if isinstance(shares, str):
@@ -248,7 +248,7 @@ def joints(answers: Answers, unit: str) -> "Figure":
 
 
 @_styled
-def correct(answers: Answers, unit: str, height: float = 220) -> "Figure":
+def correct(answers: Answers, unit: str) -> "Figure":
     """PCK: the share of all points that are no farther off than a threshold, against the threshold."""
     last = len(answers.quantiles) - 1
     reach = max(answers.quantiles[round(0.97 * last)], 1e-9)
@@ -256,7 +256,7 @@ def correct(answers: Answers, unit: str, height: float = 220) -> "Figure":
     # A threshold below the least error has no point within it.
     x = [0.0, answers.quantiles[0], *(answers.quantiles[place] for place in inside)]
     y = [0.0, 0.0, *(100 * place / last for place in inside)]
-    figure, axes = _frame(HALF, height, f"threshold [{unit}]", "points within it [%]")
+    figure, axes = _frame(HALF, 220, f"threshold [{unit}]", "points within it [%]")
     axes.plot(x, y, color=SERIES[2])
     axes.set(xlim=(0, reach), ylim=(0, 100))
     return figure

@@ -55,8 +55,8 @@ def submit(
 ) -> Submission:
     """Answer the test images, run the notebook, print the report, pack the zip.
 
-    All is made in a folder of its own inside `out` and moved when it is complete, the zip last: a zip in `out`
-    belongs to the files beside it, and whatever goes wrong leaves `out` as it was.
+    All is made in a folder of its own inside `out` and moved when it is complete, the zip last: a zip in `out` belongs
+    to the files beside it, and whatever goes wrong leaves `out` as it was.
 
     Args:
         model: what is handed in.

@@ -70,15 +70,7 @@ def _subtitle(view: View, count: int) -> str:
 
 
 def _points(trace: Any, points: Sequence[Point], state: str, shown: Plane, view: View) -> Any:
-    """The trials of one state.
-
-    Args:
-        trace: class of the trace; one in SVG says all of each of its trials, parameters included.
-        points: at least one.
-        state: of all of them.
-        shown: the plane.
-        view: names the error, its unit and the readings.
-    """
+    """The trials of one state, at least one; a trace in SVG says all of each of them, parameters included."""
     colour, symbol, size = STATES[state]
     whole = trace is go.Scatter
     errors = np.array([math.nan if point.y is None else point.y for point in points])
