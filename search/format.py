@@ -70,6 +70,12 @@ def range_text(distribution: BaseDistribution) -> str:
     return f"{low} to {high}" + (f" in steps of {step}" if step not in (None, 1) else "")
 
 
+def line(text: object, most: int = 72) -> str:
+    """Any text on one line of at most `most` letters, without control characters."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return words if len(words) <= most else f"{words[: most - 1]}\u2026"
+
+
 def params_text(params: Mapping[str, Any]) -> str:
     """Parameters in a few words: 'width=0.113 size=32'."""
     return " ".join(

@@ -5,8 +5,7 @@ from functools import partial
 from itertools import groupby
 
 from models.plan import Cost, Layer
-from search.format import shape_text
-from search.submission.report_text import line
+from search.format import line, shape_text
 
 ROWS = 110
 """Rows of the table; of a longer network the rows of one block become one."""

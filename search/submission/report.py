@@ -12,7 +12,7 @@ from data.errors import UserError
 from data.storage.files import writing
 from models.stages import plan
 from search.after.model import Model
-from search.format import digits
+from search.format import digits, line
 from search.objective import log_score
 from search.results import ablation as kept
 from search.results.answers import Answers, Example
@@ -25,7 +25,6 @@ from search.submission import report_text as text
 from search.submission.curve_reading import read
 from search.submission.layer_table import layers, note, printed
 from search.submission.report_data import Ablation, Content, Picture
-from search.submission.report_text import line
 
 TEMPLATE = Path(__file__).with_name("report.typ")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from search.format import percent, powers
+from search.format import line, percent, powers
 from search.results import skeleton
 from search.results.answers import Answers, Example
 from search.results.importance import Shares, largest_shares
@@ -18,7 +18,6 @@ from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, SERIES, STATES
 from search.results.view import View
 from search.run.ledger import Row
 from search.submission.report_data import Ablation
-from search.submission.report_text import line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,24 +10,15 @@ from typing import Any
 
 from models.plan import Cost
 from search.after.model import Facts, Model
-from search.format import duration, of_log, percent, shape_text, times, value_text
+from search.format import duration, line, of_log, percent, shape_text, times, value_text
 from search.objective import Reference, band
 from search.results.accuracy import fraction_within, within95
 from search.results.answers import Answers
 from search.results.importance import Shares
 from search.results.view import View
 
-LONG = 72
-"""Letters of a name or a value that are printed."""
-
 NAMES = {"arch": "network", "training": "training", "augment": "augmentation"}
 """Parts of a configuration as the report calls them."""
-
-
-def line(text: object, most: int = LONG) -> str:
-    """Any text on one line of at most `most` letters, without control characters."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return words if len(words) <= most else f"{words[: most - 1]}\u2026"
 
 
 def date(iso: str) -> str:

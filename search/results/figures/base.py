@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from data.storage.files import writing
+from search.format import line
 from search.results.style import ACCENT, MUTED
 
 SVG_POINTS = 2000
@@ -116,8 +117,7 @@ def scatter(points: int) -> Any:
 
 def brief(text: object, length: int = 24) -> str:
     """A name or value on one line of at most `length` characters, escaped."""
-    line = " ".join(str(text).split())
-    return escape(line if len(line) <= length else line[: length - 1] + "\u2026")
+    return escape(line(text, length))
 
 
 def log_axis(values: Iterable[float]) -> dict[str, object]:
