@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from onnx import load
+from onnx.checker import check_model
+from onnxruntime import InferenceSession, SessionOptions
 from torch import nn
 
 from data.storage.files import writing
 from models.fold import fold
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 TOLERANCE = 1e-4
 """Of an answer, absolute: a hundredth of a pixel in 100. Float32 needs about 2e-7 for points in [0, 1]."""
@@ -60,9 +59,6 @@ def onnx(net: nn.Module, shape: tuple[int, ...], file: Path) -> Exported:
 
 def write(net: nn.Module, shape: tuple[int, ...], file: Path) -> int:
     """Write the deployed network as `onnx` does, unchecked; returns the opset."""
-    from onnx import load
-    from onnx.checker import check_model
-
     torch.onnx.export(
         fold(net).cpu().float(),
         (torch.zeros(2, *shape),),
@@ -81,8 +77,6 @@ def write(net: nn.Module, shape: tuple[int, ...], file: Path) -> int:
 
 def session(file: Path) -> InferenceSession:
     """ONNX Runtime's network of a file, on one thread of the CPU."""
-    from onnxruntime import InferenceSession, SessionOptions
-
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -7,7 +7,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import flask
 import jinja2
@@ -21,9 +22,6 @@ from search.dashboard.optuna_pages import OptunaPages
 from search.dashboard.replies import Replies, Request, dump
 from search.dashboard.source import Source
 from search.results import answers
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 HERE = Path(__file__).parent
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -77,7 +75,7 @@ class Application:
         for path in ("/view/<key>/<page>", "/view/<key>/<page>/<int:number>"):
             self._flask.add_url_rule(path, view_func=self._view, methods=["POST"])
 
-    def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Answer a request: ours, or Optuna's."""
         if "*" not in self._hosts and host_of(environ) not in self._hosts:
             start("403 Forbidden", [("Content-Type", "text/plain")])
@@ -142,7 +140,7 @@ def in_words(error: HTTPException) -> tuple[str, int, dict[str, str]]:
     return f"{error.code} {error.name}\n", error.code or 500, {"Content-Type": "text/plain"}
 
 
-def host_of(environ: "WSGIEnvironment") -> str:
+def host_of(environ: WSGIEnvironment) -> str:
     """Under which name the server was asked for, without the port."""
     name: str = environ.get("HTTP_HOST", "")
     head, colon, port = name.rpartition(":")

@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from models.plan import Cost
 from search.dashboard.blocks import note
 from search.format import compact, measured, range_text, shape_text, value_text
 from search.results.leaderboard import Entry
 from search.results.view import View
-
-if TYPE_CHECKING:
-    from models.plan import Cost
 
 RUNS = Path("runs")
 """Where studies lie unless --out says otherwise."""
@@ -64,7 +62,7 @@ def facts(view: View, entry: Entry, attrs: Mapping[str, Any]) -> list[tuple[str,
     ]
 
 
-def cost_table(cost: "Cost") -> str:
+def cost_table(cost: Cost) -> str:
     """The layers of a network as HTML, with totals and each layer's share of FLOPs, as `posefront cost` prints them."""
     rows = []
     for layer in cost.layers:

@@ -10,14 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
+from models.plan import Plan, Stage
 from search.format import shape_text
 from search.results import shapes
 from search.results.shapes import Shape
-
-if TYPE_CHECKING:  # torch is not needed to draw
-    from models.plan import Plan, Stage
 
 MARGIN = 12
 COLUMN, WIDEST = 92, 136
@@ -69,7 +66,7 @@ class Element:
         return [line for words in self.words for line in wrapped(words, int((column - 4) / LETTER))]
 
 
-def figure(plan: "Plan") -> str:
+def figure(plan: Plan) -> str:
     """The drawing for a page, laid out for two widths: the style sheet shows the one that fits."""
     drawn = (f'<div class="{name}">{svg(plan, width=width)}</div>' for name, width in _LAYOUTS)
     return f'<div class="architecture">{"".join(drawn)}</div>'
@@ -78,7 +75,7 @@ def figure(plan: "Plan") -> str:
 _LAYOUTS = (("wide", 1160), ("narrow", 620))
 
 
-def svg(plan: "Plan", *, width: int = 1160, standalone: bool = False) -> str:
+def svg(plan: Plan, *, width: int = 1160, standalone: bool = False) -> str:
     """The drawing as one <svg>; where the stages don't fit side by side it has several rows.
 
     Args:
@@ -113,7 +110,7 @@ def svg(plan: "Plan", *, width: int = 1160, standalone: bool = False) -> str:
     )
 
 
-def described(plan: "Plan") -> str:
+def described(plan: Plan) -> str:
     """The drawing in words, a sentence a stage."""
     stages = (
         f"{stage.kind}{f', {stage.repeats} times' if stage.repeats > 1 else ''}: "
@@ -138,7 +135,7 @@ def wrapped(words: str, letters: int) -> list[str]:
     return [line if len(line) <= letters else f"{line[: letters - 1]}\u2026" for line in lines]
 
 
-def _elements(plan: "Plan") -> list[Element]:
+def _elements(plan: Plan) -> list[Element]:
     """All elements, from the input to the answer."""
     maps = [stage for stage in plan.stages if len(stage.sides) > 1]
     frame = plan.input_shape[1:]
@@ -162,7 +159,7 @@ def _high(sides: Sequence[int], largest: int) -> float:
     return max(9.0, TALLEST * math.sqrt(max(sides[-2:], default=1) / largest))
 
 
-def _shape(stage: "Stage", plan: "Plan", largest: int, most: int) -> Shape:
+def _shape(stage: Stage, plan: Plan, largest: int, most: int) -> Shape:
     """The picture of a stage: maps as a box, distributions as bars, a vector as a column of numbers."""
     kind = "arch-head" if stage.head else "arch-body"
     if len(stage.sides) > 1:
@@ -174,13 +171,13 @@ def _shape(stage: "Stage", plan: "Plan", largest: int, most: int) -> Shape:
     return shapes.bars() if stage.sides else shapes.vector(kind)
 
 
-def _is_answer(plan: "Plan") -> bool:
+def _is_answer(plan: Plan) -> bool:
     """Whether the last stage has one map or distribution for each point of the answer."""
     last = plan.stages[-1]
     return len(plan.answer) == 2 and bool(last.sides) and last.channels == plan.answer[0]
 
 
-def _words(stage: "Stage", plan: "Plan") -> tuple[str, tuple[str, ...]]:
+def _words(stage: Stage, plan: Plan) -> tuple[str, tuple[str, ...]]:
     """What stands below a stage: its size in bold, then channels, kind and repeats, and what is special."""
     kind = stage.kind.replace(" x ", " \u00d7 ")
     kind += f"\u00a0\u00d7\u00a0{stage.repeats}" if stage.repeats > 1 else ""
@@ -212,7 +209,7 @@ def _answer(shape: tuple[int, ...]) -> list[str]:
     return [shape_text(shape), "answer"] if shape else ["answer"]
 
 
-def _mark(before: Sequence[int], stage: "Stage") -> str:
+def _mark(before: Sequence[int], stage: Stage) -> str:
     """How much the resolution falls or rises on the way to a stage."""
     if stage.up > 1:
         return f"\u00d7{stage.up}"
@@ -244,7 +241,7 @@ def _arrows(row: Sequence[Element], left: float, column: float, middle: float, e
     return "".join(parts)
 
 
-def _draw(element: Element, plan: "Plan", left: float, column: float, middle: float, below: float, lines: int) -> str:
+def _draw(element: Element, plan: Plan, left: float, column: float, middle: float, below: float, lines: int) -> str:
     """An element at its place; its bars stand below the words of its row's longest."""
     centre = left + column / 2
     parts = [
@@ -269,7 +266,7 @@ def _draw(element: Element, plan: "Plan", left: float, column: float, middle: fl
     return f'<g class="arch-stage">{"".join(parts)}</g>'
 
 
-def _caption(plan: "Plan", elements: Sequence[Element]) -> str:
+def _caption(plan: Plan, elements: Sequence[Element]) -> str:
     """Totals, and what the signs mean that occur."""
     signs = ["a box's height stands for resolution, its thickness for channels (square roots)"]
     signs += ["a slab for each repeat"] if any(stage.repeats > 1 for stage in plan.stages) else []

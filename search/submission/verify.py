@@ -18,7 +18,6 @@ from torch import nn
 from data.errors import UserError
 from data.storage.batches import batches
 from models.cost import cost
-from models.plan import CostError
 from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256
@@ -178,7 +177,7 @@ def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | Non
             raise ValueError(f"{unknown[0]} is none of its parameters")
         net, price = config.arch.build().eval(), cost(config.arch)
         plain = network_source.plain(network_source.source(net, config.arch.input_shape))
-    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, CostError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError) as error:
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]
