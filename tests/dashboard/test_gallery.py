@@ -53,7 +53,7 @@ def answers(points: int, edges: list[list[int]], each: int = 4, spread: float = 
             true = rng.uniform(0.2, 0.8, (points, 2))
             answered = true + rng.normal(0, spread, true.shape)
             examples.append(Example(rank, len(examples) * 7, 1.5, answered.tolist(), true.tolist()))
-    return Answers(1, [f"p{i}" for i in range(points)], edges, [1.0] * points, [1.0] * 201, examples)
+    return Answers(1, [f"p{i}" for i in range(points)], edges, [1.0] * points, [1.0] * 201, examples, "px")
 
 
 def square(_: int) -> tuple[int, int]:
