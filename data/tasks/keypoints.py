@@ -314,7 +314,7 @@ class Keypoints(BaseTask):
         return _load(self, self.folder(), cache_folder())
 
     def _pack(self, base: int) -> Pack:
-        return crops(self._read().usable, base, self.margin * self.context)[0]
+        return crops(self._read().usable, base, self.margin * self.context)
 
     def _parts(self) -> tuple[Array, Array]:
         """Rows to train on and rows to judge on."""

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -164,7 +165,7 @@ def test_find_knows_cocos_own_folder_and_bare_ones(tmp_path: Path) -> None:
 def test_crops_show_the_boxes_and_repeat_the_border(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
     first, second = read_file(*find(root)).instances[:2]
-    pack, places = crops([first, second], 112, 1.25)
+    pack, places = crops([first, second], 112, 1.25), frames([first, second], 1.25)
     assert places.tolist() == [[7.5, -2.5, 25], [2 - 18.75, 17 - 18.75, 37.5]]
     seen = pack.pixels(112)
     assert seen.shape == (2, 112, 112, 3)
@@ -176,9 +177,9 @@ def test_crops_show_the_boxes_and_repeat_the_border(root: Path, monkeypatch: pyt
         for channel, start, last in ((0, x0, width - 1), (1, y0, height - 1)):
             along = image[56, :, 0] if channel == 0 else image[:, 56, 1]
             assert np.abs(along - 4 * (start + where).clip(0, last)).max() <= 3
-    assert np.array_equal(pack.pixels(112), crops([first, second], 112, 1.25)[0].pixels(112))
-    assert pack.folder != crops([second, first], 112, 1.25)[0].folder
-    assert pack.folder != crops([first, second], 112, 1.3)[0].folder
+    assert np.array_equal(pack.pixels(112), crops([first, second], 112, 1.25).pixels(112))
+    assert pack.folder != crops([second, first], 112, 1.25).folder
+    assert pack.folder != crops([first, second], 112, 1.3).folder
 
 
 def test_fractions_and_pixels_are_inverse(root: Path) -> None:
@@ -232,7 +233,7 @@ def test_a_box_that_leaves_its_image_is_a_warning(root: Path, monkeypatch: pytes
     problems: list[Problem] = []
     first = keypoints.read(root, problems.append).train.instances[0]
     assert first.box == (-150, 0, 200, 30)
-    assert crops([first], 56, 1.25)[0].pixels(56).shape == (1, 56, 56, 3)
+    assert crops([first], 56, 1.25).pixels(56).shape == (1, 56, 56, 3)
     assert ("warning", "off-image", "its bbox [-150.0, 0.0, 200.0, 30.0] leaves its image of 60x40 pixels") in kinds(
         problems
     )
@@ -339,3 +340,33 @@ def test_validation_annotations_are_found(tmp_path: Path, train: str, valid: str
         (tmp_path / inside / name).write_text("{}")
     assert find(tmp_path)[0] == tmp_path / inside / train
     assert (find_valid(tmp_path) or (None,))[0] == tmp_path / inside / valid
+
+
+def test_a_corrected_file_is_packed_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack's name covers all that its pixels depend on: width and height, and which file is whose."""
+    monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
+    image = Image.fromarray(np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3))
+    image.getexif()[0x0112] = 6  # displayed 40 wide and 60 high
+    image.save(root / "images" / "a.png", exif=image.getexif())
+    made, seen = table(annotations=table()["annotations"][:1]), []
+    for size in ((40, 60), (60, 40)):
+        made["images"][0] |= {"width": size[0], "height": size[1]}
+        (root / "annotations" / "train.json").write_text(json.dumps(made))
+        (one,) = keypoints.read(root).train.instances
+        seen.append(np.array(crops([one], 56, 1.25).pixels(56)[0]))
+        assert np.array_equal(seen[-1], cut(one, 56, 1.25))
+    assert not np.array_equal(*seen)
+
+    for folder in ("one", "two"):  # of one name, size and time, as out of an archive
+        (root / "images" / folder).mkdir()
+        file = root / "images" / folder / "a.bmp"
+        Image.new("RGB", (60, 40), "red" if folder == "one" else "blue").save(file)
+        os.utime(file, (1e9, 1e9))
+    for names in (("one", "two"), ("two", "one")):
+        made = table()
+        for entry, name in zip(made["images"], names, strict=True):
+            entry |= {"file_name": f"{name}/a.bmp", "width": 60, "height": 40}
+        (root / "annotations" / "train.json").write_text(json.dumps(made))
+        both = keypoints.read(root).train.instances[:2]
+        found = crops(both, 56, 1.25).pixels(56)
+        assert all(np.array_equal(shown, cut(one, 56, 1.25)) for shown, one in zip(found, both, strict=True))
