@@ -85,7 +85,7 @@ def _keypoints(root: Path, on_problem: OnProblem) -> _Content:
     used = {instance.file for instance in instances if instance.usable}
     sizes = {file: size for part in sets for file, size in part.sizes.items()}
     work = (partial(_open, [file], size, file in used) for file, size in sizes.items())
-    return _Content(len(sizes), len(instances), "objects", work)
+    return _Content(len(sizes), sum(instance.usable for instance in instances), "objects", work)
 
 
 def _robot_hand(root: Path, on_problem: OnProblem) -> _Content:

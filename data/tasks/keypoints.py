@@ -322,7 +322,7 @@ class Keypoints(BaseTask):
         rows = np.arange(len(data.usable))
         if data.valid is not None:
             if not 0 < data.trained < len(rows):
-                file = (data.valid if data.trained else data.train).annotations
+                file = (data.valid if data.trained else data.train).files[0]
                 raise UserError(f"{file} has no object with a labelled keypoint: give annotations that have.")
             return rows[: data.trained], rows[data.trained :]
         # Numbers of videos in a fixed order of their own: another order would be another split of the same data.
@@ -381,7 +381,7 @@ def _annotations(root: Path, own_split: bool) -> tuple[AnnotationSet, Annotation
 
 def _usable(task: Keypoints, annotated: AnnotationSet) -> tuple[Instance, ...]:
     """Objects with a labelled keypoint, or all of them labelled; crowds are left out."""
-    file, alone = annotated.annotations, [instance for instance in annotated.instances if not instance.crowd]
+    file, alone = annotated.files[0], [instance for instance in annotated.instances if not instance.crowd]
     names = task.skeleton.names if task.skeleton else annotated.categories[0].keypoints
     for category in annotated.categories:
         # Only average precision knows a point by its name: by its sigma.

@@ -15,6 +15,7 @@ from data.layouts.detect import layout
 from data.layouts.problems import Problem
 from data.storage.crops import crops, cut, fractions, frames, pixels
 from data.storage.image import BadImage
+from data.tasks.metrics import average_precision, coco_truth
 
 NAMES = ["nose", "left_eye", "right_eye"]
 
@@ -258,12 +259,126 @@ def test_what_is_not_used_is_counted(root: Path) -> None:
     problems: list[Problem] = []
     assert len(keypoints.read(root, problems.append).train.instances) == 4
     assert {said for said in kinds(problems) if said[1] == "unused"} == {
-        ("warning", "unused", "2 annotations without bbox"),
-        ("warning", "unused", "2 annotations without keypoints"),
-        ("warning", "unused", "1 crowds: many objects in one annotation"),
-        ("warning", "unused", "1 objects without a labelled keypoint"),
+        ("warning", "unused", "2 annotations without bbox: 20, 21"),
+        ("warning", "unused", "2 annotations without keypoints: 22, 23"),
+        ("warning", "unused", "1 crowds: many objects in one annotation: 4"),
+        ("warning", "unused", "1 objects without a labelled keypoint: 9"),
         ("warning", "unused", "1 other json files: annotations/z-train.json"),
     }
+    assert (check(root).objects, check(root).sound) == (2, True)
+
+
+def test_whatever_iscrowd_is_written_as(root: Path) -> None:
+    made = table()
+    words = [0, "0", False, None, "false", 0.0, 1, "1", True, "true"]
+    made["annotations"] = [{**made["annotations"][0], "id": n, "iscrowd": word} for n, word in enumerate(words)]
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    problems: list[Problem] = []
+    found = keypoints.read(root, problems.append).train.instances
+    assert [one.crowd for one in found] == [False] * 6 + [True] * 4
+    assert "4 crowds: many objects in one annotation: 6, 7, 8, 9" in [problem.detail for problem in problems]
+    assert check(root).objects == 6
+    made["annotations"][0]["iscrowd"] = "perhaps"
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    with pytest.raises(UserError, match=r"annotation 0 .*its iscrowd is 'perhaps', neither 0 nor 1"):
+        keypoints.read(root)
+
+
+def test_areas_that_cannot_be(root: Path) -> None:
+    """A box of 20 x 10: what is 0, or far from it, is the box's; what an outline may have is kept."""
+    given = [0, 1, 3.9, 4, 150.5, 400, 401, -7, 1e12, None]
+    made = table()
+    made["annotations"] = [{**made["annotations"][0], "id": n, "area": area} for n, area in enumerate(given)]
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    problems: list[Problem] = []
+    found = keypoints.read(root, problems.append).train
+    assert [one.area for one in found.instances] == [200, 200, 200, 4, 150.5, 400, 200, 200, 200, 200]
+    said = "6 annotations whose area is 0 or far from their box's, which is taken instead: 0, 1, 2, 6, 7 and 1 more"
+    assert [problem.detail for problem in problems if problem.kind == "implausible area"] == [said]
+    assert check(root).sound
+    # What is answered as it is annotated is found, whatever the area says.
+    answers = [
+        {"image_id": 5, "category_id": 3, "keypoints": one.points.ravel().tolist(), "score": 1 - one.id / 99}
+        for one in found.instances
+    ]
+    assert average_precision(coco_truth(found, {5}), answers, [0.05] * 3)["AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("changed", [{"bbox": [3, 3, 10, 0]}, {"bbox": [0, 0, 0, 0]}, {"keypoints": []}])
+def test_objects_without_labels_stop_nothing(root: Path, changed: dict) -> None:
+    made = table()
+    made["annotations"].append({**made["annotations"][3], "id": 30, **changed})
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    problems: list[Problem] = []
+    assert len(keypoints.read(root, problems.append).train.instances) == 4
+    assert any(p.kind == "unused" and p.detail.startswith("1 ") and p.detail.endswith(": 30") for p in problems)
+    assert check(root).sound
+    made["annotations"][-1] |= {"keypoints": [12, 6, 2, 15.5, 8, 1, 0, 0, 0]}
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    if "bbox" in changed:  # a labelled object cannot be cut out: that is said
+        with pytest.raises(UserError, match="annotation 30 is negative"):
+            keypoints.read(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        (r"images\a.png", "images/a.png"),
+        ("images/a.png", "images/a.png"),
+        ("../set/images/a.png", "images/a.png"),
+        ("C:\\pictures\\a.png", "images/a.png"),
+        ("a%20b.png", "images/a b.png"),
+        ("a%20b.png", "images/a%20b.png"),
+        ("/data/local-files/?d=images/a.png", "images/a.png"),
+        ("a.png", "images/a.PNG"),
+        ("A.PNG", "images/A.png"),
+        ("a.png", "images/train2017/a.png"),
+        ("a.png", "images/train/a.png"),
+        ("train2017/a.png", "train2017/a.png"),
+        ("a.png", "data/a.png"),
+        ("a.png", "a.png"),
+    ],
+)
+def test_image_files_are_found_however_they_are_spelt(root: Path, name: str, there: str) -> None:
+    made = table()
+    made["images"][0]["file_name"] = name
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    (root / there).parent.mkdir(exist_ok=True)
+    (root / "images" / "a.png").rename(root / there)
+    assert keypoints.read(root).train.instances[0].file == str(root / there)
+    assert check(root).sound
+
+
+def test_two_names_are_never_one_file(root: Path) -> None:
+    made = table()
+    for entry, folder in zip(made["images"], ("cats", "cows"), strict=True):
+        entry["file_name"] = f"{folder}/a.png"
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    with pytest.raises(UserError, match=r"cows/a.png: .*images/a.png is found for 'cats/a.png', too"):
+        keypoints.read(root)
+    (root / "images" / "cows").mkdir()
+    (root / "images" / "b.png").rename(root / "images" / "cows" / "a.png")
+    first, second = keypoints.read(root).train.instances[:2]
+    assert (first.file, second.file) == (f"{root}/images/a.png", f"{root}/images/cows/a.png")
+
+
+def test_a_missing_image_says_what_was_looked_for_where(root: Path) -> None:
+    made = table()
+    made["images"][0]["file_name"] = "walks/day one/a.png"
+    (root / "images" / "a.png").unlink()
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    with pytest.raises(UserError) as caught:
+        keypoints.read(root)
+    said = str(caught.value)
+    assert said.startswith(f"{root}/images/walks/day one/a.png is missing (no 'walks/day one/a.png' or 'a.png' in ")
+    assert f"{root}/images, {root}," in said
+    assert "fetch it again" not in said
+    (problem,) = [problem for problem in check(root).problems if problem.severity == "fault"]
+    assert problem.detail in said
+    made["annotations"] = made["annotations"][1:2]  # an image that nobody uses need not be there
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    assert len(keypoints.read(root).train.instances) == 1
+    assert check(root).sound
 
 
 def test_roboflows_export(root: Path) -> None:
@@ -370,3 +485,15 @@ def test_a_corrected_file_is_packed_anew(root: Path, monkeypatch: pytest.MonkeyP
         both = keypoints.read(root).train.instances[:2]
         found = crops(both, 56, 1.25).pixels(56)
         assert all(np.array_equal(shown, cut(one, 56, 1.25)) for shown, one in zip(found, both, strict=True))
+
+
+def test_validation_annotations_that_may_be_several(root: Path) -> None:
+    for name in ("first_val", "second_val"):
+        (root / "annotations" / f"{name}.json").write_text(json.dumps(table()))
+    with pytest.raises(
+        UserError, match=r"2 files .* \(annotations/first_val.json, annotations/second_val.json\): name"
+    ):
+        keypoints.read(root)
+    (report,) = check(root).problems
+    assert report.severity == "fault"
+    assert "annotations/val.json" in report.detail

@@ -203,7 +203,7 @@ def test_the_layout_is_told_from_the_folder(tmp_path: Path, painted: Painted) ->
 def test_coco_keypoints_that_are_sound(tmp_path: Path) -> None:
     report = check(objects(tmp_path / "cats"))
     (box,) = report.problems  # the annotation of a box alone
-    assert (box.severity, box.kind, box.detail) == ("warning", "unused", "1 annotations without keypoints")
+    assert (box.severity, box.kind, box.detail) == ("warning", "unused", "1 annotations without keypoints: 3")
     assert (report.images, report.objects, report.called) == (2, 2, "objects")
 
 
@@ -257,7 +257,7 @@ def test_everything_wrong_in_coco_keypoints(tmp_path: Path) -> None:
         ("warning", "off-image", f"{of} annotation 18"),
         ("fault", "mis-shaped", f"{of} annotation 19"),
         ("warning", "mismatch", f"{of} annotation 20"),
-        ("warning", "implausible", f"{of} annotation 21"),
+        ("warning", "implausible area", of),
         ("fault", "duplicate", f"{of} annotation 1"),
         ("fault", "mis-shaped", f"{of} annotation at place 16"),
         ("fault", "duplicate", f"{of} image 2"),
