@@ -242,7 +242,8 @@ class _Reader:
 def _instance(entry: dict[str, Any], image: _Image) -> Instance:
     """A sound annotation of a sound image."""
     x, y, w, h = map(float, entry["bbox"])
-    area, (wide, high) = entry.get("area"), image.size or (0, 0)
+    area: Any = entry.get("area")
+    wide, high = image.size or (0, 0)
     plausible = area is not None and w * h / _SMALLEST <= area <= w * h * _LARGEST
     return Instance(
         id=entry["id"],

@@ -43,7 +43,7 @@ class ImageFiles:
         """A path if it is there, else the only file beside it whose name differs in capitals alone."""
         folder, _, name = path.rpartition("/")
         if folder not in self._names:
-            self._names[folder] = names = {}
+            names = self._names[folder] = dict[str, list[str]]()
             with suppress(OSError):
                 for entry in os.listdir(folder):  # noqa: PTH208
                     names.setdefault(entry.lower(), []).append(entry)

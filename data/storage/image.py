@@ -113,7 +113,7 @@ def _header(path: str | Path) -> tuple[Size, int]:
     """Width and height as stored, and EXIF's orientation, 1 to 8."""
     try:
         with Image.open(path) as file:
-            orientation = file.getexif().get(_ORIENTATION)
+            orientation: Any = file.getexif().get(_ORIENTATION)
             return file.size, orientation if orientation in range(2, 9) else 1
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise _unopened(path, error) from None
