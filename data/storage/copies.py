@@ -98,7 +98,8 @@ def merged(groups: Groups, *keys: Sequence[Hashable]) -> Groups:
 
     def root(group: int) -> int:
         while parent[group] != group:
-            group = parent[group] = parent[parent[group]]
+            parent[group] = parent[parent[group]]
+            group = parent[group]
         return group
 
     for values in keys:

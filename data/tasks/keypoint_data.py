@@ -14,12 +14,11 @@ from data.errors import UserError
 from data.layouts import keypoints as layout
 from data.layouts.groups import copies, left_out, stated, together, unlike
 from data.layouts.problems import Noted, Problem, unused
-from data.storage.copies import look_at, looks
+from data.storage.copies import looks
 from data.storage.crops import fractions, frames
 
 if TYPE_CHECKING:
     from data.layouts.annotations import AnnotationSet, Instance, KeypointSet
-    from data.storage.pack import Progress
     from data.tasks.keypoints import Keypoints
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -66,24 +65,13 @@ class Rows(NamedTuple):
 
 def forget() -> None:
     """Read the files again when they are next asked for."""
-    for kept in (_parsed, _loaded, _split):
+    for kept in (_parsed, _loaded, rows):
         kept.cache_clear()
 
 
 def load(task: Keypoints, root: Path, cache: Path) -> KeypointData:
     """A task's annotations, checked; no image is opened, and folds of one task read them once."""
     return _loaded(replace(task, folds=2, fold=0, seed=0), root, cache)
-
-
-def rows(task: Keypoints, root: Path, cache: Path, progress: Progress | None = None) -> Rows:
-    """A task's split. The images are looked at once a machine.
-
-    Raises:
-        UserError: If an image cannot be used, or there is too little to split.
-    """
-    if progress:
-        look_at((instance.file for instance in load(task, root, cache).usable), progress)
-    return _split(task, root, cache)
 
 
 @lru_cache(maxsize=2)
@@ -123,7 +111,12 @@ def _usable(task: Keypoints, annotated: AnnotationSet) -> tuple[Instance, ...]:
 
 
 @lru_cache(maxsize=8)
-def _split(task: Keypoints, root: Path, cache: Path) -> Rows:
+def rows(task: Keypoints, root: Path, cache: Path) -> Rows:
+    """A task's split. The images are looked at once a machine.
+
+    Raises:
+        UserError: If an image cannot be used, or there is too little to split.
+    """
     data = load(task, root, cache)
     if data.valid is not None and not 0 < data.trained < len(data.usable):
         file = (data.valid if data.trained else data.train).files[0]

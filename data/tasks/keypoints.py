@@ -16,6 +16,7 @@ from data.drawn.head import FACE_EDGES, LANDMARKS, MIRRORED
 from data.errors import UserError
 from data.layouts.annotations import partners
 from data.layouts.problems import sentences
+from data.storage.copies import look_at
 from data.storage.crops import crops, cut, frames, pixels
 from data.storage.pack import Pack, Part, Split, cache_folder
 from data.task import BaseTask, Edges
@@ -172,7 +173,8 @@ class Keypoints(BaseTask):
         keypoint_data.forget()  # look at the files again
         self.folder(progress)
         self._pack(SIDE).pixels(SIDE, progress)
-        self._rows(progress)
+        look_at((instance.file for instance in self._read().usable), progress)
+        self._rows()
 
     def notes(self) -> tuple[str, ...]:
         """See `DataSet.notes`."""
@@ -319,8 +321,8 @@ class Keypoints(BaseTask):
     def _read(self) -> KeypointData:
         return keypoint_data.load(self, self.folder(), cache_folder())
 
-    def _rows(self, progress: Progress | None = None) -> Rows:
-        return keypoint_data.rows(self, self.folder(), cache_folder(), progress)
+    def _rows(self) -> Rows:
+        return keypoint_data.rows(self, self.folder(), cache_folder())
 
     def _pack(self, base: int) -> Pack:
         return crops(self._read().usable, base, self.margin * self.context)

@@ -219,7 +219,7 @@ def test_a_search_that_has_all_its_trials_says_so_and_stops_at_once(
     monkeypatch.setattr("data.tasks.freihand.FreiHand.baseline", lambda _: 0.0)  # all poses are one
     monkeypatch.setattr("data.tasks.freihand.FreiHand.notes", lambda _: ("f.json: unused, 3 crowds",))
     out = said("search", TINY, "--out", tmp_path, "--trials", 1)
-    assert re.search(r"always answering the mean: 0.00 px; smallest \w+: 12.00 px \(trial 0\)\n", out)
+    assert re.search(r"always answering the mean: 0[.0]* px; smallest [^:]+: 12[.0]* px \(trial 0\)\n", out)
     assert "data: f.json: unused, 3 crowds\n" in out
     assert len(book.optuna_study.trials) == 1
 
