@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
     import optuna
 
     from search.results.view import View
+    from search.study import Task
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -52,6 +54,12 @@ def seen(optuna_study: "optuna.Study") -> "View":
 
     names, trials = optuna_study.metric_names or ["value"], optuna_study.get_trials(deepcopy=False)
     return View.of(optuna_study.study_name, names[0], optuna_study.user_attrs, trials)
+
+
+def say_notes(task: "Task") -> None:
+    """Print what a person should know of a task's data."""
+    for note in task.notes():
+        console.print(escape(f"data: {note}"), soft_wrap=True)
 
 
 def write_text(file: Path, text: str) -> None:

@@ -132,9 +132,11 @@ def places(points: Array, count: int) -> list[list[float]]:
 
 
 def known_places(points: Array, count: int) -> list[list[float] | None]:
-    """As `places`, and None for a point whose third column is 0: it is not known."""
+    """As `places`, and None for a point that is NaN, or whose third column is 0: it is not known."""
     every = places(points, count)
-    is_known = points[:, 2] > 0 if every and points.shape[1] == 3 else [True] * len(every)
+    if not every:
+        return []
+    is_known = points[:, 2] > 0 if points.shape[-1] == 3 else np.isfinite(points[:, 0])
     return [place if known else None for place, known in zip(every, is_known, strict=True)]
 
 

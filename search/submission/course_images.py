@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from data.errors import UserError
+from data.storage.image import BadImage, read_image
 from search.after.model import Model
 from search.after.predict import answers
 
@@ -85,11 +85,6 @@ def pixels(file: Path) -> torch.Tensor:
         UserError: it will not do; the message is its name and why, no whole sentence.
     """
     try:
-        with Image.open(file) as opened:
-            if opened.size != (SIDE, SIDE):
-                raise UserError(f"{file.name} ({opened.width} x {opened.height} pixels instead of {SIDE} x {SIDE})")
-            return torch.from_numpy(np.array(opened.convert("RGB")))
-    except UnidentifiedImageError:
-        raise UserError(f"{file.name} (not an image)") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file.name} ({getattr(error, 'strerror', None) or error})") from None
+        return torch.from_numpy(read_image(file, (SIDE, SIDE)).copy())
+    except BadImage as bad:
+        raise UserError(f"{file.name} ({bad.detail})") from None

@@ -23,6 +23,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode, v4
 
 from data.errors import UserError
+from data.storage.image import displayed, in_colour
 from data.transforms.augment import level
 from data.transforms.warp import inputs, reduce
 from models.heads import Direct
@@ -173,7 +174,7 @@ def _values(model: Model, layout: Layout | None) -> dict[str, str]:
         "EDGES": repr([tuple(edge) for edge in model.study.task.edges]),
         "LAYOUT": repr(None if layout is None else _plain_layout(layout)),
         "NETWORK_SOURCE": source(model.net, model.config.arch.input_shape).strip(),
-        "INPUTS_SOURCE": embed(inputs, level, reduce),
+        "INPUTS_SOURCE": embed(displayed, in_colour, inputs, level, reduce),
         "SKELETON_SOURCE": embed(skeleton),
     }
 
