@@ -32,7 +32,7 @@ class SearchRun:
         stop: Callable[[], str],
         began: float,
         hours: float | None,
-        watch: Callable[[Ledger], None],
+        watch: Callable[[], None],
     ) -> None:
         self.ledger, self.states, self.devices, self.watch = ledger, states, devices, watch
         self._attachments = attachments
@@ -147,7 +147,7 @@ class LedgerCallback(tune.Callback):
 
     def on_step_end(self, **_: Any) -> None:  # type: ignore[override]
         """Several times a second."""
-        self._run.watch(self._run.ledger)
+        self._run.watch()
 
 
 class Stopper(tune.Stopper):

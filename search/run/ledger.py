@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from uuid import uuid4
 
 import optuna
 from optuna.storages import BaseStorage
@@ -19,9 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import UserError
 from models.readings import Reading, Readings
+from search.config_record import digest, rebuild
+from search.config_record import record as config_record
 from search.format import digits
+from search.paths import check_file
 from search.run.sampler import TrialSampler, derived
-from search.run.settings import ROW, Row, TrialAssignment
+from search.run.settings import ROW, Owner, Row, TrialAssignment
 from search.run.storage import first_line, open_storage
 from search.schedulers import record
 from search.study import Architecture, Config, Study
@@ -39,7 +43,13 @@ class Ledger:
     """A study in its storage, and which of its trials are being trained now."""
 
     def __init__(
-        self, study: Study, name: str, storage: BaseStorage, data: str = "", seeds: Mapping[str, int] | None = None
+        self,
+        study: Study,
+        name: str,
+        storage: BaseStorage,
+        data: str = "",
+        seeds: Mapping[str, int] | None = None,
+        file: str | None = None,
     ) -> None:
         """Open or begin the study `name` on the data of identity `data`.
 
@@ -49,13 +59,15 @@ class Ledger:
             storage: where.
             data: what the task calls its data.
             seeds: of the starting trials that shall not have their number's own.
+            file: of the study, as `search.paths.written` has it; None where it is not to be kept.
 
         Attributes:
             undisturbed: what a timed reading is measured in; the engine has its workers stand still meanwhile.
             on_admission: called with the number and the architecture of each trial that is to be trained.
 
         Raises:
-            UserError: the storage holds a study of that name that minimises something else or saw other data.
+            UserError: the storage holds a study of that name that minimises something else, saw other data or is
+                another file's.
         """
         self.study = study
         self.optuna_study = optuna.create_study(
@@ -71,8 +83,9 @@ class Ledger:
         self.on_admission: Callable[[int, Architecture], None] = lambda _, __: None
         self._workers: dict[int, str] = {}
         self._failed_in_a_row = 0
+        check_file(self.optuna_study, file)
         self._check_objective(name)
-        self._describe(name, data)
+        self._describe(name, data, file)
         trials = self.optuna_study.get_trials(deepcopy=False)
         self.finished = sum(is_finished(trial) for trial in trials)
         names = {trial.user_attrs.get("name") for trial in trials}
@@ -94,9 +107,13 @@ class Ledger:
                 "--out another folder to begin a new study."
             )
 
-    def _describe(self, name: str, data: str) -> None:
+    def _describe(self, name: str, data: str, file: str | None) -> None:
         """Keep with the study what its pages must know, or refuse other data."""
         study, stored = self.study, self.optuna_study.user_attrs
+        if "metric" not in stored and "id" not in stored:  # one that was begun before there were ids has none
+            self.optuna_study.set_user_attr("id", uuid4().hex)
+        if file is not None and stored.get("file") != file:
+            self.optuna_study.set_user_attr("file", file)
         for key, value in (
             ("metric", study.task.metric),
             ("unit", study.task.unit),
@@ -149,7 +166,7 @@ class Ledger:
                 return None
             trial = self._sample()
             try:
-                config = self.study.space(trial, self.study.task)
+                config = self._config(trial)
                 readings = self._read(trial, config)
             except Exception as error:  # noqa: BLE001 - the study file's own code: its fault is written down
                 self.fail(trial.number, f"{type(error).__name__} while building the trial: {error}")
@@ -161,6 +178,15 @@ class Ledger:
         raise UserError(
             f"{REFUSALS} samples in a row broke the study's bounds ({bounds}); widen the bounds or narrow the space."
         )
+
+    def _config(self, trial: optuna.Trial) -> Config:
+        """The configuration that an earlier run kept with a trial, else what the space makes of it, kept from now."""
+        kept = trial.user_attrs.get("config")
+        if kept is not None:
+            return rebuild(kept)
+        config = self.study.space(trial, self.study.task)
+        trial.set_user_attr("config", config_record(config))
+        return config
 
     def _sample(self) -> optuna.Trial:
         """A trial that waits, else a new one, with the sampler of its number."""
@@ -221,13 +247,25 @@ class Ledger:
             self._tell(trial.number, TrialState.PRUNED)
         return not broken
 
+    @property
+    def id(self) -> str | None:
+        """The study's own; None in one that was begun before there were ids."""
+        found: str | None = self.optuna_study.user_attrs.get("id")
+        return found
+
+    def owner(self, trial: optuna.Trial | FrozenTrial) -> Owner:
+        """Whose the training state of a trial is."""
+        return {"study": self.id, "trial": trial.number, "config": digest(trial.user_attrs.get("config"))}
+
     def _assign(self, trial: optuna.Trial, readings: Readings) -> TrialAssignment:
         """The trial as a worker needs it, with what an earlier run left."""
         number, stored = trial.number, trial.user_attrs
         curve = list(stored.get("curve", []))
         self.curves[number], self.readings[number] = curve, readings
         last = curve[-1] if curve else None
-        self.assigned[number] = TrialAssignment(number, trial.params, stored["seed"], stored["budget"], last)
+        self.assigned[number] = TrialAssignment(
+            number, trial.params, stored["config"], self.owner(trial), stored["seed"], stored["budget"], last
+        )
         return self.assigned[number]
 
     def report(self, number: int, row: Row) -> None:
