@@ -102,6 +102,7 @@ SLOW = (
     "test_every_page_speaks",
     "test_every_change",
     "test_export.py::test_onnx",
+    "test_recording",
     "test_refused_samples",
     "a_word_that_is_wrong",
     "uninterrupted",

@@ -1,31 +1,34 @@
 """`make bench-search`: ways to search, replayed on tables of trained networks.
 
-    python -m tests.search_bench.compare BENCH_FOLDER [--seeds 30] [--methods known ...] [--out runs.csv]
+    python -m tests.search_bench.compare [FOLDER] [--seeds 30] [--methods random TPE ...] [--out runs.csv]
 
-BENCH_FOLDER holds naap440/ and lcbench/. One line a replay goes to the csv as soon as it has ended, and what is in it is
-not replayed again. Printed are medians over seeds: regret (nats above the table's best) after parts of the budget, and
-training-seconds, as a part of the budget, until a search had what TPE under ASHA has after its whole budget.
+FOLDER holds naap440/ and lcbench/; without it drawn hands are the only table. One line a replay goes to the csv as soon
+as it has ended, and what is in it is not replayed again: delete it when a method has changed. Printed, and written with
+--summary, are medians and quartiles over seeds of
+
+- regret: nats above the table's best after 1/4, 1/2 and all of the budget (inf: no trial had all its epochs yet);
+- training-seconds, as a part of the budget, until a search had what the median TPE + ASHA has after all of it.
 """
 
 import argparse
 import csv
 import math
 import multiprocessing
-import os
 import warnings
-from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import optuna
-from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler
 from rich.console import Console
 from rich.table import Table as Printed
 
-from search.samplers import KnownCostSampler
 from search.schedulers import Asha, NoStopping
+from search.study import tpe
 from tests.search_bench.replay import Method, Replay, replay
 from tests.search_bench.tables import LCBench, Naap, Recorded, Table
 
@@ -37,34 +40,37 @@ BUDGET = 25
 
 PARTS = (0.25, 0.5, 1.0)
 FIELDS = ("table", "method", "seed", "budget", "trials", "suggesting_s", "trace")
-
-
-def methods() -> list[Method]:
-    def none(_: Table) -> NoStopping:
-        return NoStopping()
-
-    def asha(table: Table) -> Asha:
-        return Asha(table.grace)
-
-    return [
-        Method("random", lambda _, seed: RandomSampler(seed=seed), none),
-        Method("TPE", lambda _, seed: TPESampler(seed=seed), none),
-        Method("NSGA-II", lambda _, seed: NSGAIISampler(seed=seed), none),
-        Method("GP of Optuna", lambda _, seed: GPSampler(seed=seed), none),
-        Method("random + ASHA", lambda _, seed: RandomSampler(seed=seed), asha),
-        Method("TPE + ASHA", lambda _, seed: TPESampler(seed=seed), asha),
-        Method("known cost", KnownCostSampler, none),
-        Method("known cost + ASHA", KnownCostSampler, asha),
-    ]
-
-
 STOCK = "TPE + ASHA"
+DEFAULT = ("random", "TPE", "TPE + ASHA")
+
+
+def _whole(_: Table) -> NoStopping:
+    return NoStopping()
+
+
+def _asha(table: Table) -> Asha:
+    return Asha(table.grace)
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("random", lambda seed: RandomSampler(seed=seed), _whole),
+        Method("TPE", tpe, _whole),
+        Method("NSGA-II", lambda seed: NSGAIISampler(seed=seed), _whole),
+        Method("GP", lambda seed: GPSampler(seed=seed), _whole),
+        Method("random + ASHA", lambda seed: RandomSampler(seed=seed), _asha),
+        Method(STOCK, tpe, _asha),
+    )
+}
 
 
 @cache
-def tables(folder: Path) -> dict[str, Table]:
-    found: list[Table] = [Naap(folder / "naap440"), *(LCBench(folder / "lcbench", task) for task in TASKS)]
-    found += [Recorded(file) for file in sorted((Path(__file__).parent / "tables").glob("*.csv"))]
+def tables(folder: Path | None) -> dict[str, Table]:
+    """All tables that are at hand, by name."""
+    found: list[Table] = [Recorded(file) for file in sorted(Path(__file__).parent.glob("*.csv.gz"))]
+    if folder is not None:
+        found += [Naap(folder / "naap440"), *(LCBench(folder / "lcbench", task) for task in TASKS)]
     return {table.name: table for table in found}
 
 
@@ -75,89 +81,119 @@ def full_training(table: Table) -> float:
     return sum(sum(table.curve(table.entry(study.ask()), 0)[1]) for _ in range(20)) / 20
 
 
-def run(job: tuple[Path, str, str, int]) -> dict[str, object]:
-    folder, name, chosen, seed = job
+def run(folder: Path | None, name: str, chosen: str, seed: int) -> dict[str, str]:
+    """One replay, as a line of the csv."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     table = tables(folder)[name]
-    method = next(method for method in methods() if method.name == chosen)
     budget = BUDGET * full_training(table)
-    ended = replay(table, method, seed, budget)
-    steps = [
-        (spent, value) for i, (spent, value) in enumerate(ended.trace) if not i or value < ended.trace[i - 1][1]
-    ]
+    ended = replay(table, METHODS[chosen], seed, budget)
+    steps = [step for i, step in enumerate(ended.trace) if not i or step[1] < ended.trace[i - 1][1]]
     trace = " ".join(f"{spent:.5g}:{value:.5g}" for spent, value in steps)
-    return dict(
-        zip(FIELDS, (name, chosen, seed, budget, ended.trials, round(ended.suggesting_s, 2), trace), strict=True)
-    )
+    line = (name, chosen, seed, f"{budget:.5g}", ended.trials, f"{ended.suggesting_s:.2f}", trace)
+    return dict(zip(FIELDS, map(str, line), strict=True))
+
+
+def read(line: dict[str, str]) -> Replay:
+    """The replay of a line."""
+    steps = [step.split(":") for step in line["trace"].split()]
+    trace = [(float(spent), float(value)) for spent, value in steps]
+    return Replay(trace, int(line["trials"]), float(line["suggesting_s"]))
+
+
+def summaries(lines: list[dict[str, str]], best: dict[str, float]) -> list[dict[str, str]]:
+    """A row for each table and method.
+
+    Args:
+        lines: of the csv.
+        best: the smallest final value of each table.
+    """
+    places = {name: place for place, name in enumerate(METHODS)}
+    order = sorted(lines, key=lambda line: (line["table"], places[line["method"]]))
+    runs = {key: list(group) for key, group in groupby(order, lambda line: (line["table"], line["method"]))}
+    rows = []
+    for (table, method), group in runs.items():
+        ended = [(float(line["budget"]), read(line)) for line in group]
+        stock = [read(line).best() for line in runs.get((table, STOCK), [])]
+        goal = _quantile(stock, 0.5) + 1e-9 if stock else -math.inf
+        trials = sum(run.trials for _, run in ended)
+        rows.append(
+            {
+                "table": table,
+                "method": method,
+                "seeds": str(len(ended)),
+                "trials": f"{trials / len(ended):.0f}",
+                "s a suggestion": f"{sum(run.suggesting_s for _, run in ended) / trials:.3f}",
+                **{
+                    f"regret at {part:g}": _quartiles([run.best(part * budget) - best[table] for budget, run in ended])
+                    for part in PARTS
+                },
+                f"as {STOCK}": _quartiles([run.reached(goal) / budget for budget, run in ended]),
+            }
+        )
+    return rows
+
+
+def _quantile(values: Sequence[float], place: float) -> float:
+    """One of the values, as some may be infinite."""
+    return float(np.quantile(values, place, method="nearest"))
+
+
+def _quartiles(values: Sequence[float]) -> str:
+    """'median (lower to upper quartile)'."""
+    low, middle, high = (_quantile(values, place) for place in (0.25, 0.5, 0.75))
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def show(rows: list[dict[str, str]]) -> None:
+    """Print a table of the terminal for each table of networks."""
+    for name, group in groupby(rows, lambda row: row["table"]):
+        printed: Printed | None = None
+        for row in group:
+            cells = {title: cell for title, cell in row.items() if title != "table"}
+            printed = printed or Printed(*cells, title=name)
+            printed.add_row(*cells.values())
+        Console(width=160).print(printed)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("folder", type=Path)
-    options.add_argument("--seeds", type=int, default=30)
-    options.add_argument("--methods", nargs="*")
-    options.add_argument("--tables", nargs="*")
-    options.add_argument("--processes", type=int, default=os.cpu_count())
+    options.add_argument("folder", type=Path, nargs="?")
+    options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--methods", nargs="*", choices=list(METHODS), default=DEFAULT, metavar="METHOD")
+    options.add_argument("--tables", nargs="*", help="names; all without it")
+    options.add_argument("--processes", type=int, default=1)
     options.add_argument("--out", type=Path, default=Path("runs/search_bench.csv"))
+    options.add_argument("--summary", type=Path, help="a csv of what is printed")
     given = options.parse_args()
-    names = given.methods or [method.name for method in methods()]
-    chosen = [name for name in tables(given.folder) if not given.tables or name in given.tables]
-    rows = list(csv.DictReader(given.out.open(newline=""))) if given.out.exists() else []
-    done = {(row["table"], row["method"], int(row["seed"])) for row in rows}
-    jobs = [
-        (given.folder, table, method, seed)
-        for seed in range(given.seeds)
-        for table in chosen
-        for method in names
-        if (table, method, seed) not in done
-    ]
+    folder = given.folder if given.folder and given.folder.is_dir() else None
+    if folder is None:
+        print("Without a folder with naap440/ and lcbench/ the only table is the one recorded on drawn hands.")
+    known = tables(folder)
+    if strange := set(given.tables or ()) - set(known):
+        options.error(f"no table {', '.join(sorted(strange))}; there are {', '.join(known)}")
+    lines = list(csv.DictReader(given.out.open(newline=""))) if given.out.exists() else []
+    done = {(line["table"], line["method"], int(line["seed"])) for line in lines}
+    names = given.tables or list(known)
+    jobs = [(t, m, s) for s in range(given.seeds) for t in names for m in given.methods if (t, m, s) not in done]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     with given.out.open("a", newline="") as file, ProcessPoolExecutor(given.processes, context) as pool:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if not rows:
+        if not lines:
             writer.writeheader()
-        for future in as_completed([pool.submit(run, job) for job in jobs]):
-            row = future.result()
-            writer.writerow(row)
+        for future in as_completed([pool.submit(run, folder, *job) for job in jobs]):
+            lines.append(future.result())
+            writer.writerow(lines[-1])
             file.flush()
-            rows.append({key: str(value) for key, value in row.items()})
-    show(rows, tables(given.folder))
-
-
-def show(rows: list[dict[str, str]], known: dict[str, Table]) -> None:
-    runs: dict[str, dict[str, list[tuple[float, Replay]]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        steps = [step.split(":") for step in row["trace"].split()]
-        trace = [(float(spent), float(value)) for spent, value in steps]
-        ended = Replay(trace, int(row["trials"]), float(row["suggesting_s"]))
-        runs[row["table"]][row["method"]].append((float(row["budget"]), ended))
-    for table, by_method in runs.items():
-        best = known[table].best()
-        printed = Printed(
-            "method", "seeds", "trials", "s a suggestion", *(f"regret at {part:g}" for part in PARTS), "as TPE + ASHA at its end",
-            title=table,
-        )
-        goal = np.median([run.best() for _, run in by_method[STOCK]]) if STOCK in by_method else math.nan
-        for method, ended in by_method.items():
-            regrets = [np.array([run.best(part * budget) - best for budget, run in ended]) for part in PARTS]
-            reached = np.array([run.reached(goal + 1e-9) / budget for budget, run in ended])
-            printed.add_row(
-                method,
-                str(len(ended)),
-                f"{np.mean([run.trials for _, run in ended]):.0f}",
-                f"{sum(run.suggesting_s for _, run in ended) / sum(run.trials for _, run in ended):.3f}",
-                *(_median(regret) for regret in regrets),
-                _median(reached),
-            )
-        Console(width=160).print(printed)
-
-
-def _median(values: np.ndarray) -> str:  # type: ignore[type-arg]
-    """Median and quartiles."""
-    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), method="nearest")
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+    lines = [line for line in lines if line["table"] in known and line["method"] in METHODS]
+    rows = summaries(lines, {name: known[name].best() for name in {line["table"] for line in lines}})
+    show(rows)
+    if given.summary:
+        with given.summary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A small, finite space on drawn hands, all of whose 216 configurations are trained for the table of the same name."""
+"""A small, finite space on drawn hands, all of whose 216 configurations were trained for the table of the same name."""
 
 from optuna.trial import BaseTrial
 

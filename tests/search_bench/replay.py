@@ -5,7 +5,6 @@ takes its next trial when its last one is over, at its own time. Nothing is trai
 """
 
 import heapq
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -17,13 +16,11 @@ from optuna.samplers import BaseSampler
 from ray.tune.schedulers import TrialScheduler
 
 from models.readings import Reading
-from search.objective import CourseScore
 from search.run.ledger import ROW, Ledger
 from search.run.scheduler import ResumableScheduler
 from search.schedulers import Scheduler
 from search.study import Config, Study, Training
-
-from tests.search_bench.tables import Table
+from tests.search_bench.tables import Entry, Table
 
 READINGS = (
     Reading("params_m", "Params", "M", lambda entry: entry.params_m),  # type: ignore[attr-defined]
@@ -52,12 +49,12 @@ class Method:
 
     Attributes:
         name: for people.
-        sampler: makes a sampler from the study and a seed.
-        scheduler: makes a scheduler from the table.
+        sampler: as a study has it.
+        scheduler: makes a scheduler for a table.
     """
 
     name: str
-    sampler: Callable[[Study, int], BaseSampler]
+    sampler: Callable[[int], BaseSampler]
     scheduler: Callable[[Table], Scheduler]
 
 
@@ -84,66 +81,99 @@ class Replay:
         return next((value for at, value in reversed(self.trace) if at <= spent), math.inf)
 
 
+@dataclass(order=True)
+class Worker:
+    """One that trains, ordered by when its epoch ends."""
+
+    ends: float
+    index: int
+    epoch: int = field(default=1, compare=False)
+    trial: Any = field(default=None, compare=False)
+    errors: Any = field(default=(), compare=False)
+    seconds: Any = field(default=(), compare=False)
+
+    @property
+    def number(self) -> int:
+        """Of the trial in the study."""
+        return int(self.trial.config["trial"]["number"])
+
+
+class Replayed:
+    """A search that is being replayed."""
+
+    def __init__(self, table: Table, method: Method, seed: int) -> None:
+        self.table, self._seed = table, seed
+        study = Study(
+            TableTask(),  # type: ignore[arg-type]
+            lambda trial, _: Config(table.entry(trial), Training(lr=1.0), None),  # type: ignore[arg-type]
+            trials=10**9,
+            epochs=table.epochs,
+            readings=READINGS,
+            sampler=method.sampler,
+            scheduler=method.scheduler(table),
+            seed=seed,
+        )
+        self.ledger = Ledger(study, "replay", optuna.storages.InMemoryStorage())
+        self.scheduler = ResumableScheduler(self.ledger)
+        self.entries: dict[int, Entry] = {}
+        self.ledger.on_admission = lambda number, arch: self.entries.__setitem__(number, arch)  # type: ignore[arg-type]
+        self.spent = self.suggesting_s = 0.0
+        self.best = math.inf
+
+    def begin(self, worker: Worker) -> None:
+        """Give a worker its next trial."""
+        began = time.perf_counter()
+        assignment = self.ledger.ask()
+        self.suggesting_s += time.perf_counter() - began
+        assert assignment is not None
+        worker.trial = SimulatedTrial(f"trial-{assignment.number}", {"trial": asdict(assignment)})
+        self.scheduler.on_trial_add(None, worker.trial)  # type: ignore[arg-type]
+        entry = self.entries[assignment.number]
+        worker.errors, worker.seconds = self.table.curve(entry, self._seed + assignment.number)
+        worker.epoch = 1
+        worker.ends += worker.seconds[0]
+
+    def end_epoch(self, worker: Worker) -> bool:
+        """Enter a worker's epoch; whether its trial goes on."""
+        number, epoch, trial = worker.number, worker.epoch, worker.trial
+        seconds = worker.seconds[epoch - 1]
+        self.spent += seconds
+        row = {**dict.fromkeys(ROW, 0.0), "epoch": epoch, "error": worker.errors[epoch - 1], "seconds": seconds}
+        decision = self.scheduler.on_trial_result(None, trial, dict(row))  # type: ignore[arg-type]
+        self.ledger.report(number, row)
+        if epoch >= self.table.epochs:
+            self.best = min(self.best, self.ledger.value(number, row))
+            self.scheduler.on_trial_complete(None, trial, dict(row))  # type: ignore[arg-type]
+            self.ledger.finish(number)
+        elif epoch == len(worker.errors):
+            self.scheduler.on_trial_remove(None, trial)  # type: ignore[arg-type]
+            self.ledger.fail(number, "diverged")
+        elif decision == TrialScheduler.STOP:
+            self.scheduler.on_trial_complete(None, trial, dict(row))  # type: ignore[arg-type]
+            self.ledger.stop(number)
+        else:
+            worker.epoch += 1
+            worker.ends += worker.seconds[epoch]
+            return True
+        return False
+
+
 def replay(table: Table, method: Method, seed: int, budget: float, workers: int = 4) -> Replay:
     """Search until the workers have trained for `budget` seconds in all.
 
     Only trials that had all their epochs count as results, with their last value.
     """
-    study = Study(
-        TableTask(),  # type: ignore[arg-type]
-        lambda trial, _: Config(table.entry(trial), Training(lr=1.0), None),  # type: ignore[arg-type]
-        trials=10**9,
-        epochs=table.epochs,
-        objective=CourseScore(),
-        readings=READINGS,
-        scheduler=method.scheduler(table),
-        seed=seed,
-    )
-    object.__setattr__(study, "sampler", lambda own: method.sampler(study, own))
-    ledger = Ledger(study, "replay", optuna.storages.InMemoryStorage())
-    scheduler = ResumableScheduler(ledger)
-    entries: dict[int, Any] = {}
-    ledger.on_admission = lambda number, arch: entries.__setitem__(number, arch)
-    spent, best, suggesting, order = 0.0, math.inf, 0.0, itertools.count()
+    search = Replayed(table, method, seed)
     trace: list[tuple[float, float]] = []
-    events: list[tuple[float, int, SimulatedTrial, list[float], list[float], int]] = []
-
-    def begin(now: float) -> None:
-        nonlocal suggesting
-        began = time.perf_counter()
-        assignment = ledger.ask()
-        suggesting += time.perf_counter() - began
-        assert assignment is not None
-        trial = SimulatedTrial(f"trial-{assignment.number}", {"trial": asdict(assignment)})
-        scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
-        errors, seconds = table.curve(entries[assignment.number], seed + assignment.number)
-        heapq.heappush(events, (now + seconds[0], next(order), trial, list(errors), list(seconds), 1))
-
-    for _ in range(workers):
-        begin(0.0)
-    while spent < budget:
-        now, _, trial, errors, seconds, epoch = heapq.heappop(events)
-        number = trial.config["trial"]["number"]
-        spent += seconds[epoch - 1]
-        row = {**dict.fromkeys(ROW, 0.0), "epoch": epoch, "error": errors[epoch - 1], "seconds": seconds[epoch - 1]}
-        result = dict(row)
-        last = epoch >= table.epochs
-        diverged = not last and epoch == len(errors)
-        decision = scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]
-        ledger.report(number, row)
-        if last:
-            best = min(best, ledger.value(number, row))
-            trace.append((spent, best))
-            scheduler.on_trial_complete(None, trial, result)  # type: ignore[arg-type]
-            ledger.finish(number)
-        elif diverged:
-            scheduler.on_trial_remove(None, trial)  # type: ignore[arg-type]
-            ledger.fail(number, "diverged")
-        elif decision == TrialScheduler.STOP:
-            scheduler.on_trial_complete(None, trial, result)  # type: ignore[arg-type]
-            ledger.stop(number)
-        else:
-            heapq.heappush(events, (now + seconds[epoch], next(order), trial, errors, seconds, epoch + 1))
-            continue
-        begin(now)
-    return Replay(trace, len(entries), suggesting)
+    busy = [Worker(0.0, index) for index in range(workers)]
+    for worker in busy:
+        search.begin(worker)
+    heapq.heapify(busy)
+    while search.spent < budget:
+        worker = heapq.heappop(busy)
+        if not search.end_epoch(worker):
+            if worker.epoch == table.epochs:
+                trace.append((search.spent, search.best))
+            search.begin(worker)
+        heapq.heappush(busy, worker)
+    return Replay(trace, len(search.entries), search.suggesting_s)
