@@ -16,6 +16,8 @@ from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from optuna.storages import BaseStorage
+
     from search.results.leaderboard import Entry
     from search.results.view import View
     from search.run.engine import Outcome
@@ -64,43 +66,48 @@ def search(
     with paths.locked(folder):
         from search.progress import progress
         from search.run import live
+        from search.run.lease import leased
+        from search.run.storage import open_storage
 
         with progress(console, "preparing images") as show:
             chosen.task.prepare(show)
-        ledger = _open_ledger(chosen, paths.name_of(study), paths.url_of(folder, storage))
-        if ledger.finished >= chosen.trials:
-            console.print(f"{ledger.finished} of {chosen.trials} trials are finished; --trials asks for more.")
-            summarise(ledger, folder, storage)
-            return
-        console.print("starting the workers (their first trial takes some seconds to begin)")
-        from search.run import engine
+        name, opened = paths.name_of(study), open_storage(paths.url_of(folder, storage))
+        with leased(opened, name, console.print) as lease:
+            ledger = _open_ledger(chosen, name, opened)
+            ledger.check = lease.check
+            outcome = None
+            if not ledger.is_over:
+                console.print("starting the workers (their first trial takes some seconds to begin)")
+                from search.run import engine
 
-        with live.watched(console, ledger) as view:
-            outcome = engine.search(
-                ledger,
-                file,
-                folder,
-                data=root,
-                workers=workers,
-                gpus=gpus_per_trial,
-                address=address,
-                hours=hours,
-                weights=weights,
-                watch=view,
-            )
+                with live.watched(console, ledger) as view:
+                    outcome = engine.search(
+                        ledger,
+                        file,
+                        folder,
+                        data=root,
+                        workers=workers,
+                        gpus=gpus_per_trial,
+                        address=address,
+                        hours=hours,
+                        weights=weights,
+                        watch=view,
+                    )
+    if outcome is None and ledger.finished >= chosen.trials:
+        console.print(f"{ledger.finished} of {chosen.trials} trials are finished; --trials asks for more.")
     summarise(ledger, folder, storage, outcome)
-    if outcome.why:
+    if outcome is not None and outcome.why:
         cause = f"--hours {hours:g} are over" if outcome.why == "time" else f"stopped by {outcome.why}"
         console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
         if outcome.why != "time":
             raise typer.Exit(130)
 
 
-def _open_ledger(chosen: "Study", name: str, url: str) -> "Ledger":
+def _open_ledger(chosen: "Study", name: str, opened: "BaseStorage") -> "Ledger":
     """The study in its storage, with what a dead run left taken up again."""
-    from search.run.ledger import Ledger, open_storage
+    from search.run.ledger import Ledger
 
-    ledger = Ledger(chosen, name, open_storage(url), chosen.task.identity())
+    ledger = Ledger(chosen, name, opened, chosen.task.identity())
     adopted = ledger.adopt()
     if ledger.finished or adopted:
         console.print(f"going on: {ledger.finished} trials finished, {adopted} interrupted ones taken up again")
@@ -118,6 +125,8 @@ def summarise(ledger: "Ledger", folder: Path, storage: str | None, outcome: "Out
             f"{outcome.startup_s:.0f} s, search {outcome.search_s:.0f} s, of which trained "
             f"{outcome.trained_s / devices.workers:.0f} s a worker"
         )
+    if ledger.optuna_study.is_stopped:
+        console.print(f"the study's sampler has ended the search after {ledger.finished} trials: nothing more to try")
     view, task = seen(ledger.optuna_study), ledger.study.task
     console.print(board(view.entries, view, 10))
     errors = [

@@ -11,6 +11,7 @@ from data.errors import UserError
 from search import paths
 from search.dashboard.reader import Reader, names
 from search.results.view import View
+from search.storage_url import without_passwords
 
 if TYPE_CHECKING:
     from search.results.network import NetworkRecord
@@ -108,7 +109,7 @@ def all_sources(out: Path, storage: str | None) -> list[Source]:
     """All studies of a storage, or of the folders in `out`; their names are not trusted to be paths or programs."""
     if storage is not None:
         places = [(name, storage) for name in names(paths.checked(storage))]
-        where = f"the storage {storage!r}"
+        where = f"the storage {without_passwords(storage)!r}"
     else:
         databases = sorted(out.glob("*/study.db"))
         places = [(file.parent.name, paths.url_of(file.parent.absolute(), None)) for file in databases]
