@@ -21,6 +21,9 @@ from tests.search.test_cli import TINY, mistake
 from tests.search.test_kills import STUDY, Memory, row
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # psycopg's connections
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("BEAT", 0.05), ("STALE", 0.6), ("SETTLE", 0.05)):
