@@ -16,21 +16,13 @@ Readings = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Reading:
-    """A number that follows from the architecture alone.
+    """A number that follows from the architecture alone."""
 
-    Attributes:
-        name: under which each trial keeps it, e.g. 'params_m'.
-        title: as tables and axes call it, e.g. 'Params'.
-        unit: e.g. 'M'; empty for none.
-        measure: of an architecture; above 0.
-        timed: measured by a clock, so that no trial may hold the cores meanwhile.
-    """
-
-    name: str
-    title: str
-    unit: str
-    measure: Callable[["Buildable"], float]
-    timed: bool = False
+    name: str  # under which each trial keeps it, e.g. 'params_m'
+    title: str  # as tables and axes call it, e.g. 'Params'
+    unit: str  # e.g. 'M'; empty for none
+    measure: Callable[["Buildable"], float]  # of an architecture; above 0
+    timed: bool = False  # measured by a clock, so that no trial may hold the cores meanwhile
 
 
 def _params(arch: "Buildable") -> float:

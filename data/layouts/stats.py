@@ -133,7 +133,7 @@ def _keypoints(root: Path, progress: Progress | None) -> Stats:
     data = keypoints.read(root).train
     objects = [instance for instance in data.instances if not instance.crowd]
     if not objects:
-        raise UserError(f"{data.annotations} has no object that is not marked as a crowd: give objects one by one.")
+        raise UserError(f"{data.files[0]} has no object that is not marked as a crowd: give objects one by one.")
     task = faces(root) if len(data.keypoints) == len(LANDMARKS) else animals(root)
     baseline = _baseline(task, progress)
     files = {instance.file: (instance.width, instance.height) for instance in objects}

@@ -18,6 +18,7 @@ import yaml
 
 from data.layouts.annotations import AnnotationSet, KeypointSet, Size
 from data.layouts.entries import Lists, checked
+from data.layouts.image_files import ImageFiles
 from data.layouts.problems import OnProblem, fault, refuse, reported, unused, warning
 from data.storage.image import displayed_size
 
@@ -50,7 +51,7 @@ def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
     elif table.get("val") and not valid:
         on_problem(warning("missing", file, f"no images in its val, {table['val']!r}"))
     first, second = (_read_part(file, images, points, on_problem) if images else None for images in (train, valid))
-    return KeypointSet(first or AnnotationSet(file, (file,), root, (), (), {}, ()), second)
+    return KeypointSet(first or AnnotationSet((file,), (), (), {}, ()), second)
 
 
 def _yaml(root: Path) -> Path | None:
@@ -105,11 +106,11 @@ def _images(root: Path, table: dict[str, Any], part: str) -> list[Path]:
 
 def _read_part(file: Path, images: list[Path], points: _Points, on_problem: OnProblem) -> AnnotationSet:
     lists: Lists = {"images": [], "annotations": [], "categories": points.categories}
-    files, lone = [file], 0
+    files, lone = [file], list[str]()
     for number, image in enumerate(images):
         head, _, tail = str(image).rpartition("/images/")
         label = Path(f"{head}/labels/{tail}" if head else image).with_suffix(".txt")
-        lone += not label.is_file()
+        lone += [] if label.is_file() else [image.name]
         with reported(on_problem):
             wide, high = displayed_size(image)
             lists["images"].append({"id": number, "file_name": str(image), "width": wide, "height": high})
@@ -120,8 +121,8 @@ def _read_part(file: Path, images: list[Path], points: _Points, on_problem: OnPr
                     entry = _entry(where, line, (wide, high), points.dimensions, on_problem)
                     lists["annotations"] += [entry | ids] if entry else []
     if lone:
-        on_problem(unused(file, lone, f"images without a file in labels/, of {images[0].parent}"))
-    return checked(lists, files, images[0].parent, on_problem, mirrored=points.mirrored)
+        on_problem(unused(file, f"images of {images[0].parent} without a file in labels/", lone))
+    return checked(lists, files, ImageFiles([images[0].parent]), on_problem, mirrored=points.mirrored)
 
 
 def _entry(where: str, line: str, size: Size, dimensions: int, on_problem: OnProblem) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from data.storage.files import cache_folder, once
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 Fold = tuple[Rows, Rows]
 """Rows to train on and rows to judge on."""
+FOLDS = 5
+"""Into how many parts samples are split unless a study says otherwise."""
 
 
 def kept_folds(key: object, make: Callable[[], Sequence[Fold]]) -> list[Fold]:

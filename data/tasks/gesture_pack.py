@@ -10,7 +10,8 @@ import numpy as np
 
 from data.errors import UserError
 from data.layouts.gestures import Clip, Gesture, read_clips, read_gestures
-from data.storage.crops import _crop
+from data.layouts.problems import Noted, Problem
+from data.storage.crops import pack_of
 from data.storage.pack import Pack
 from data.storage.splits import Fold, kept_folds
 from data.tasks import motion
@@ -29,6 +30,7 @@ class Packed(NamedTuple):
         actors: (F,) names.
         motions: float64 (F, 4), `data.tasks.motion.motions`.
         stamp: a short name of all that was read.
+        problems: warnings about it.
     """
 
     pack: Pack
@@ -37,6 +39,7 @@ class Packed(NamedTuple):
     actors: Array
     motions: Array
     stamp: str
+    problems: tuple[Problem, ...]
 
 
 @lru_cache(maxsize=4)
@@ -57,24 +60,26 @@ def training(root: Path, cache: Path, frames: int, margins: Margins, side: int) 
         side: of the packed crops in pixels.
     """
     del cache
-    return packed(read_clips(root, "train", gestures(root)), frames, margins, side)
+    problems = Noted()
+    clips = read_clips(root, "train", gestures(root), problems)
+    return packed(clips, frames, margins, side, tuple(problems))
 
 
-def packed(clips: Sequence[Clip], frames: int, margins: Margins, side: int) -> Packed:
+def packed(
+    clips: Sequence[Clip], frames: int, margins: Margins, side: int, problems: tuple[Problem, ...] = ()
+) -> Packed:
     """Folders, to be packed; nothing is decoded yet."""
-    found = squares(clips, frames, margins)
-    boxes = np.array([item[1:] for item in found])
-    key = hashlib.blake2b(b"gestures 2 " + boxes.tobytes(), digest_size=10).hexdigest()
     stamp = hashlib.blake2b(digest_size=10)
     for clip in clips:
         stamp.update(f"{clip.id} {clip.actor} {clip.gesture} {len(clip.frames)}".encode() + clip.points.tobytes())
     return Packed(
-        Pack.of([item[0] for item in found], side, items=found, decode=_crop, stamp=key),
+        pack_of(squares(clips, frames, margins), side),
         tuple(clip.id for clip in clips),
         np.array([clip.gesture for clip in clips]),
         np.array([clip.actor for clip in clips]),
         np.stack([motion.motions(clip.points) for clip in clips]),
         stamp.hexdigest(),
+        problems,
     )
 
 

@@ -14,6 +14,9 @@ import numpy as np
 from data.drawn.gestures import GESTURES, SHARP
 from data.layouts import gestures as layout
 from data.layouts.gestures import Gesture
+from data.layouts.groups import seen_twice
+from data.layouts.problems import sentences
+from data.storage.copies import Look, look_at, looks, merged
 from data.storage.pack import Bytes, Part, Progress, Split, cache_folder
 from data.task import BaseTask
 from data.tasks import motion as moving
@@ -118,6 +121,7 @@ class Gestures(BaseTask):
         training.cache_clear()
         pack = self._read(progress).pack
         pack.pixels(pack.side, progress)
+        look_at((square.file for square in pack.items), progress)
         self._folders()
 
     def split(self, size: int) -> Split:
@@ -213,10 +217,16 @@ class Gestures(BaseTask):
         inside = slice(edge := round(pack.side * (1 - 1 / CONTEXT) / 2), pack.side - edge)
         return np.asarray(pack.pixels(pack.side)[row, inside, inside])
 
+    def notes(self) -> tuple[str, ...]:
+        """See `DataSet.notes`."""
+        return sentences((*self._read().problems, *seen_twice(self.folder(), self._seen())))
+
     def identity(self) -> str:
         """A short name of the data, the split and all that changes the error; a search keeps to one."""
         options = (self.folds, self.fold, self.group, self.frames, self.margins, self.pairs, self.motion, self.seed)
-        return hashlib.blake2b((self._read().stamp + repr(options)).encode(), digest_size=10).hexdigest()
+        plain, joined = self._groups()
+        copies = b"" if (joined == plain).all() else joined.tobytes()
+        return hashlib.blake2b((self._read().stamp + repr(options)).encode() + copies, digest_size=10).hexdigest()
 
     def baseline(self) -> float:
         """Log loss on the validation folders of always answering the classes' shares of the training folders."""
@@ -268,9 +278,21 @@ class Gestures(BaseTask):
 
     def _folders(self) -> tuple[Array, Array]:
         """Numbers of the folders to train on and of those to judge on, int64, ascending."""
+        return folds(self._read().classes, self._groups()[1], self.folds, self.seed)[self.fold]
+
+    def _groups(self) -> tuple[Array, Array]:
+        """What stays together, int64 (F,): folders or actors, and the same with those made one that share a frame."""
         read = self._read()
-        groups = read.actors if self.group == "actor" else np.arange(len(read.classes))
-        return folds(read.classes, groups, self.folds, self.seed)[self.fold]
+        names = read.actors if self.group == "actor" else np.arange(len(read.classes))
+        groups = np.unique(names, return_inverse=True)[1].astype(np.int64)
+        seen = self._seen()
+        shown = [seen[square.file].pixels if square.file in seen else None for square in read.pack.items]
+        return groups, merged(np.repeat(groups, self.frames), shown)[:: self.frames]
+
+    def _seen(self) -> dict[str, Look]:
+        """What the frames show; those of one colour, in which a camera failed, are left out."""
+        seen = looks(square.file for square in self._read().pack.items)
+        return {file: each for file, each in seen.items() if not each.plain}
 
     @property
     def _side(self) -> int:

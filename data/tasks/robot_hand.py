@@ -15,7 +15,10 @@ import numpy as np
 
 from data.drawn.robot_view import SIDE
 from data.errors import UserError
-from data.layouts.robot_hand import NUMBERS, VIEWS, identifiers
+from data.layouts.groups import seen_twice
+from data.layouts.problems import sentences
+from data.layouts.robot_hand import NUMBERS, VIEWS, identifiers, shown
+from data.storage.copies import Look, look_at, looks, merged
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
 from data.storage.splits import Fold, kept_folds
 from data.task import BaseTask
@@ -77,14 +80,22 @@ class RobotHand(BaseTask):
         """Draw samples where asked for, check, decode and measure; test/ is not opened. See `DataSet.prepare`."""
         _read.cache_clear()  # look at the files again
         _measured.cache_clear()
-        self._read(progress)[0].pixels(SIDE, progress)
+        pack, *_ = self._read(progress)
+        pack.pixels(SIDE, progress)
+        look_at((str(picture) for sample in pack.items for picture in sample.pictures), progress)
         self._measured()
+
+    def notes(self) -> tuple[str, ...]:
+        """See `DataSet.notes`."""
+        return sentences(seen_twice(self.folder(), self._seen()))
 
     def identity(self) -> str:
         """A short name of the labels and the split; a search keeps to one."""
         _, names, labels = self._read()
         split = (names, self.folds, self.fold, self.seed)
-        return hashlib.blake2b(labels.tobytes() + repr(split).encode(), digest_size=10).hexdigest()
+        groups = self._groups()
+        copies = b"" if len(set(groups.tolist())) == len(groups) else groups.tobytes()
+        return hashlib.blake2b(labels.tobytes() + repr(split).encode() + copies, digest_size=10).hexdigest()
 
     def split(self, size: int) -> Split:
         """Both sides, pixels uint8 (N, L, L, 18) at the level for inputs of `size` pixels, targets (n, 12) metres."""
@@ -203,6 +214,9 @@ class RobotHand(BaseTask):
     def _rows(self, count: int) -> tuple[Array, Array]:
         """Rows to train on and rows to judge on, int64, ascending."""
         self.enough(count, "samples")
+        groups = self._groups()
+        if len(set(groups.tolist())) < count:
+            return self.fold_rows(groups, "samples that differ")
 
         def make() -> list[Fold]:
             from sklearn.model_selection import KFold
@@ -210,6 +224,16 @@ class RobotHand(BaseTask):
             return list(KFold(self.folds, shuffle=True, random_state=self.seed).split(np.zeros(count)))
 
         return kept_folds(("KFold", count, self.folds, self.seed), make)[self.fold]
+
+    def _groups(self) -> Array:
+        """What stays together, int64 (N,): samples of which all pictures are equal."""
+        seen = list(self._seen().values())
+        return merged(np.arange(len(seen)), [each.pixels for each in seen])
+
+    def _seen(self) -> dict[str, Look]:
+        """What each sample's pictures show, all three as one."""
+        samples = self._read()[0].items
+        return shown(samples, looks(str(picture) for sample in samples for picture in sample.pictures))
 
     def _read(self, progress: Progress | None = None) -> tuple[Pack, tuple[str, ...], Array]:
         return _read(self.folder(progress), cache_folder())

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
-from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, seen
+from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, say_notes, seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,7 @@ def search(
 
         with progress(console, "preparing images") as show:
             chosen.task.prepare(show)
+        say_notes(chosen.task)
         name, opened = paths.name_of(study), open_storage(paths.url_of(folder, storage))
         with leased(opened, name, console.print) as lease:
             ledger = _open_ledger(chosen, name, opened)
@@ -136,7 +137,7 @@ def summarise(ledger: "Ledger", folder: Path, storage: str | None, outcome: "Out
         mean, (least, trial) = task.baseline(), min(errors)
         console.print(
             f"always answering the mean: {measured(mean, task.unit)}; smallest {named(task.metric)}: "
-            f"{measured(least, task.unit)} (trial {trial}), {least / mean:.0%} of it"
+            f"{measured(least, task.unit)} (trial {trial}){f', {least / mean:.0%} of it' if mean else ''}"
         )
     _write_page(view, folder, storage)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from search.cli.options import console, loading
+from search.cli.options import console, loading, say_notes
 
 if TYPE_CHECKING:
     from search.after.training import FixedTraining, SearchedTrial
@@ -76,6 +76,7 @@ def train(
         from search.run import live
     with progress(console, "preparing the data") as show:
         training.source.study.task.prepare(show)
+    say_notes(training.source.study.task)
     with paths.locked(paths.make_folder(training.folder)):
         with live.watched(console, training.ledger) as view:
             outcome = training.train(workers, gpus, address, view)

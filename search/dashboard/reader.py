@@ -27,19 +27,12 @@ class GoneError(UserError):
 
 @dataclass(frozen=True)
 class State:
-    """A study as its storage holds it at one moment.
+    """A study as its storage holds it at one moment."""
 
-    Attributes:
-        study: name, directions and attributes.
-        trials: by number. One that hasn't changed since an earlier state is the same object.
-        life: grows when another study is found in the place of this one.
-        revision: grows with every change; of this reader alone.
-    """
-
-    study: FrozenStudy
-    trials: tuple[FrozenTrial, ...]
-    life: int
-    revision: int
+    study: FrozenStudy  # name, directions and attributes
+    trials: tuple[FrozenTrial, ...]  # by number. One that hasn't changed since an earlier state is the same object.
+    life: int  # grows when another study is found in the place of this one
+    revision: int  # grows with every change; of this reader alone
 
 
 class Reader:
@@ -52,11 +45,7 @@ class Reader:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        """Name the study; nothing is read yet.
-
-        Args:
-            url: of Optuna's relational storage.
-            name: of the study.
+        """For the study `name` in Optuna's relational storage; nothing is read yet.
 
         Raises:
             UserError: the URL is malformed, or its database's driver is missing.
@@ -78,14 +67,6 @@ class Reader:
     def revision(self) -> int:
         """How many states of the study were seen; 0 before the first."""
         return self._revision
-
-    def changed(self) -> bool:
-        """Whether `read` may find anything new; cheap, and never an error. Only SQLite can tell without reading."""
-        with self._lock:
-            try:
-                return self._state is None or self._unlike(self._tables.stamp())
-            except (sa.exc.SQLAlchemyError, OSError, VersionError):
-                return True
 
     def read(self) -> View:
         """The study as it is now; the very same View as long as nothing changes.
@@ -110,21 +91,12 @@ class Reader:
         with self._lock:
             return self._refreshed()
 
-    def close(self) -> None:
-        """Let go of the database; the next read opens it again."""
-        with self._lock:
-            self._tables.close()
-            self._stamp = None
-
-    def _unlike(self, stamp: int | None) -> bool:
-        return stamp is None or stamp != self._stamp
-
     def _refreshed(self) -> State:
         """The state as it is now; the previous one where nothing has changed or the database is busy."""
         previous = self._state
         try:
             stamp = self._tables.stamp()  # before reading: what is written meanwhile is read the next time
-            if previous is not None and not self._unlike(stamp):
+            if previous is not None and stamp is not None and stamp == self._stamp:
                 self.stale = ""
                 return previous
             study, trials = self._tables.read()

@@ -13,19 +13,12 @@ if TYPE_CHECKING:
 
 
 class NetworkRecord(BaseModel, frozen=True):
-    """What a table or a drawing of a trial's network needs.
+    """What a table or a drawing of a trial's network needs."""
 
-    Attributes:
-        trial: the trial's number.
-        arch: repr() of the architecture.
-        cost: parameters and FLOPs, in all and for each layer.
-        plan: the stages of the drawing, with the shapes of input and output.
-    """
-
-    trial: int
-    arch: str
-    cost: Cost
-    plan: Plan
+    trial: int  # the trial's number
+    arch: str  # repr() of the architecture
+    cost: Cost  # parameters and FLOPs, in all and for each layer
+    plan: Plan  # the stages of the drawing, with the shapes of input and output
 
 
 def file_of(folder: Path, number: int) -> Path:

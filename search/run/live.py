@@ -53,7 +53,7 @@ class View:
         self._task = self._bar.add_task("search", total=ledger.study.trials, completed=ledger.finished)
 
     def _count(self, trial: FrozenTrial) -> Entry:
-        ended = entry(trial, self._ledger.study.task.metric, pareto=False)
+        ended = entry(trial, self._ledger.study.task.metric)
         self._counts[ended.state] += 1
         better = self._best is None or (ended.value or 0) < (self._best.value or 0)
         if trial.state is TrialState.COMPLETE and better:

@@ -103,7 +103,7 @@ def test_both_formats_give_the_same(root: Path) -> None:
     assert_same(found.train, wanted.train)
     assert_same(found.valid, wanted.valid)
     assert found.train.mirrored == (0, 2, 1)
-    assert keypoints.read(root).train.annotations == root / "data.yaml"
+    assert keypoints.read(root).train.files[0] == root / "data.yaml"
     assert check(root).problems == ()
     before = found.train.content()
     (root / "labels" / "train" / "0-00.txt").write_text("")
@@ -169,8 +169,9 @@ def test_what_is_not_used_is_told(root: Path) -> None:
     assert yolo.read(root, problems.append).valid is None
     assert {problem.severity for problem in problems} == {"warning"}
     assert sorted(problem.detail.partition(",")[0] for problem in problems) == [
-        "1 images without a file in labels/",
-        "1 objects without a labelled keypoint",
+        f"1 images of {root}/images/train without a file in labels/: 0-03.png",
+        "1 objects without a labelled keypoint: 3",
+        "2 images without an object that can be used: " + f"{root}/images/train/0-03.png",
         "its val is its train",
     ]
 

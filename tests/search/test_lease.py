@@ -21,9 +21,6 @@ from tests.search.test_cli import TINY, mistake
 from tests.search.test_kills import STUDY, Memory, row
 
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # psycopg's connections
-
-
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("BEAT", 0.05), ("STALE", 0.6), ("SETTLE", 0.05)):
@@ -38,6 +35,13 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if given is None:
         pytest.skip("POSEFRONT_TEST_POSTGRESQL names no server")
     return given
+
+
+@pytest.fixture
+def storage(url: str) -> Iterator[BaseStorage]:
+    opened: Any = open_storage(url)
+    yield opened
+    opened._backend.engine.dispose()  # psycopg complains of connections that nobody closes
 
 
 @pytest.fixture
@@ -73,9 +77,8 @@ def other(url: str, name: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_second_driver_is_turned_away_in_a_sentence_until_the_first_is_killed(
-    url: str, name: str, other: Any
+    storage: BaseStorage, name: str, other: Any
 ) -> None:
-    storage = open_storage(url)
     with (
         pytest.raises(LeaseError, match=rf"runs already \(process {other.pid}\); wait for it, stop it"),
         leased(storage, name),
@@ -92,12 +95,11 @@ def test_a_second_driver_is_turned_away_in_a_sentence_until_the_first_is_killed(
 
 
 def test_a_driver_of_another_machine_is_dead_once_its_heart_stands_still(
-    url: str, name: str, other: Any, monkeypatch: pytest.MonkeyPatch
+    storage: BaseStorage, name: str, other: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "machine", lambda: "another one")
     monkeypatch.setattr(leases, "STALE", 5.0)
     said: list[str] = []
-    storage = open_storage(url)
     with pytest.raises(LeaseError, match=f"process {other.pid} on "), leased(storage, name, said.append):
         pass
     other.kill()
