@@ -6,6 +6,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Architecture(Protocol):
+    """A network as data: a frozen dataclass, built and priced without data or weights."""
+
+    @property
+    def size(self) -> Any:
+        """Of the input in pixels: the side of a square, or (height, width)."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+
+    def __hash__(self) -> int:
+        """Equal architectures are priced once."""
+
+    def build(self) -> torch.nn.Module:
+        """The network, freshly initialised from torch's global random state."""
 
 
 class CostError(ValueError):

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from models.blocks import CONTAINERS, CONVS, TRANSPOSED, blocks, busy, kind_of, squeezes
-from models.cost import Buildable, cost
-from models.plan import Cost, Layer, Plan, Stage
+from models.cost import cost
+from models.plan import Architecture, Cost, Layer, Plan, Stage
 
 
-def plan(arch: Buildable) -> Plan:
+def plan(arch: Architecture) -> Plan:
     """The plan of an architecture as it is deployed; leaves torch's seed alone.
 
     Raises:

@@ -14,6 +14,7 @@ from search.storage_url import file_of, without_passwords
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 """Where studies are known by their names."""
@@ -151,6 +152,29 @@ def checked(storage: str) -> str:
     return storage
 
 
+def written(file: Path) -> str:
+    """A study's file as its storage keeps it: the name of one of studies/, else the whole path."""
+    file = file.resolve()
+    return file.stem if file.parent == STUDIES else str(file)
+
+
+def check_file(optuna_study: optuna.Study, file: str | None) -> None:
+    """Whether a study in a storage is that of a file, as `written` has it; one that was moved or copied stays itself.
+
+    Raises:
+        UserError: another file of the same name searched it.
+    """
+    before = optuna_study.user_attrs.get("file")
+    if file is None or before in (None, file):
+        return
+    was, now = (Path(each) if each.endswith(".py") else STUDIES / f"{each}.py" for each in (before, file))
+    if was.is_file() and now.is_file() and was.read_bytes() != now.read_bytes():
+        raise UserError(
+            f"the study {optuna_study.study_name!r} here was searched from {was}, and {now} is another file of that "
+            "name: rename one of them, or give --out another folder; delete the older one if it only was moved."
+        )
+
+
 def absent(name: str, known: Sequence[str]) -> UserError:
     """What to say of a study that is not among those in a storage."""
     return UserError(f"the storage holds no study {name!r}; it holds: {', '.join(sorted(known)) or 'none'}.")
@@ -160,7 +184,7 @@ def recorded(study: str, out: Path, storage: str | None) -> optuna.Study:
     """A study that was searched before, to read.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or another file of that name searched it.
     """
     name, url = name_of(study), existing(study, out, storage)
     import optuna
@@ -174,4 +198,19 @@ def recorded(study: str, out: Path, storage: str | None) -> optuna.Study:
         raise absent(name, optuna.get_all_study_names(opened)) from error
     if "metric" not in optuna_study.user_attrs:
         raise UserError(f"the study {name!r} in this storage was not searched by posefront; give another --storage.")
+    file = Path(study) if study.endswith(".py") else STUDIES / f"{name}.py"
+    check_file(optuna_study, written(file) if file.is_file() else None)
     return optuna_study
+
+
+def trial_of(optuna_study: optuna.Study, number: int) -> FrozenTrial:
+    """A trial by its number.
+
+    Raises:
+        UserError: there is none.
+    """
+    trials = optuna_study.get_trials(deepcopy=False)
+    if number >= len(trials):  # Optuna numbers them without gaps
+        known = f"trials 0 to {len(trials) - 1}" if trials else "none yet"
+        raise UserError(f"there is no trial {number}; the search has {known}.")
+    return trials[number]

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from data.task import Task as Task
+from models.plan import Architecture as Architecture
 from models.readings import FLOPS, PARAMS, Reading
 from search.format import range_text
 from search.objective import CourseScore, Objective
 from search.schedulers import Asha, Scheduler
 
 if TYPE_CHECKING:
-    import torch
     from optuna.samplers import BaseSampler
     from optuna.trial import BaseTrial
 
     Space = Callable[[BaseTrial, Any], "Config"]
     """Turns an Optuna trial and the study's task into a Config; pure."""
-
-
-class Architecture(Protocol):
-    """A network as data: hashable, built and priced without data or weights."""
-
-    @property
-    def size(self) -> Any:
-        """Of the input in pixels: the side of a square, or (height, width)."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-
-    def __hash__(self) -> int:
-        """Equal architectures are priced once."""
-
-    def build(self) -> torch.nn.Module:
-        """The network, freshly initialised from torch's global random state."""
 
 
 SCHEDULES = ("cosine", "step", "onecycle", "constant")

@@ -27,15 +27,10 @@ _MEND = "--data must name FreiHAND's own folder, unpacked in full"
 
 @dataclass(frozen=True, eq=False)
 class FreiHandSet:
-    """A folder that was read.
+    """A folder that was read."""
 
-    Attributes:
-        images: The files there are, by name; all that should be there if no problem says otherwise.
-        points: float32 (H, 21, 2), the joints as fractions of the side; NaN for what is damaged.
-    """
-
-    images: tuple[str, ...]
-    points: Array
+    images: tuple[str, ...]  # The files there are, by name; all that should be there if no problem says otherwise
+    points: Array  # float32 (H, 21, 2), the joints as fractions of the side; NaN for what is damaged
 
 
 def fits(root: Path) -> bool:

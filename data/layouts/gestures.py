@@ -37,40 +37,24 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Gesture:
-    """A class: a line of hand_gesture_pose.csv.
+    """A class: a line of hand_gesture_pose.csv."""
 
-    Attributes:
-        pose_id: its number in the files; the numbers need not be consecutive.
-        name: what the hand does (pose_name).
-        hand: 'left', 'right', 'any' or 'both' (hand_type).
-        kind: the other columns, whose hand it is for one (gesture_type).
-    """
-
-    pose_id: int
-    name: str
-    hand: str
-    kind: tuple[str, ...] = ()
+    pose_id: int  # its number in the files; the numbers need not be consecutive
+    name: str  # what the hand does (pose_name)
+    hand: str  # 'left', 'right', 'any' or 'both' (hand_type)
+    kind: tuple[str, ...] = ()  # the other columns, whose hand it is for one (gesture_type)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A folder of frames.
+    """A folder of frames."""
 
-    Attributes:
-        id: the folder's name.
-        actor: who is seen; the folder's own name where the file does not say.
-        gesture: place of its class among the gestures; -1 where the file does not say, as in test/.
-        frames: the image files in order of their numbers, T of them.
-        size: width and height of the frames in pixels.
-        points: float64 (T, P, 3), x and y in pixels of the frame, and z; NaN where a frame has none.
-    """
-
-    id: str
-    actor: str
-    gesture: int
-    frames: tuple[str, ...]
-    size: tuple[int, int]
-    points: Array
+    id: str  # the folder's name
+    actor: str  # who is seen; the folder's own name where the file does not say
+    gesture: int  # place of its class among the gestures; -1 where the file does not say, as in test/
+    frames: tuple[str, ...]  # the image files in order of their numbers, T of them
+    size: tuple[int, int]  # width and height of the frames in pixels
+    points: Array  # float64 (T, P, 3), x and y in pixels of the frame, and z; NaN where a frame has none
 
 
 def fits(root: Path) -> bool:

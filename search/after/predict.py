@@ -11,7 +11,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,7 +28,6 @@ from data.transforms.augment import LEVELS, level
 from data.transforms.warp import reduce
 from search.after.model import Model
 from search.results.skeleton import skeleton
-from search.study import Task
 
 _LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
 _BATCH = 64
@@ -85,7 +84,7 @@ def predict(model: Model, files: Sequence[Path]) -> list[Prediction]:
             nothing is predicted.
     """
     _check(model)
-    view = _seen(model.study.task, model.config.arch.size)
+    view = _seen(model.preprocess, model.config.arch.size)
     squares: list[_Square] = []
     wrong: list[str] = []
     for file in files:
@@ -204,7 +203,7 @@ def _check(model: Model) -> None:
 
 
 @cache
-def _seen(task: Task, size: Any) -> _View:
+def _seen(preprocess: Callable[[torch.Tensor, Any], torch.Tensor], size: Any) -> _View:
     """What a network sees of a square picture, found by a picture whose red and green are x and y.
 
     A task may cut its inputs out of wider pictures, or into another shape; where their pixels come from, only its own
@@ -215,7 +214,7 @@ def _seen(task: Task, size: Any) -> _View:
     places = torch.zeros(side, side, 3, dtype=torch.uint8)
     places[..., 0], places[..., 1] = ramp, ramp[:, None]
     ends = torch.stack([torch.zeros_like(places), torch.full_like(places, 255), places])
-    black, white, shown = task.inputs(ends, size).double()
+    black, white, shown = preprocess(ends, size).double()
     seen = (shown - black) / (white - black)
     offset, scale, pixels = [], [], float(side)
     for line in (seen[0].mean(0), seen[1].mean(1)):
@@ -272,11 +271,11 @@ def answers(model: Model, pixels: torch.Tensor) -> Array:
         ValueError: the network answers no points.
     """
     net, size = model.net.eval(), model.config.arch.size
-    view = _seen(model.study.task, size)
+    view = _seen(model.preprocess, size)
     smaller = level(size, pixels.shape[1]) if view is _WHOLE and isinstance(size, int) else pixels.shape[1]
     if smaller < pixels.shape[1]:
         pixels = reduce(pixels, smaller)
-    inputs = model.study.task.inputs(pixels, size)
+    inputs = model.preprocess(pixels, size)
     outputs: Array = net(inputs.contiguous(memory_format=torch.channels_last)).double().numpy()
     if outputs.ndim != 3 or outputs.shape[2] not in (2, 3):
         raise ValueError(f"the network answers {outputs.shape[1:]}, which are no points of a picture")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,7 +51,7 @@ def search(
 ) -> None:
     """Search: sample, train side by side, stop early what falls behind; go on where the last run stopped."""
     from search import paths
-    from search.load import check_weights, load_study, study_file, with_starts
+    from search.load import load_study, study_file, with_starts, with_weights
 
     # Everything that costs no import is checked first.
     file = study_file(study)
@@ -60,8 +61,7 @@ def search(
     root = data.absolute() if data else None
     with loading("loading the study"):
         chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
-        chosen = with_starts(chosen, start or ())
-        weights = check_weights(chosen, weights)
+        chosen = with_weights(with_starts(chosen, start or ()), weights)
     folder = paths.folder_of(study, out)
     with paths.locked(folder):
         from search.progress import progress
@@ -72,9 +72,10 @@ def search(
         with progress(console, "preparing images") as show:
             chosen.task.prepare(show)
         say_notes(chosen.task)
-        name, opened = paths.name_of(study), open_storage(paths.url_of(folder, storage))
-        with leased(opened, name, console.print) as lease:
-            ledger = _open_ledger(chosen, name, opened)
+        url = paths.url_of(folder, storage)
+        opened = open_storage(url)
+        with leased(opened, paths.name_of(study), console.print) as lease:
+            ledger = _open_ledger(chosen, file, folder, opened, url)
             ledger.check = lease.check
             outcome = None
             if not ledger.is_over:
@@ -91,7 +92,6 @@ def search(
                         gpus=gpus_per_trial,
                         address=address,
                         hours=hours,
-                        weights=weights,
                         watch=view,
                     )
     if outcome is None and ledger.finished >= chosen.trials:
@@ -102,14 +102,43 @@ def search(
         console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
         if outcome.why != "time":
             raise typer.Exit(130)
+    refuse_failures(ledger)
 
 
-def _open_ledger(chosen: "Study", name: str, opened: "BaseStorage") -> "Ledger":
+def refuse_failures(ledger: "Ledger") -> None:
+    """End with exit code 1 where no trial of a study was trained without failing, and say the commonest reason."""
+    from search.run.ledger import is_finished
+
+    over = [trial for trial in ledger.optuna_study.get_trials(deepcopy=False) if is_finished(trial)]
+    reasons = Counter(trial.user_attrs["failed"].splitlines()[0] for trial in over if trial.user_attrs.get("failed"))
+    if over and reasons.total() == len(over):
+        reason, count = reasons.most_common(1)[0]
+        console.print(
+            f"[red]every trial of this search failed[/] ({len(over)}), {count} of them with: {escape(reason)}",
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
+
+
+def _open_ledger(chosen: "Study", file: Path, folder: Path, opened: "BaseStorage", url: str) -> "Ledger":
     """The study in its storage, with what a dead run left taken up again."""
+    from search import paths
+    from search.config_record import changes
+    from search.ownership import claim
     from search.run.ledger import Ledger
 
-    ledger = Ledger(chosen, name, opened, chosen.task.identity())
+    name = paths.name_of(str(file))
+    ledger = Ledger(chosen, name, opened, chosen.task.identity(), file=paths.written(file))
+    put = claim(folder, ledger.id, url)
+    if put is not None:
+        console.print(f"[yellow]{folder} held the results of another study {name!r}; they are now in {put}[/]")
     adopted = ledger.adopt()
+    kept = [trial for trial in ledger.optuna_study.get_trials(deepcopy=False) if "config" in trial.user_attrs]
+    if kept and (changed := changes(chosen, kept[-1].params, kept[-1].user_attrs["config"])):
+        console.print(
+            f"[yellow]the study was changed since trial {kept[-1].number}[/]: {escape(changed)}. Trials to come follow "
+            "it; those that are keep their own."
+        )
     if ledger.finished or adopted:
         console.print(f"going on: {ledger.finished} trials finished, {adopted} interrupted ones taken up again")
     return ledger

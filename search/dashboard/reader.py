@@ -68,6 +68,13 @@ class Reader:
         """How many states of the study were seen; 0 before the first."""
         return self._revision
 
+    @property
+    def study_id(self) -> str | None:
+        """The study's own id, as it was read last; None of a study begun before there were any."""
+        state = self._state or self.state()
+        found: str | None = state.study.user_attrs.get("id")
+        return found
+
     def read(self) -> View:
         """The study as it is now; the very same View as long as nothing changes.
 

@@ -60,7 +60,7 @@ class Application:
         self._hosts = hosts
         self._replies = Replies(sources)
         self._optuna = OptunaPages(
-            [source.reader for source in sources], [source.folder / "artifacts" for source in sources]
+            [source.reader for source in sources], [source.home / "artifacts" for source in sources]
         )
         self._flask = flask.Flask("posefront", static_folder=None)
         self._flask.config["MAX_CONTENT_LENGTH"] = LARGEST

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from data.errors import UserError
 from search import paths
+from search.config_record import config_of, needs_file
 from search.dashboard.reader import Reader, names
 from search.load import load_study
+from search.ownership import results_of
 from search.results import network
 from search.results.network import NetworkRecord
 from search.results.view import View
 from search.storage_url import without_passwords
-from search.study import replay
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,17 @@ class Source:
 
     key: str  # its name in addresses; unique
     name: str  # of the study
-    folder: Path  # with the pictures, answers and artifacts of its trials; need not exist
+    home: Path  # its folder, with the pictures, answers and artifacts of its trials; need not exist
     reader: Reader  # reads its trials
     file: Path | None  # the study's Python file; None where it is not known
     given: str  # the study as the command line names it
     out: Path  # the folder of `--out`
     storage: str | None  # the URL of `--storage`, if it was given
+
+    @property
+    def folder(self) -> Path:
+        """With what belongs to its trials: `home`, or one that is not there where that holds another study's."""
+        return results_of(self.home, self.reader.study_id)
 
     def network(self, view: View, number: int) -> NetworkRecord:
         """A trial's network: what was recorded when it was admitted, else built anew from its parameters.
@@ -39,22 +45,23 @@ class Source:
             UserError: there is no record, and the file is not known or does not make this trial any more.
         """
         record, params_m = network.load(self.folder, number), view.by_number[number].params_m
-        # A folder may hold the record of another study's trial, begun under the same name.
+        # A folder of before folders had owners may hold another study's, begun under the same name.
         if record is not None and params_m is not None and math.isclose(record.cost.params / 1e6, params_m):
             return record
         return self._rebuilt(view, number)
 
     def _rebuilt(self, view: View, number: int) -> NetworkRecord:
         """A trial's network by the study's file."""
-        if self.file is None:
+        trial = view.trial(number)
+        kept = trial.user_attrs.get("config")
+        if self.file is None and (kept is None or needs_file(kept)):
             raise UserError(
                 f"the network of a trial is built by the study's file, and studies/ has none named {self.name!r}; "
                 "give the dashboard the path of that file."
             )
-        study = load_study(str(self.file))
         try:
-            config, _ = replay(study, view.trial(number).params)
-            return network.record(number, config.arch)
+            study = str(self.file) if kept is None or not needs_file(kept) else load_study(str(self.file))
+            return network.record(number, config_of(study, trial.params, kept).arch)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise UserError(
                 f"{self.file} makes no network from the parameters of trial {number}: {str(error).rstrip('.')}; it was "

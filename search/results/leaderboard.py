@@ -44,6 +44,7 @@ class Entry:
     pareto: bool  # whether no finished trial is both cheaper (product of the cost readings) and more exact
     reason: str  # why it failed or was refused, else empty
     params: dict[str, Any]  # as sampled
+    config: dict[str, Any] | None  # what was trained, as search.config_record keeps it; None where it was not kept
     worker: str  # host and process that trained it last, else empty
     started: datetime | None  # local time
     ended: datetime | None  # local time
@@ -103,6 +104,7 @@ def entry(trial: FrozenTrial, metric: str, readings: Sequence[str] = READINGS) -
         pareto=False,
         reason=attrs.get("failed") or attrs.get("refused", ""),
         params=dict(trial.params),
+        config=attrs.get("config"),
         worker=attrs.get("worker", ""),
         started=trial.datetime_start,
         ended=trial.datetime_complete,

@@ -57,8 +57,7 @@ def search(
     gpus: float | None = None,
     address: str | None = None,
     hours: float | None = None,
-    watch: Callable[[Ledger], None] = lambda _: None,
-    weights: str | None = None,
+    watch: Callable[[], None] = lambda: None,
     final: FinalTraining | None = None,
 ) -> Outcome:
     """Train trials until the study has all of them, the time is up, or someone stops it.
@@ -73,7 +72,6 @@ def search(
         address: an existing Ray cluster; None to start one on this machine.
         hours: stop after so long; what is being trained waits for the next run.
         watch: called about ten times a second.
-        weights: pre-trained ones that every trial begins with; None for its own choice.
         final: of a last training.
 
     Raises:
@@ -94,7 +92,7 @@ def search(
         waiting = 0
         try:
             root = None if data is None else str(data)
-            settings = WorkerSettings(str(file), root, str(folder), devices.threads, weights, final)
+            settings = WorkerSettings(str(file), root, str(folder), devices.threads, final)
             tune_trials(run, settings, scratch)
         finally:
             with run.guarded():

@@ -32,7 +32,7 @@ class SearchRun:
         stop: Callable[[], str],
         began: float,
         hours: float | None,
-        watch: Callable[[Ledger], None],
+        watch: Callable[[], None],
     ) -> None:
         self.ledger, self.states, self.devices, self.watch = ledger, states, devices, watch
         self._attachments = attachments
@@ -150,7 +150,7 @@ class LedgerCallback(tune.Callback):
         """Several times a second."""
         with self._run.guarded():
             self._run.ledger.check()
-        self._run.watch(self._run.ledger)
+        self._run.watch()
 
 
 class Stopper(tune.Stopper):

@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from uuid import uuid4
 
 import optuna
 from optuna.storages import BaseStorage
@@ -19,9 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import UserError
 from models.readings import Reading, Readings
+from search.config_record import digest, rebuild
+from search.config_record import record as config_record
 from search.format import digits
+from search.paths import check_file
 from search.run.sampler import SamplerError, StoppableStudy, TrialSampler, derived
-from search.run.settings import ROW, Row, TrialAssignment
+from search.run.settings import ROW, Owner, Row, TrialAssignment
 from search.run.storage import StorageError, open_storage
 from search.schedulers import record
 from search.study import Architecture, Config, Study
@@ -39,7 +43,13 @@ class Ledger:
     """A study in its storage, and which of its trials are being trained now."""
 
     def __init__(
-        self, study: Study, name: str, storage: BaseStorage, data: str = "", seeds: Mapping[str, int] | None = None
+        self,
+        study: Study,
+        name: str,
+        storage: BaseStorage,
+        data: str = "",
+        seeds: Mapping[str, int] | None = None,
+        file: str | None = None,
     ) -> None:
         """Open or begin the study `name` on the data of identity `data`.
 
@@ -49,6 +59,7 @@ class Ledger:
             storage: where.
             data: what the task calls its data.
             seeds: of the starting trials that shall not have their number's own.
+            file: of the study, as `search.paths.written` has it; None where it is not to be kept.
 
         Attributes:
             undisturbed: what a timed reading is measured in; the engine has its workers stand still meanwhile.
@@ -56,7 +67,8 @@ class Ledger:
             check: called before anything is written; raises where another driver has taken the study over.
 
         Raises:
-            UserError: the storage holds a study of that name that minimises something else or saw other data.
+            UserError: the storage holds a study of that name that minimises something else, saw other data or is
+                another file's.
         """
         self.study = study
         optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
@@ -72,8 +84,9 @@ class Ledger:
         self.check: Callable[[], None] = lambda: None
         self._workers: dict[int, str] = {}
         self._failed_in_a_row = 0
+        check_file(self.optuna_study, file)
         self._check_objective(name)
-        self._describe(name, data)
+        self._describe(name, data, file)
         self.optuna_study.ask_again(TrialSampler(study.sampler, study.seed, 0))
         trials = self.optuna_study.get_trials(deepcopy=False)
         self.finished = sum(is_finished(trial) for trial in trials)
@@ -96,9 +109,13 @@ class Ledger:
                 "--out another folder to begin a new study."
             )
 
-    def _describe(self, name: str, data: str) -> None:
+    def _describe(self, name: str, data: str, file: str | None) -> None:
         """Keep with the study what its pages must know, or refuse other data."""
         study, stored = self.study, self.optuna_study.user_attrs
+        if "metric" not in stored and "id" not in stored:  # one that was begun before there were ids has none
+            self.optuna_study.set_user_attr("id", uuid4().hex)
+        if file is not None and stored.get("file") != file:
+            self.optuna_study.set_user_attr("file", file)
         for key, value in (
             ("metric", study.task.metric),
             ("unit", study.task.unit),
@@ -157,7 +174,7 @@ class Ledger:
             if trial is None:
                 return None
             try:
-                config = self.study.space(trial, self.study.task)
+                config = self._config(trial)
                 readings = self._read(trial, config)
             except (SamplerError, StorageError):
                 raise  # no fault of the trial's
@@ -171,6 +188,15 @@ class Ledger:
         raise UserError(
             f"{REFUSALS} samples in a row broke the study's bounds ({bounds}); widen the bounds or narrow the space."
         )
+
+    def _config(self, trial: optuna.Trial) -> Config:
+        """The configuration that an earlier run kept with a trial, else what the space makes of it, kept from now."""
+        kept = trial.user_attrs.get("config")
+        if kept is not None:
+            return rebuild(kept)
+        config = self.study.space(trial, self.study.task)
+        trial.set_user_attr("config", config_record(config))
+        return config
 
     def _sample(self) -> optuna.Trial | None:
         """A trial that waits, else a new one, with the sampler of its number; None where that has ended the search."""
@@ -235,6 +261,16 @@ class Ledger:
             self._tell(trial.number, TrialState.PRUNED)
         return not broken
 
+    @property
+    def id(self) -> str | None:
+        """The study's own; None in one that was begun before there were ids."""
+        found: str | None = self.optuna_study.user_attrs.get("id")
+        return found
+
+    def owner(self, trial: optuna.Trial | FrozenTrial) -> Owner:
+        """Whose the training state of a trial is."""
+        return {"study": self.id, "trial": trial.number, "config": digest(trial.user_attrs.get("config"))}
+
     def _assign(self, trial: optuna.Trial, readings: Readings) -> TrialAssignment:
         """The trial as a worker needs it, with what an earlier run left."""
         number, stored = trial.number, trial.user_attrs
@@ -242,7 +278,9 @@ class Ledger:
         self.curves[number], self.readings[number] = curve, readings
         self._repair(trial, curve)
         last = curve[-1] if curve else None
-        self.assigned[number] = TrialAssignment(number, trial.params, stored["seed"], stored["budget"], last)
+        self.assigned[number] = TrialAssignment(
+            number, trial.params, stored["config"], self.owner(trial), stored["seed"], stored["budget"], last
+        )
         return self.assigned[number]
 
     def _repair(self, trial: optuna.Trial, curve: list[Row]) -> None:

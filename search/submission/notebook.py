@@ -171,7 +171,7 @@ def _values(model: Model, layout: Layout | None) -> dict[str, str]:
         "IN_DATA": json.dumps(DATA),
         "IN_TEST": json.dumps(TEST),
         "SIZE": str(model.config.arch.size),
-        "EDGES": repr([tuple(edge) for edge in model.study.task.edges]),
+        "EDGES": repr([tuple(edge) for edge in model.edges]),
         "LAYOUT": repr(None if layout is None else _plain_layout(layout)),
         "NETWORK_SOURCE": source(model.net, model.config.arch.input_shape).strip(),
         "INPUTS_SOURCE": embed(displayed, in_colour, inputs, level, reduce),

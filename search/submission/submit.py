@@ -116,7 +116,7 @@ def _answered(model: Model, files: list[Path], like: Path | None) -> tuple[csv_t
     names = [file.name for file in files]
     if like is None:
         return csv_table.default(names, points), weights
-    return csv_table.like(like, names, points, model.study.task.labels), weights
+    return csv_table.like(like, names, points, model.labels), weights
 
 
 def _write_notebook(built: nbformat.NotebookNode, model: Model, data: Path, file: Path) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A submission checked by what it says: nothing in the zip is run, and every number is measured again.
 
-The network is rebuilt from the study and the recorded parameters, the packed weights are loaded into the source that
-this version writes for it, and the validation part is answered anew.
+The network is rebuilt from the recorded configuration, the packed weights are loaded into the source that this version
+writes for it, and the validation part is answered anew.
 """
 
 import math
@@ -21,6 +21,7 @@ from models.cost import cost
 from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256
+from search.config_record import config_of
 from search.load import load_study
 from search.objective import log_score, score
 from search.study import Study, Task, replay
@@ -171,13 +172,12 @@ def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | Non
     """The recorded network, and the plain one with the packed weights; None for what cannot be built."""
     facts, folder = opened.facts, opened.folder
     try:
-        config, asked = replay(study, facts.params)
-        unknown = sorted(facts.params.keys() - asked.keys())
-        if unknown:
-            raise ValueError(f"{unknown[0]} is none of its parameters")
+        config = config_of(study, facts.params, facts.config)
+        if facts.config is None and (unknown := facts.params.keys() - replay(study, facts.params)[1].keys()):
+            raise ValueError(f"{min(unknown)} is none of its parameters")
         net, price = config.arch.build().eval(), cost(config.arch)
         plain = network_source.plain(network_source.source(net, config.arch.input_shape))
-    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, UserError) as error:
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]

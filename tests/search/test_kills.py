@@ -7,7 +7,7 @@ is a dictionary that outlives the kill.
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,10 +35,17 @@ EPOCHS = 4
 Disk = dict[int, dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Width:
+    """All of an architecture that the ledger asks for here."""
+
+    width: float
+
+
 def space(trial: BaseTrial, _: Any) -> Config:
     width = trial.suggest_float("width", 0.1, 1.0)
     trial.suggest_categorical("head", ["direct", "heatmap"])
-    return Config(SimpleNamespace(width=width), Training(lr=trial.suggest_float("lr", 1e-3, 1e-1, log=True)))  # type: ignore[arg-type]
+    return Config(Width(width), Training(lr=trial.suggest_float("lr", 1e-3, 1e-1, log=True)))  # type: ignore[arg-type]
 
 
 STUDY = Study(

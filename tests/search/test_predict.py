@@ -18,7 +18,7 @@ from data.errors import UserError
 from data.tasks.freihand import FreiHand
 from data.tasks.keypoints import animals
 from models.net import Arch
-from search.after.model import Model
+from search.after.model import Model, Preprocessing
 from search.after.predict import Prediction, as_csv, as_json, overlay, predict, upright
 from search.results.skeleton import skeleton
 from search.run.fit import judge
@@ -30,8 +30,9 @@ def model(net: nn.Module, size: Any, task: Any = None, channels: int = 3) -> Mod
     """As much of a model as prediction needs."""
     sides = (size, size) if isinstance(size, int) else size
     config = SimpleNamespace(arch=SimpleNamespace(size=size, input_shape=(channels, *sides)))
-    study = SimpleNamespace(task=task or FreiHand())
-    return cast(Model, SimpleNamespace(net=net, config=config, study=study, folder=Path("runs/s/models/000001")))
+    task = task or FreiHand()
+    seen = Preprocessing.of(task) or task.inputs
+    return cast(Model, SimpleNamespace(net=net, config=config, preprocess=seen, folder=Path("runs/s/models/000001")))
 
 
 class Brightest(nn.Module):

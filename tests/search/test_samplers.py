@@ -14,20 +14,14 @@ from data.errors import UserError
 from search.run.ledger import Ledger
 from search.run.sampler import SamplerError
 from search.study import Config, Study, Training
-from tests.search.test_kills import ROW, STUDY, Memory
+from tests.search.test_kills import ROW, STUDY, Memory, Width
 
 GRID = {"width": [0.2, 0.5, 0.8], "head": ["direct", "heatmap"]}
 
 
 def space(trial: BaseTrial, _: Any) -> Config:
     trial.suggest_categorical("head", ["direct", "heatmap"])
-    return Config(arch(trial.suggest_float("width", 0.2, 0.8, step=0.3)), Training(lr=1e-3))
-
-
-def arch(width: float) -> Any:
-    from types import SimpleNamespace
-
-    return SimpleNamespace(width=width)
+    return Config(Width(trial.suggest_float("width", 0.2, 0.8, step=0.3)), Training(lr=1e-3))  # type: ignore[arg-type]
 
 
 def study(sampler: Callable[[int], Any], trials: int = 12, **fields: Any) -> Study:
@@ -111,7 +105,8 @@ def test_a_quasi_random_sequence_is_one_sequence() -> None:
     """With another seed for each trial, each would be the first point of a sequence of its own."""
 
     def widths(trial: BaseTrial, _: Any) -> Config:
-        return Config(arch(trial.suggest_float("width", 0, 1)), Training(lr=trial.suggest_float("lr", 0.5, 1.5)))
+        width = Width(trial.suggest_float("width", 0, 1))
+        return Config(width, Training(lr=trial.suggest_float("lr", 0.5, 1.5)))  # type: ignore[arg-type]
 
     def make(seed: int) -> samplers.BaseSampler:
         return samplers.QMCSampler(seed=seed)
