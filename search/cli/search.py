@@ -126,8 +126,12 @@ def _open_ledger(chosen: "Study", file: Path, folder: Path, opened: "BaseStorage
     from search.config_record import changes
     from search.ownership import claim
     from search.run.ledger import Ledger
+    from search.run.ranges import adapt
 
     name = paths.name_of(str(file))
+    chosen, added = adapt(chosen, name, opened)
+    if added:
+        console.print(f"choices that its trials did not have: {escape('; '.join(added))}")
     ledger = Ledger(chosen, name, opened, chosen.task.identity(), file=paths.written(file))
     put = claim(folder, ledger.id, url)
     if put is not None:

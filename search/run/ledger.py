@@ -24,6 +24,7 @@ from search.config_record import digest, rebuild
 from search.config_record import record as config_record
 from search.format import digits
 from search.paths import check_file
+from search.run.ranges import NoChoiceError
 from search.run.sampler import SamplerError, StoppableStudy, TrialSampler, derived
 from search.run.settings import ROW, Owner, Row, TrialAssignment
 from search.run.storage import StorageError, open_storage
@@ -178,15 +179,18 @@ class Ledger:
                 readings = self._read(trial, config)
             except (SamplerError, StorageError):
                 raise  # no fault of the trial's
+            except NoChoiceError as reason:
+                self._refuse(trial, str(reason))
+                continue
             except Exception as error:  # noqa: BLE001 - the study file's own code: its fault is written down
                 self.fail(trial.number, f"{type(error).__name__} while building the trial: {error}")
                 continue
             if self._admit(trial, readings):
                 self.on_admission(trial.number, config.arch)
                 return self._assign(trial, readings)
-        bounds = ", ".join(f"{reading.title} {bound:g} {reading.unit}".strip() for reading, bound in self._bounds())
+        last = self.ended[-1].user_attrs.get("refused", "failing")
         raise UserError(
-            f"{REFUSALS} samples in a row broke the study's bounds ({bounds}); widen the bounds or narrow the space."
+            f"{REFUSALS} samples in a row were refused, the last for {last}; widen the bounds or narrow the space."
         )
 
     def _config(self, trial: optuna.Trial) -> Config:
@@ -257,9 +261,12 @@ class Ledger:
                 trial.set_constraint(reading.title, math.log(readings[reading.name] / bound))
         broken = self._broken(readings)
         if broken:
-            trial.set_user_attr("refused", ", ".join(broken))
-            self._tell(trial.number, TrialState.PRUNED)
+            self._refuse(trial, ", ".join(broken))
         return not broken
+
+    def _refuse(self, trial: optuna.Trial, reason: str) -> None:
+        trial.set_user_attr("refused", reason)
+        self._tell(trial.number, TrialState.PRUNED)
 
     @property
     def id(self) -> str | None:

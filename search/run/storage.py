@@ -9,8 +9,11 @@ from typing import Any, cast
 
 import optuna
 import sqlalchemy.exc
+from optuna.distributions import CategoricalDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
+from optuna.storages._rdb.models import TrialModel, TrialParamModel
+from sqlalchemy import select, update
 
 from data.errors import UserError
 from search.storage_url import file_of, without_passwords
@@ -46,9 +49,9 @@ class PatientStorage:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self.inner, name)
-        return partial(self._call, attribute) if callable(attribute) else attribute
+        return partial(self.call, attribute) if callable(attribute) else attribute
 
-    def _call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """What a call gives once the database answers.
 
         Raises:
@@ -116,6 +119,25 @@ def open_storage(url: str) -> BaseStorage:
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
         raise UserError(f"the storage {shown!r} cannot be opened: {reason(error)}.") from error
     return cast(BaseStorage, PatientStorage(optuna.storages.get_storage(opened), url))
+
+
+def rewrite_choices(storage: BaseStorage, study_id: int, name: str, distribution: CategoricalDistribution) -> None:
+    """Give a parameter of all trials of a study other choices, in one transaction; those it had keep their places.
+
+    Optuna, which keeps the place of a trial's choice, has no public way; pyproject.toml bounds its version for this.
+    """
+    patient = cast(PatientStorage, storage)
+    backend = patient.inner._backend  # type: ignore[attr-defined]
+    params, trials = TrialParamModel.__table__, TrialModel.__table__
+    those = select(trials.c.trial_id).where(trials.c.study_id == study_id)
+    change = update(params).where(params.c.param_name == name, params.c.trial_id.in_(those))
+
+    def write() -> None:
+        with backend.engine.begin() as connection:
+            connection.execute(change.values(distribution_json=distribution_to_json(distribution)))
+
+    patient.call(write)
+    patient.inner = optuna.storages.get_storage(backend)  # which has read no trial yet
 
 
 def _driver_error(error: BaseException) -> BaseException:
