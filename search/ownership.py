@@ -10,6 +10,7 @@ from pathlib import Path
 from data.errors import UserError
 from data.storage.files import replacing
 from search import paths
+from search.storage_url import file_of
 
 RESULTS = (
     *("weights", "answers", "pictures", "networks", "artifacts", "models", "retrain", "folds", "ensembles", "ablation"),
@@ -68,7 +69,7 @@ def claim(folder: Path, study_id: str | None, url: str) -> Path | None:
 
 def _check_gone(folder: Path, before: str, now: str) -> None:
     """Whether the study whose results lie in a folder is no more: its storage holds another one, or is gone."""
-    file = paths.file_of(before)
+    file = file_of(before)
     if before != now and (file is None or file.is_file()):
         raise UserError(
             f"{folder} holds the results of the study of this name in {before}, and {now} has another one: give --out "
@@ -80,5 +81,5 @@ def at(url: str) -> str:
     """A storage's URL without a password; of an SQLite file with its whole path."""
     import sqlalchemy as sa
 
-    file = paths.file_of(url)
+    file = file_of(url)
     return sa.make_url(url).render_as_string() if file is None else f"sqlite:///{file.absolute()}"

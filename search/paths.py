@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
+from search.storage_url import file_of, without_passwords
 
 if TYPE_CHECKING:
     import optuna
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 """Where studies are known by their names."""
+
+LEASE = "driver"
+"""The study's attribute that says who searches it, None once nobody does; its heartbeat is no news of the study."""
 
 
 def name_of(study: str) -> str:
@@ -105,18 +109,6 @@ def check_free(folder: Path) -> None:
             pass
 
 
-def file_of(url: str) -> Path | None:
-    """The file of an SQLite URL; None for other databases, a database in memory and what is no URL."""
-    import sqlalchemy as sa
-
-    try:
-        parts = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # the latter of a port that is no number
-        return None
-    is_file = parts.get_backend_name() == "sqlite" and parts.database not in (None, "", ":memory:")
-    return Path(str(parts.database)) if is_file else None
-
-
 def check_storage(storage: str | None) -> None:
     """Whether a new study can be kept at what `--storage` gives, as far as its text says.
 
@@ -125,11 +117,11 @@ def check_storage(storage: str | None) -> None:
     """
     if storage is None:
         return
-    file = file_of(storage)
+    file, shown = file_of(storage), without_passwords(storage)
     if file is None and "://" not in storage:
-        raise UserError(f"--storage {storage!r} is no database URL; e.g. sqlite:///study.db.")
+        raise UserError(f"--storage {shown!r} is no database URL; e.g. sqlite:///study.db.")
     if file is not None and not file.absolute().parent.is_dir():
-        raise UserError(f"the storage {storage!r} cannot be opened: there is no folder {file.absolute().parent}.")
+        raise UserError(f"the storage {shown!r} cannot be opened: there is no folder {file.absolute().parent}.")
 
 
 def existing(study: str, out: Path, storage: str | None) -> str:
@@ -154,9 +146,9 @@ def checked(storage: str) -> str:
     Raises:
         UserError: it is SQLite's, and the file is missing.
     """
-    file = file_of(storage)
+    file, shown = file_of(storage), without_passwords(storage)
     if file is not None and not file.is_file():
-        raise UserError(f"--storage {storage!r} names no file; give the one that the search was given.")
+        raise UserError(f"--storage {shown!r} names no file; give the one that the search was given.")
     return storage
 
 

@@ -17,6 +17,7 @@ from search.cli import ensemble as ensemble_command
 from search.cli import search as search_commands
 from search.cli import submit as submit_commands
 from search.cli.options import complaints
+from search.storage_url import without_passwords
 
 app = typer.Typer(
     help="Search hyperparameters and architectures of keypoint networks: the smallest that still sees well.",
@@ -55,7 +56,7 @@ def run(command: Callable[..., Any] = app) -> None:
     try:
         command()
     except UserError as mistake:
-        complaints.print(f"[red]posefront:[/] {escape(str(mistake))}")
+        complaints.print(f"[red]posefront:[/] {escape(without_passwords(str(mistake)))}")
         sys.exit(2)
     except KeyboardInterrupt:
         complaints.print("stopped; the same command goes on where this one was.")

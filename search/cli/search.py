@@ -17,6 +17,8 @@ from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from optuna.storages import BaseStorage
+
     from search.results.leaderboard import Entry
     from search.results.view import View
     from search.run.engine import Outcome
@@ -64,33 +66,38 @@ def search(
     with paths.locked(folder):
         from search.progress import progress
         from search.run import live
+        from search.run.lease import leased
+        from search.run.storage import open_storage
 
         with progress(console, "preparing images") as show:
             chosen.task.prepare(show)
         say_notes(chosen.task)
-        ledger = _open_ledger(chosen, file, folder, paths.url_of(folder, storage))
-        if ledger.finished >= chosen.trials:
-            console.print(f"{ledger.finished} of {chosen.trials} trials are finished; --trials asks for more.")
-            summarise(ledger, folder, storage)
-            refuse_failures(ledger)
-            return
-        console.print("starting the workers (their first trial takes some seconds to begin)")
-        from search.run import engine
+        url = paths.url_of(folder, storage)
+        opened = open_storage(url)
+        with leased(opened, paths.name_of(study), console.print) as lease:
+            ledger = _open_ledger(chosen, file, folder, opened, url)
+            ledger.check = lease.check
+            outcome = None
+            if not ledger.is_over:
+                console.print("starting the workers (their first trial takes some seconds to begin)")
+                from search.run import engine
 
-        with live.watched(console, ledger) as view:
-            outcome = engine.search(
-                ledger,
-                file,
-                folder,
-                data=root,
-                workers=workers,
-                gpus=gpus_per_trial,
-                address=address,
-                hours=hours,
-                watch=view,
-            )
+                with live.watched(console, ledger) as view:
+                    outcome = engine.search(
+                        ledger,
+                        file,
+                        folder,
+                        data=root,
+                        workers=workers,
+                        gpus=gpus_per_trial,
+                        address=address,
+                        hours=hours,
+                        watch=view,
+                    )
+    if outcome is None and ledger.finished >= chosen.trials:
+        console.print(f"{ledger.finished} of {chosen.trials} trials are finished; --trials asks for more.")
     summarise(ledger, folder, storage, outcome)
-    if outcome.why:
+    if outcome is not None and outcome.why:
         cause = f"--hours {hours:g} are over" if outcome.why == "time" else f"stopped by {outcome.why}"
         console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
         if outcome.why != "time":
@@ -103,7 +110,7 @@ def refuse_failures(ledger: "Ledger") -> None:
     from search.run.ledger import is_finished
 
     over = [trial for trial in ledger.optuna_study.get_trials(deepcopy=False) if is_finished(trial)]
-    reasons = Counter(trial.user_attrs["failed"].splitlines()[0] for trial in over if "failed" in trial.user_attrs)
+    reasons = Counter(trial.user_attrs["failed"].splitlines()[0] for trial in over if trial.user_attrs.get("failed"))
     if over and reasons.total() == len(over):
         reason, count = reasons.most_common(1)[0]
         console.print(
@@ -113,15 +120,19 @@ def refuse_failures(ledger: "Ledger") -> None:
         raise typer.Exit(1)
 
 
-def _open_ledger(chosen: "Study", file: Path, folder: Path, url: str) -> "Ledger":
+def _open_ledger(chosen: "Study", file: Path, folder: Path, opened: "BaseStorage", url: str) -> "Ledger":
     """The study in its storage, with what a dead run left taken up again."""
     from search import paths
     from search.config_record import changes
     from search.ownership import claim
-    from search.run.ledger import Ledger, open_storage
+    from search.run.ledger import Ledger
+    from search.run.ranges import adapt
 
     name = paths.name_of(str(file))
-    ledger = Ledger(chosen, name, open_storage(url), chosen.task.identity(), file=paths.written(file))
+    chosen, added = adapt(chosen, name, opened)
+    if added:
+        console.print(f"choices that its trials did not have: {escape('; '.join(added))}")
+    ledger = Ledger(chosen, name, opened, chosen.task.identity(), file=paths.written(file))
     put = claim(folder, ledger.id, url)
     if put is not None:
         console.print(f"[yellow]{folder} held the results of another study {name!r}; they are now in {put}[/]")
@@ -148,6 +159,8 @@ def summarise(ledger: "Ledger", folder: Path, storage: str | None, outcome: "Out
             f"{outcome.startup_s:.0f} s, search {outcome.search_s:.0f} s, of which trained "
             f"{outcome.trained_s / devices.workers:.0f} s a worker"
         )
+    if ledger.optuna_study.is_stopped:
+        console.print(f"the study's sampler has ended the search after {ledger.finished} trials: nothing more to try")
     view, task = seen(ledger.optuna_study), ledger.study.task
     console.print(board(view.entries, view, 10))
     errors = [

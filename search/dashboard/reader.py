@@ -15,6 +15,7 @@ from search.dashboard.database import SCHEMA, Database, VersionError
 from search.dashboard.tables import NoStudyError, Tables
 from search.paths import absent
 from search.results.view import View
+from search.storage_url import without_passwords
 
 METRIC_NAMES = "study:metric_names"
 """Where Optuna keeps what a study calls its values."""
@@ -56,7 +57,7 @@ class Reader:
         self._view: View | None = None
         self._viewed = self._revision = 0
         self._stamp: int | None = None
-        self.url = without_password(url)
+        self.url = without_passwords(url)
         try:
             self._tables = Tables(url, name)
         except (sa.exc.ArgumentError, ValueError, ImportError) as error:
@@ -153,7 +154,7 @@ def names(url: str) -> list[str]:
         finally:
             database.close()
     except (sa.exc.SQLAlchemyError, ValueError, ImportError, OSError, VersionError) as error:
-        raise unreadable(error, without_password(url)) from error
+        raise unreadable(error, without_passwords(url)) from error
 
 
 def same(before: Sequence[FrozenTrial], now: Sequence[FrozenTrial]) -> bool:
@@ -173,7 +174,7 @@ def passing(error: Exception) -> bool:
 def unreadable(error: Exception, url: str) -> UserError:
     """Why a storage cannot be read, in a sentence."""
     text = str(getattr(error, "orig", None) or error).strip()
-    first = text.splitlines()[0].rstrip(".") if text else type(error).__name__
+    first = without_passwords(text.splitlines()[0].rstrip(".")) if text else type(error).__name__
     if isinstance(error, VersionError):
         versions = f"({error.version}, not {SCHEMA})"
         if error.newer:
@@ -196,11 +197,3 @@ def unreadable(error: Exception, url: str) -> UserError:
     if passing(error):
         return UserError(f"{url} cannot be read just now ({first}); try again in a while.")
     return UserError(f"{url} cannot be read ({first}); give the storage that the search was given.")
-
-
-def without_password(url: str) -> str:
-    """A URL without its password."""
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except (sa.exc.ArgumentError, ValueError):
-        return url

@@ -15,6 +15,7 @@ from search.ownership import results_of
 from search.results import network
 from search.results.network import NetworkRecord
 from search.results.view import View
+from search.storage_url import without_passwords
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def all_sources(out: Path, storage: str | None) -> list[Source]:
     """All studies of a storage, or of the folders in `out`; their names are not trusted to be paths or programs."""
     if storage is not None:
         places = [(name, storage) for name in names(paths.checked(storage))]
-        where = f"the storage {storage!r}"
+        where = f"the storage {without_passwords(storage)!r}"
     else:
         databases = sorted(out.glob("*/study.db"))
         places = [(file.parent.name, paths.url_of(file.parent.absolute(), None)) for file in databases]

@@ -14,6 +14,7 @@ from search.dashboard.blocks import note
 from search.format import compact, measured, range_text, shape_text, value_text
 from search.results.leaderboard import Entry
 from search.results.view import View
+from search.storage_url import without_passwords
 
 RUNS = Path("runs")
 """Where studies lie unless --out says otherwise."""
@@ -94,7 +95,7 @@ def command(view: View, number: int, study: str, out: Path = RUNS, storage: str 
         return f"Trial {number} has no parameters yet, so there is nothing to train."
     words = ["posefront", "retrain", study, "--trial", str(number)]
     words += [] if Path(out) == RUNS else ["--out", str(out)]
-    words += [] if storage is None else ["--storage", storage]
+    words += [] if storage is None else ["--storage", without_passwords(storage)]
     return shlex.join(words)
 
 

@@ -90,8 +90,8 @@ def entry(trial: FrozenTrial, metric: str, readings: Sequence[str] = READINGS) -
     return Entry(
         number=trial.number,
         name=attrs.get("name", ""),
-        state="refused" if "refused" in attrs else STATES[trial.state],
-        value=trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None,
+        state="refused" if attrs.get("refused") else STATES[trial.state],
+        value=_value(trial),
         error=attrs.get(metric, last.get("error")),
         readings={name: attrs[name] for name in readings if name in attrs},
         score=attrs.get("score"),
@@ -102,13 +102,21 @@ def entry(trial: FrozenTrial, metric: str, readings: Sequence[str] = READINGS) -
         images_per_s=attrs.get("images_per_s"),
         peak_memory_mb=attrs.get("peak_memory_mb"),
         pareto=False,
-        reason=attrs.get("failed", attrs.get("refused", "")),
+        reason=attrs.get("failed") or attrs.get("refused", ""),
         params=dict(trial.params),
         config=attrs.get("config"),
         worker=attrs.get("worker", ""),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    """What the study minimises after the last epoch: of a trial that has had all of them its own value."""
+    if trial.state is TrialState.COMPLETE and trial.values:
+        return float(trial.values[0])
+    steps = trial.intermediate_values
+    return steps[max(steps)] if steps else None
 
 
 def unbeaten(plane: Sequence[tuple[float, float]]) -> list[bool]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from data.errors import UserError
 from search.run.cluster import Devices, started
-from search.run.ledger import Ledger, first_line
+from search.run.ledger import Ledger
 from search.run.settings import FinalTraining, WorkerSettings
+from search.run.storage import StorageError
 from search.run.suspend import ray_workers, suspended
 
 if TYPE_CHECKING:
@@ -140,14 +140,8 @@ def conclude(run: "SearchRun", attachments: "Attachments", waiting: int) -> Outc
     Raises:
         UserError: its storage failed, or nothing but failures came.
     """
-    import optuna
-    import sqlalchemy.exc
-
-    if isinstance(run.trouble, (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)):
-        raise UserError(
-            f"the study's storage failed ({first_line(run.trouble)}); nothing reported before is lost: mend that and "
-            "give the same command again."
-        ) from run.trouble
+    if isinstance(run.trouble, StorageError):
+        raise run.trouble  # nothing can be attached either
     attachments.end()
     if run.trouble is not None:
         raise run.trouble

@@ -64,6 +64,7 @@ class SearchRun:
 
     def record(self, number: int, result: dict[str, Any]) -> None:
         """Enter one result of a worker."""
+        self.ledger.check()
         self._last = time.monotonic()
         if "failed" in result:
             self.ledger.fail(number, result["failed"])
@@ -147,6 +148,8 @@ class LedgerCallback(tune.Callback):
 
     def on_step_end(self, **_: Any) -> None:  # type: ignore[override]
         """Several times a second."""
+        with self._run.guarded():
+            self._run.ledger.check()
         self._run.watch()
 
 
