@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from data.storage.pack import Progress, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from data.task import DataSet
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,28 +50,14 @@ class Stats:
         numbers: By name; which, the layout's function says. "mean" and "std" are those of each colour channel, on
             0..1, over all pixels of all images; "baseline" is the error on the validation part of always answering the
             training part's mean, which a network must beat, or the UserError that says why there is none.
-        laid_out: The same for a person.
+        tables: The same for a person.
     """
 
     numbers: dict[str, Any]
-    laid_out: tuple[Table, ...]
+    tables: tuple[Table, ...]
 
     def __getitem__(self, name: str) -> Any:
         return self.numbers[name]
-
-    def tables(self) -> tuple[Table, ...]:
-        """The numbers for a person."""
-        return self.laid_out
-
-
-class Task(Protocol):
-    """What is needed of a task."""
-
-    def prepare(self, progress: Progress | None = None) -> None:
-        """Read and pack everything; raises UserError."""
-
-    def baseline(self) -> float:
-        """The error of always answering the mean; raises UserError."""
 
 
 def stats(root: Path, progress: Progress | None = None) -> Stats:
@@ -256,7 +244,7 @@ def _robot_hand(root: Path, progress: Progress | None) -> Stats:
     return Stats(numbers | {"centre": centre, "spread": spread, "baseline": baseline}, tables)
 
 
-def _baseline(task: Task, progress: Progress | None) -> float | UserError:
+def _baseline(task: DataSet, progress: Progress | None) -> float | UserError:
     """A task's error of always answering the mean, or why there is none: too little to split, for example."""
     try:
         task.prepare(progress)

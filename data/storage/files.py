@@ -32,6 +32,11 @@ class BadFile(UserError):  # noqa: N818
         return type(self), (self.path, self.kind, self.detail)
 
 
+def cores() -> int:
+    """The cores that this process may use; macOS tells only how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def half_name(name: str) -> str:
     """What a file or folder is called while this process writes it."""
     return f"{name}@{socket.gethostname()}@{os.getpid()}.half"
