@@ -27,6 +27,7 @@ from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler
 from rich.console import Console
 from rich.table import Table as Printed
 
+from search.samplers import KnownCost
 from search.schedulers import Asha, NoStopping
 from search.study import tpe
 from tests.search_bench.replay import Method, Replay, replay
@@ -61,6 +62,11 @@ METHODS = {
         Method("GP", lambda seed: GPSampler(seed=seed), _whole),
         Method("random + ASHA", lambda seed: RandomSampler(seed=seed), _asha),
         Method(STOCK, tpe, _asha),
+        Method("known cost", KnownCost(), _whole),
+        Method("known cost + ASHA", KnownCost(), _asha),
+        Method("same, error itself", KnownCost(log_error=False), _asha),
+        Method("same, price unknown", KnownCost(known_cost=False), _asha),
+        Method("same, last epochs alone", KnownCost(every_epoch=False), _asha),
     )
 }
 
