@@ -33,7 +33,7 @@ class Gaussian:
         self._weights = cho_solve((self._factor, True), self._y, check_finite=False)
 
     def believe(self, pending: Array) -> None:
-        """Take points whose answers are to come as answered as predicted (kriging believer, Ginsbourger et al. 2010)."""
+        """Take points in training as answered as predicted (kriging believer, Ginsbourger et al. 2010)."""
         old, corner = self._solved(pending), self._kernel(pending)
         below = np.concatenate([old.T, _factored(corner - old.T @ old, self._noise)], 1)
         above = np.concatenate([self._factor, np.zeros((len(self._x), len(pending)))], 1)

@@ -12,13 +12,10 @@ import numpy as np
 from models.plan import Architecture
 from models.readings import Readings
 from search.config_record import CLASS
-from search.run.gaussian import Array, Gaussian, fitted
+from search.samplers.gaussian import Array, Gaussian, fitted
 
 Traits = Mapping[str, Any]
 """What an architecture consists of: plain values by dotted names."""
-
-FIT = 120
-"""Trials that trend and kernels are fitted to, at most."""
 
 
 def traits(arch: Architecture | Mapping[str, Any]) -> Traits:
@@ -51,7 +48,7 @@ def predicted(past: Sequence[tuple[Traits, Readings]], asked: Sequence[Traits], 
     names = sorted({name for each in asked for name in each})
     table = _columns([*(each for each, _ in past), *asked], names)
     known, wanted = table[: len(past)], table[len(past) :]
-    few = slice(0, min(first, FIT, len(past)))
+    few = slice(0, first)
     found: dict[str, Array] = {}
     for name in past[0][1]:
         y = np.array([math.log(readings[name]) for _, readings in past])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
@@ -16,18 +16,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 from models.readings import Reading, Readings
 from search.config_record import record
-from search.run.candidates import DrawnTrial
-from search.run.gaussian import Array, Gaussian, fitted
-from search.run.observations import Encoder, Observed, observed, rows
-from search.run.prices import Traits, predicted, traits
-from search.samplers import KnownCost
-from search.study import Config, Study
+from search.samplers.candidates import DrawnTrial
+from search.samplers.gaussian import Array, Gaussian, fitted
+from search.samplers.observations import Encoder, Observed, observed, rows
+from search.samplers.prices import Traits, predicted, traits
+
+if TYPE_CHECKING:
+    from search.samplers import KnownCost
+    from search.study import Config, Study
 
 FIT, ROWS = 150, 800
-"""Rows that the error's kernel is fitted to, and that predictions are made from."""
+"""Rows that a kernel is fitted to, and that errors are predicted from."""
 
-PRICED = 400
-"""Latest trials that prices are predicted from."""
+PRICED = 250
+"""Latest trials that prices are predicted from, beside the first ones, which trend and kernels are fitted to."""
 
 EXACT = 4
 """Candidates that are counted exactly, at most, before one of them is taken."""
@@ -146,25 +148,26 @@ class KnownCostSampler(BaseSampler):
 
     def _predict_prices(self, candidates: Sequence[Candidate], past: Sequence[Observed], first: int) -> None:
         """Give all candidates about the readings that they have."""
-        recent = [trial for trial in past if trial.config is not None][-PRICED:]
-        priced = [(traits(trial.config["arch"]), trial.readings) for trial in recent if trial.config is not None]
-        if not priced:
-            for candidate in candidates:
-                self._count(candidate)
-            return
-        guesses = predicted(priced, [candidate.traits for candidate in candidates], first)
+        recent = [*past[:FIT], *past[FIT:][-PRICED:]]
+        priced = [(self._traits(trial), trial.readings) for trial in recent]
+        guesses = predicted(priced, [candidate.traits for candidate in candidates], min(first, FIT))
         for candidate, guess in zip(candidates, guesses, strict=True):
             candidate.readings = guess
+
+    def _traits(self, trial: Observed) -> Traits:
+        """Of a trial's architecture; nothing where the space no longer has it."""
+        if trial.config is not None:
+            return traits(trial.config["arch"])
+        config = self._config(DrawnTrial(self._rng, trial.params))
+        return {} if config is None else traits(config.arch)
 
     def _count(self, candidate: Candidate) -> bool:
         """Give a candidate the readings that it has, but those by the clock; whether that can be."""
         try:
             for reading in self._study.readings:
                 if not reading.timed:
-                    candidate.readings = {
-                        **candidate.readings,
-                        reading.name: _measured(reading, candidate.config.arch),
-                    }
+                    exact = {reading.name: _measured(reading, candidate.config.arch)}
+                    candidate.readings = {**candidate.readings, **exact}
         except Exception:  # noqa: BLE001 - what cannot be counted is not sampled
             return False
         candidate.is_exact = True
@@ -207,7 +210,7 @@ class KnownCostSampler(BaseSampler):
         names = [reading.name for reading in self._study.readings] if settings.known_cost else []
         encode = Encoder([trial.ranges for trial in past] + [each.point.distributions for each in candidates], names)
         seen = [trial for trial in past if trial.curve or trial.state is TrialState.FAIL]
-        old = [trial for trial in seen if trial.is_over and trial.number < first]
+        old = [trial for trial in seen if trial.is_over][:first]
         x, y = rows(self._near_best(seen), encode, self._answer, settings.every_epoch)
         old_x, old_y = rows(old, encode, self._answer, settings.every_epoch)
         if len(y) < 2:

@@ -12,8 +12,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from models.readings import Reading, Readings
-from search.run.candidates import scaled
-from search.run.gaussian import Array
+from search.samplers.candidates import scaled
+from search.samplers.gaussian import Array
 
 Ranges = Mapping[str, BaseDistribution]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class KnownCost:
     """Learns the error alone, from every epoch of every trial; what a network costs is known before it is trained.
 
-    See `search.run.known_cost`.
+    See `search.samplers.known_cost`.
 
     Attributes:
         held: what every sampled trial has; trials that are named keep their own.
@@ -42,6 +42,6 @@ class KnownCost:
 
     def make(self, study: Study, seed: int) -> BaseSampler:
         """A sampler for a trial."""
-        from search.run.known_cost import KnownCostSampler
+        from search.samplers.known_cost import KnownCostSampler
 
         return KnownCostSampler(study, seed, self)
