@@ -12,33 +12,30 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from models.readings import Reading, Readings
 from search.config_record import record
 from search.samplers.candidates import DrawnTrial
-from search.samplers.gaussian import Array, Gaussian, fitted
-from search.samplers.observations import Encoder, Observed, observed, rows
+from search.samplers.error_model import ErrorModel
+from search.samplers.observations import Observed, observed
 from search.samplers.prices import Traits, predicted, traits
 
 if TYPE_CHECKING:
     from search.samplers import KnownCost
     from search.study import Config, Study
 
-FIT, ROWS = 150, 800
-"""Rows that a kernel is fitted to, and that errors are predicted from."""
+FIT = 150
+"""First trials that the trend of prices, and its kernel, are fitted to, at most."""
 
 PRICED = 250
-"""Latest trials that prices are predicted from, beside the first ones, which trend and kernels are fitted to."""
+"""Latest trials that prices are predicted from, beside these first ones."""
 
 EXACT = 4
 """Candidates that are counted exactly, at most, before one of them is taken."""
 
 PARENTS = 5
 """Best trials whose neighbours are candidates."""
-
-NODES = 16
-"""Quantiles of the error's distribution over which the objective is averaged."""
 
 DIMENSIONS = 64
 """Of the quasi-random sequence; parameters after the 64th are drawn."""
@@ -54,15 +51,18 @@ class Candidate:
     readings: Readings = field(default_factory=dict)
     is_exact: bool = False
 
+    @property
+    def priced(self) -> tuple[Mapping[str, Any], Readings]:
+        """Parameters and readings."""
+        return self.point.params, self.readings
+
 
 class KnownCostSampler(BaseSampler):
     """Samples the whole of a trial at once, conditional parameters included.
 
-    A Gaussian process over parameters, logarithms of the readings and epoch models the logarithm of the error: errors
-    are positive and heavy-tailed. It sees epochs of all trials, stopped and running ones' included. The objective is a
-    known function of readings and error, and its improvement is averaged over the error's quantiles. Trials in training
-    are believed to end as predicted. Counting a network takes 0.1 s: candidates are ranked by predicted readings first,
-    and the best few are counted, until the best of all is one that was.
+    The objective is a known function of readings and error: its improvement is averaged over the error's distribution,
+    which `search.samplers.error_model` predicts. Counting a network takes 0.1 s: candidates are ranked by readings that
+    `search.samplers.prices` predicts, and the best few are counted, until the best of all is one that was.
 
     Args:
         study: what is searched.
@@ -100,15 +100,19 @@ class KnownCostSampler(BaseSampler):
         over = [trial for trial in past if trial.is_over and trial.curve]
         if len(over) < self._settings.startup:
             return self._quasi_random(number, fixed)
-        known = {_key(trial.params) for trial in others if trial.params}
-        candidates = self._candidates(over, fixed, known)
-        if not candidates:
-            return None
         first = self._settings.startup
         while first * 1.4 <= len(over):  # kernels are fitted anew as the trials become 1.4 times as many
             first = math.ceil(first * 1.4)
+        tried = {_key(trial.params) for trial in others if trial.params}
+        best = sorted(over, key=lambda trial: (self._value(trial.readings, trial.curve[-1][1]), trial.number))
+        parents = [trial.params for trial in best[:PARENTS]]
+        candidates = self._candidates(parents, self._settings.candidates, fixed, tried)
+        if not candidates:
+            return None
         self._predict_prices(candidates, past, first)
-        return self._best(candidates, past, first)
+        spaces = [candidate.point.distributions for candidate in candidates]
+        model = ErrorModel(self._study, self._settings, past, spaces, first)
+        return self._best(candidates, model, past)
 
     def _quasi_random(self, number: int, fixed: Mapping[str, Any]) -> DrawnTrial | None:
         """The point of a trial in a scrambled Sobol sequence, the study's own."""
@@ -128,21 +132,20 @@ class KnownCostSampler(BaseSampler):
             return None
 
     def _candidates(
-        self, over: Sequence[Observed], fixed: Mapping[str, Any], known: set[tuple[Any, ...]]
+        self, parents: Sequence[Mapping[str, Any]], count: int, fixed: Mapping[str, Any], tried: set[tuple[Any, ...]]
     ) -> list[Candidate]:
-        """New points: half of them anywhere, half near the best trials so far."""
-        best = sorted(over, key=lambda trial: (self._value(trial.readings, trial.curve[-1][1]), trial.number))[:PARENTS]
-        found, seen = [], set(known)
-        for i in range(self._settings.candidates):
+        """New points: half of them near others, half anywhere."""
+        found = []
+        for i in range(count):
             if i % 2:
                 point = DrawnTrial(self._rng, fixed)
             else:
                 change = float(self._rng.uniform(0.1, 0.6))
-                point = DrawnTrial(self._rng, fixed, best[i // 2 % len(best)].params, change)
+                point = DrawnTrial(self._rng, fixed, parents[i // 2 % len(parents)], change)
             config = self._config(point)
             key = _key(point.params)
-            if config is not None and key not in seen:
-                seen.add(key)
+            if config is not None and key not in tried:
+                tried.add(key)
                 found.append(Candidate(point, config, traits(config.arch)))
         return found
 
@@ -173,23 +176,21 @@ class KnownCostSampler(BaseSampler):
         candidate.is_exact = True
         return True
 
-    def _best(self, candidates: list[Candidate], past: Sequence[Observed], first: int) -> DrawnTrial | None:
+    def _best(self, candidates: list[Candidate], model: ErrorModel, past: Sequence[Observed]) -> DrawnTrial | None:
         """The candidate of the largest expected improvement, once it is one whose price is exact."""
-        model, encode = self._model(candidates, past, first)
-        target = self._target(past, encode, model)
         left = [candidate for candidate in candidates if self._admits(candidate, 1.2)]
-        gains = self._gains(left, encode, model, target)
+        gains = model.gains([candidate.priced for candidate in left])
         counted = 0
         while left:
             place = int(np.argmax(gains))
             chosen = left[place]
             if chosen.is_exact:
                 return chosen.point
-            if counted == EXACT and (exact := [i for i, one in enumerate(left) if one.is_exact]):
-                return left[max(exact, key=lambda i: gains[i])].point
+            if counted == EXACT:
+                return left[max((i for i in range(len(left)) if left[i].is_exact), key=lambda i: gains[i])].point
             if self._count(chosen) and self._admits(chosen, 1.0) and not self._is_repeated(chosen, past):
                 counted += 1
-                gains[place] = self._gains([chosen], encode, model, target)[0]
+                gains[place] = model.gains([chosen.priced])[0]
             else:
                 del left[place]
                 gains = np.delete(gains, place)
@@ -204,89 +205,13 @@ class KnownCostSampler(BaseSampler):
         alike = [trial for trial in past if trial.config is not None and trial.readings == candidate.readings]
         return bool(alike) and record(candidate.config) in [trial.config for trial in alike]
 
-    def _model(self, candidates: Sequence[Candidate], past: Sequence[Observed], first: int) -> tuple[Gaussian, Encoder]:
-        """The model of the error, with running trials believed to end as it predicts, and how its rows are made."""
-        settings = self._settings
-        names = [reading.name for reading in self._study.readings] if settings.known_cost else []
-        encode = Encoder([trial.ranges for trial in past] + [each.point.distributions for each in candidates], names)
-        seen = [trial for trial in past if trial.curve or trial.state is TrialState.FAIL]
-        old = [trial for trial in seen if trial.is_over][:first]
-        x, y = rows(self._near_best(seen), encode, self._answer, settings.every_epoch)
-        old_x, old_y = rows(old, encode, self._answer, settings.every_epoch)
-        if len(y) < 2:
-            x, y = rows(seen, encode, self._answer)
-        if len(old_y) < 2:
-            old_x, old_y = x, y
-        few = np.random.default_rng(len(old_y)).permutation(len(old_y))[:FIT]
-        keep = np.random.default_rng(len(y)).permutation(len(y))[:ROWS]
-        model = Gaussian(x[keep], y[keep], fitted(old_x[few], old_y[few]))
-        waiting = [trial for trial in past if not trial.is_over]
-        if waiting:
-            model.believe(np.array([encode(trial.params, trial.readings) for trial in waiting]))
-        return model, encode
-
-    def _near_best(self, seen: Sequence[Observed]) -> Sequence[Observed]:
-        """Of more trials than the model can hold: the better half of those that it can, and others at random."""
-        most = ROWS // 4
-        if len(seen) <= most:
-            return seen
-        ends = {trial.number: self._value(trial.readings, trial.curve[-1][1]) for trial in seen if trial.curve}
-        order = sorted(seen, key=lambda trial: ends.get(trial.number, math.inf))
-        others = order[most // 2 :]
-        chosen = np.random.default_rng(len(seen)).choice(len(others), most - most // 2, replace=False)
-        return [*order[: most // 2], *(others[i] for i in sorted(chosen))]
-
-    def _answer(self, trial: Observed, error: float) -> float:
-        """What is modelled of a trial's error."""
-        if not self._settings.known_cost:
-            return self._value(trial.readings, error)
-        return math.log(max(error, 1e-6)) if self._settings.log_error else error
-
     def _value(self, readings: Readings, error: float) -> float:
         return self._study.objective.value(readings, error)
-
-    def _values(self, readings: Readings, mean: float, std: float) -> Array:
-        """The objective at the error's quantiles."""
-        answers = mean + std * _quantiles()
-        if not self._settings.known_cost:
-            return answers
-        errors = np.exp(np.clip(answers, -30, 30)) if self._settings.log_error else np.maximum(answers, 0.0)
-        return np.array([self._value(readings, float(error)) for error in errors])
-
-    def _gains(self, candidates: Sequence[Candidate], encode: Encoder, model: Gaussian, target: float) -> Array:
-        """Expected improvements, (candidates,); where there are none, the smallest expected value is the largest."""
-        if not candidates:
-            return np.zeros(0)
-        x = np.array([encode(candidate.point.params, candidate.readings) for candidate in candidates])
-        gains = []
-        for candidate, mean, std in zip(candidates, *model.predict(x), strict=True):
-            values = self._values(candidate.readings, float(mean), float(std))
-            gains.append(float(np.maximum(target - values, 0).mean()) - 1e-9 * float(values.mean()))
-        return np.array(gains)
-
-    def _target(self, past: Sequence[Observed], encode: Encoder, model: Gaussian) -> float:
-        """The smallest value of a trial that had all its epochs; before there is one, the smallest predicted."""
-        complete = [trial for trial in past if trial.state is TrialState.COMPLETE and trial.curve]
-        if complete:
-            return min(self._value(trial.readings, trial.curve[-1][1]) for trial in complete)
-        seen = [trial for trial in past if trial.curve]
-        means, _ = model.predict(np.array([encode(trial.params, trial.readings) for trial in seen]))
-        return min(
-            float(self._values(trial.readings, float(mean), 0.0)[0]) for trial, mean in zip(seen, means, strict=True)
-        )
 
 
 @lru_cache(4096)
 def _measured(reading: Reading, arch: Any) -> float:
     return float(reading.measure(arch))
-
-
-@lru_cache(1)
-def _quantiles() -> Array:
-    from scipy.stats import norm
-
-    places: Array = norm.ppf((np.arange(NODES) + 0.5) / NODES)
-    return places
 
 
 def _key(params: Mapping[str, Any]) -> tuple[Any, ...]:
