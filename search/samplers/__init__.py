@@ -21,7 +21,7 @@ class KnownCost:
     Attributes:
         held: what every sampled trial has; trials that are named keep their own.
         startup: trials of a quasi-random sequence that are over before anything is learnt, at least 2.
-        candidates: how many are compared for a trial, at least 2.
+        candidates: how many are compared for a trial, at least 3.
         log_error: False models the error itself.
         known_cost: False models the objective, as if the price were unknown.
         every_epoch: False learns from trials that had all their epochs alone.
@@ -37,8 +37,9 @@ class KnownCost:
     every_epoch: bool = True
 
     def __post_init__(self) -> None:
-        if self.startup < 2 or self.candidates < 2:
-            raise ValueError(f"startup and candidates must be at least 2, not {self.startup}, {self.candidates}")
+        if self.startup < 2 or self.candidates < 3:
+            numbers = f"{self.startup} and {self.candidates}"
+            raise ValueError(f"startup must be at least 2 and candidates at least 3, not {numbers}")
 
     def make(self, study: Study, seed: int) -> BaseSampler:
         """A sampler for a trial."""
