@@ -42,7 +42,7 @@ BUDGET = 25
 PARTS = (0.25, 0.5, 1.0)
 FIELDS = ("table", "method", "seed", "budget", "trials", "suggesting_s", "trace")
 STOCK = "TPE + ASHA"
-DEFAULT = ("random", "TPE", "TPE + ASHA")
+DEFAULT = ("random", "TPE", STOCK, "known cost + ASHA")
 
 
 def _whole(_: Table) -> NoStopping:
@@ -165,7 +165,7 @@ def show(rows: list[dict[str, str]]) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path, nargs="?")
-    options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--methods", nargs="*", choices=list(METHODS), default=DEFAULT, metavar="METHOD")
     options.add_argument("--tables", nargs="*", help="names; all without it")
     options.add_argument("--processes", type=int, default=1)
