@@ -91,7 +91,7 @@ def _freihand(root: Path, progress: Progress | None) -> Stats:
     task.prepare(progress)
     pixels = task.split(freihand.SIDE).valid.pixels
     moments = _moments(_chunks(pixels, progress))
-    points = freihand.read_points(root, images=len(pixels)).astype(np.float64)
+    points = freihand.read(root).points.astype(np.float64)
     joints = points * freihand.SIDE - 0.5
     mean_hand = distances(np.broadcast_to(points.mean(0), points.shape), points, freihand.SIDE).mean()
     centre, spread, each = joints.mean((0, 1)), joints.std((0, 1)), joints.std(0)
