@@ -206,17 +206,17 @@ def _robot_hand(root: Path, progress: Progress | None) -> Stats:
     from data.drawn.robot_view import SIDE
     from data.tasks.robot_hand import RobotHand
     from data.tasks.robot_pack import labelled, pack_of
-    from data.transforms.robot_hand import COLOURS, planes
+    from data.transforms.robot_hand import planes
 
     baseline = _baseline(RobotHand(root), progress)
     pack, samples = pack_of(root, "train")
     pixels, (_, labels) = pack.pixels(SIDE), labelled(pack, samples)
     views = robot_hand.VIEWS
-    moments = _moments(chunk[..., :COLOURS] for chunk in _chunks(pixels, None))
+    moments = _moments(chunk[..., : robot_hand.COLOURS] for chunk in _chunks(pixels, None))
     mean, std = (np.reshape(moments[name], (views, 3)) for name in ("mean", "std"))
     seen, sums, low, high = np.zeros(views, np.int64), np.zeros(views), np.full(views, np.inf), np.zeros(views)
     for chunk in _chunks(pixels, progress):
-        depth = planes(torch.from_numpy(chunk))[:, COLOURS:].numpy()
+        depth = planes(torch.from_numpy(chunk))[:, robot_hand.COLOURS :].numpy()
         seen += (depth > 0).sum((0, 2, 3))
         sums += depth.sum((0, 2, 3), dtype=np.float64)
         low = np.minimum(low, np.where(depth > 0, depth, np.inf).min((0, 2, 3)))

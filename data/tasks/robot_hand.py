@@ -17,13 +17,13 @@ from data.drawn.robot_view import SIDE
 from data.errors import UserError
 from data.layouts.groups import seen_twice
 from data.layouts.problems import read_csv, sentences
-from data.layouts.robot_hand import NUMBERS, VIEWS, identifiers, shown
+from data.layouts.robot_hand import COLOURS, NUMBERS, VIEWS, identifiers, shown
 from data.storage.copies import Look, look_at, looks, merged
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, TestPart, cache_folder
 from data.storage.splits import kept_folds
 from data.task import BaseTask
 from data.tasks.losses import pick
-from data.tasks.robot_pack import COLOURS, labelled, levelled, measured, pack_of
+from data.tasks.robot_pack import labelled, levelled, measured, pack_of
 from data.transforms.augment import RobotAugment, level
 
 if TYPE_CHECKING:

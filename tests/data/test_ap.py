@@ -9,7 +9,7 @@ import pytest
 from pycocotools.coco import COCO as Index  # noqa: N811
 from pycocotools.cocoeval import COCOeval, Params
 
-from data.layouts.keypoints import Category
+from data.layouts.annotations import Category
 from data.tasks.metrics import average_precision
 from data.tasks.skeletons import ANIMALPOSE, AP10K, COCO, SIGMA, Skeleton
 
