@@ -96,6 +96,7 @@ def test_no_copy_is_on_both_sides(root: Path) -> None:
         in said
     )
     assert "2 originals of several images" in said
+    assert "1 files of several images, which stay on one side of a split: p3.png (2 images)" in said
     for name in ("photo one.jpg (2 images)", "walk.jpg (3 images)"):
         assert name in said
     found = {problem.detail for problem in check(root).problems if problem.kind == "copies"}

@@ -265,7 +265,7 @@ def test_everything_wrong_in_coco_keypoints(tmp_path: Path) -> None:
         ("fault", "mis-shaped", f"{of} annotation at place 16"),
         ("fault", "duplicate", f"{of} image 2"),
         ("fault", "mis-shaped", f"{of} image 5"),
-        ("warning", "duplicate", f"{of} a.png"),
+        ("warning", "copies", of),
         ("fault", "mismatch", f"{of} category 8"),
         ("fault", "mismatch", f"{of} categories"),
         ("fault", "missing", "images/gone.png"),
