@@ -269,11 +269,7 @@ class Gestures(BaseTask):
             for fold, output in zip(range(self.folds), outputs, strict=False)
         ]
         sample = Path(folder) / "sample_submission.csv" if like is None else like
-        return self.submission(np.mean(each, axis=0), part.ids, sample)
-
-    def submission(self, probabilities: Array, ids: Sequence[str], sample: Path) -> str:
-        """See `data.layouts.gestures.submission`."""
-        return layout.submission(probabilities, ids, self.gestures, Path(sample))
+        return layout.submission(np.mean(each, axis=0), part.ids, self.gestures, Path(sample))
 
     def _folders(self) -> tuple[Array, Array]:
         """Numbers of the folders to train on and of those to judge on, int64, ascending."""
