@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV = $$(command -v uv || echo $(BIN)/uv)
 
-.PHONY: demo submission test quick lint bench pictures lock clean
+.PHONY: demo submission test quick lint bench bench-search pictures lock clean
 
 demo: .venv/ready ## draw hands, search quickstart, show the board and the Pareto page
 	$(BIN)/posefront search quickstart
@@ -27,6 +27,11 @@ lint: .venv/ready ## format, rules, types
 bench: .venv/ready ## speeds as ratios in one run
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench_dashboard
+
+BENCH ?= ../shared/bench
+SEEDS ?= 3
+bench-search: .venv/ready ## ways to search, replayed on recorded trainings: make bench-search BENCH=folder SEEDS=30
+	$(BIN)/python -m tests.search_bench.compare $(BENCH) --seeds $(SEEDS)
 
 pictures: .venv/ready ## the README's pictures of the dashboard, after the demo
 	$(BIN)/python -m tests.pictures

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 
 from data.errors import UserError
-from data.storage.splits import Fold, kept_folds
+from data.storage.splits import FOLDS, kept_folds
 from data.transforms.augment import LEVELS
 
 if TYPE_CHECKING:
@@ -113,6 +113,13 @@ class DataSet(Protocol):
             UserError: For anything missing or wrong in the folder, and for a cache that cannot be written.
         """
 
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the data, a line each: what is not used, what copies there are; prepares them.
+
+        Raises:
+            UserError: As `prepare`.
+        """
+
     def identity(self) -> str:
         """A short name of the data and its split; errors on other data are not comparable."""
 
@@ -147,7 +154,7 @@ class BaseTask:
 
     root: Path | None = None
     drawn: Any = None
-    folds: int = 5
+    folds: int = FOLDS
     fold: int = 0
     seed: int = 0
 
@@ -199,6 +206,10 @@ class BaseTask:
 
         return inputs(images, size, self.context)
 
+    def notes(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
     def split(self, size: Any) -> Split:
         """See `Trainable.split`."""
         raise NotImplementedError
@@ -224,13 +235,7 @@ class BaseTask:
             UserError: If there are fewer groups than folds.
         """
         self.enough(len(set(groups.tolist())), what)
-
-        def make() -> list[Fold]:
-            from sklearn.model_selection import GroupKFold
-
-            return list(GroupKFold(self.folds, shuffle=True, random_state=self.seed).split(groups, groups=groups))
-
-        return kept_folds(("GroupKFold", groups.tolist(), self.folds, self.seed), make)[self.fold]
+        return kept_folds("GroupKFold", self.folds, self.seed, groups)[self.fold]
 
     def enough(self, count: int, what: str) -> None:
         """Raises UserError where so many samples or groups cannot be split into the folds."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
+from models.config import BodyConfig
 from models.heads import Pooled
 from models.network import Net
-
-if TYPE_CHECKING:  # it imports this file
-    from models.bodies import Body
 
 MAPS_STD = 0.001
 """Of the weights of transposed convolutions and heatmaps, normal around 0 (Xiao et al. 2018, their code)."""
@@ -21,7 +19,7 @@ CELL = 4
 """Pixels of the input that a heatmap's cell is wide and high."""
 
 
-def build(arch: Body) -> Net:
+def build(arch: BodyConfig) -> Net:
     """The network of a `Body` with fresh weights, drawn from torch's global generator.
 
     Raises:
@@ -42,7 +40,7 @@ def build(arch: Body) -> Net:
     return Net(arch, body, head, nn.Sequential(*steps))
 
 
-def _features(arch: Body) -> Any:
+def _features(arch: BodyConfig) -> Any:
     """Timm's network up to the one map that is read."""
     if arch.parallel:
         body = _create(arch, features_only=True, feature_location="", out_indices=(1,))
@@ -55,7 +53,7 @@ def _features(arch: Body) -> Any:
     return body
 
 
-def _create(arch: Body, **options: Any) -> Any:
+def _create(arch: BodyConfig, **options: Any) -> Any:
     """Timm's network, which need not take a drop path."""
     if arch.drop_path:
         options["drop_path_rate"] = arch.drop_path

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,25 +23,11 @@ from torch.utils.flop_counter import flop_registry
 
 from models.audit import Audit, FlopCountAnalysis, names
 from models.fold import fold_
-from models.plan import Cost, CostError
-
-
-class Buildable(Protocol):
-    """An architecture as data."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-
-    def build(self) -> nn.Module:
-        """The network."""
-
-    def __hash__(self) -> int:
-        """Equal architectures are priced once."""
+from models.plan import Architecture, Cost, CostError
 
 
 @cache
-def cost(arch: Buildable) -> Cost:
+def cost(arch: Architecture) -> Cost:
     """Cost of an architecture as it is deployed (BatchNorm folded); needs no data and leaves torch's seed alone.
 
     Raises:

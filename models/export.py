@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from onnx import load
+from onnx.checker import check_model
+from onnxruntime import InferenceSession, SessionOptions
 from torch import nn
 
-from data.errors import UserError
-from data.storage.files import replacing
+from data.storage.files import writing
 from models.fold import fold
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 TOLERANCE = 1e-4
 """Of an answer, absolute: a hundredth of a pixel in 100. Float32 needs about 2e-7 for points in [0, 1]."""
@@ -30,15 +28,10 @@ class ExportError(RuntimeError):
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """What was written."""
 
-    Attributes:
-        difference: the largest absolute difference between ONNX Runtime's answers and torch's.
-        opset: the version of ONNX's operators that a runtime must know.
-    """
-
-    difference: float
-    opset: int
+    difference: float  # the largest absolute difference between ONNX Runtime's answers and torch's
+    opset: int  # the version of ONNX's operators that a runtime must know
 
 
 def onnx(net: nn.Module, shape: tuple[int, ...], file: Path) -> Exported:
@@ -56,22 +49,16 @@ def onnx(net: nn.Module, shape: tuple[int, ...], file: Path) -> Exported:
         ExportError: the answers differ by more than TOLERANCE.
         UserError: the file cannot be written there.
     """
-    try:
-        with replacing(file) as half:
-            opset = write(net, shape, half)
-            difference = _difference(fold(net).cpu().float(), half, shape)
-            if not difference <= TOLERANCE:
-                raise ExportError(f"{file} would answer {difference:g} beside the network, more than {TOLERANCE:g}")
-    except OSError as error:
-        raise UserError(f"{file} cannot be written ({error.strerror or error}); give another path.") from error
+    with writing(file, "give another path") as half:
+        opset = write(net, shape, half)
+        difference = _difference(fold(net).cpu().float(), half, shape)
+        if not difference <= TOLERANCE:
+            raise ExportError(f"{file} would answer {difference:g} beside the network, more than {TOLERANCE:g}")
     return Exported(difference, opset)
 
 
 def write(net: nn.Module, shape: tuple[int, ...], file: Path) -> int:
     """Write the deployed network as `onnx` does, unchecked; returns the opset."""
-    from onnx import load
-    from onnx.checker import check_model
-
     torch.onnx.export(
         fold(net).cpu().float(),
         (torch.zeros(2, *shape),),
@@ -90,8 +77,6 @@ def write(net: nn.Module, shape: tuple[int, ...], file: Path) -> int:
 
 def session(file: Path) -> InferenceSession:
     """ONNX Runtime's network of a file, on one thread of the CPU."""
-    from onnxruntime import InferenceSession, SessionOptions
-
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from models.readings import Reading
 
 if TYPE_CHECKING:
-    from models.cost import Buildable
+    from models.plan import Architecture
 
 WARM_UP, REPEATS = 10, 50
 """Runs before the clock counts, in which ONNX Runtime lays out its memory; runs of which the median is taken."""
 
 
-def latency_ms(arch: Buildable) -> float:
+def latency_ms(arch: Architecture) -> float:
     """Milliseconds of ONNX Runtime for one image on one thread: the median of repeated runs.
 
     The weights are random, which the time does not depend on. Leaves torch's seed alone.

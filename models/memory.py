@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from models.readings import Reading
 
 if TYPE_CHECKING:
-    from models.cost import Buildable
+    from models.plan import Architecture
 
 
-def peak_activation_mb(arch: Buildable) -> float:
+def peak_activation_mb(arch: Architecture) -> float:
     """Megabytes (10^6 bytes) of the operation at which most activations are alive, in the deployed network.
 
     For one image in float32. Activations are what the operation reads and writes, and what later ones will read; the

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from models.config import MobileNetConfig
 from models.heads import Direct, Heatmap, SimCC
 from models.network import ConvNormAct, Net, SqueezeExcite
-
-if TYPE_CHECKING:  # it imports this file
-    from models.net import Arch
 
 
 class Row(NamedTuple):
@@ -74,7 +72,7 @@ class Block(nn.Module):
         return x + y if self.skip else y
 
 
-def _body(arch: Arch) -> tuple[nn.Sequential, int]:
+def _body(arch: MobileNetConfig) -> tuple[nn.Sequential, int]:
     """The body and the number of its output channels."""
     channels = _even(STEM * arch.width)
     layers: list[nn.Module] = [ConvNormAct(arch.channels, channels, 3, 2, act=nn.Hardswish)]
@@ -97,7 +95,7 @@ def _body(arch: Arch) -> tuple[nn.Sequential, int]:
     return nn.Sequential(*layers), channels
 
 
-def _head(arch: Arch, channels: int) -> Direct | Heatmap | SimCC:
+def _head(arch: MobileNetConfig, channels: int) -> Direct | Heatmap | SimCC:
     if arch.head == "direct":
         return Direct(channels, arch.points)
     if arch.head == "heatmap":
@@ -107,7 +105,7 @@ def _head(arch: Arch, channels: int) -> Direct | Heatmap | SimCC:
     return SimCC(channels, arch.points, side, arch.size * arch.split)
 
 
-def build(arch: Arch) -> Net:
+def build(arch: MobileNetConfig) -> Net:
     """The network of an `Arch` with fresh weights, drawn from torch's global generator."""
     body, channels = _body(arch)
     for module in body.modules():

@@ -34,25 +34,15 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a network was given.
+    """What a network was given."""
 
-    Attributes:
-        file: where it came from.
-        tensors: how many tensors were taken, BatchNorm's running statistics among them.
-        parameters: trainable numbers that were taken.
-        body: trainable numbers of the network's body, of which at least half were.
-        adapted: the convolution that was made to fit another number of input channels; "" for none.
-        left: names in the network that stay freshly initialised, in its order.
-        unused: names in the file that the network has no place for, or of another shape.
-    """
-
-    file: Path
-    tensors: int
-    parameters: int
-    body: int
-    adapted: str
-    left: tuple[str, ...]
-    unused: tuple[str, ...]
+    file: Path  # where it came from
+    tensors: int  # how many tensors were taken, BatchNorm's running statistics among them
+    parameters: int  # trainable numbers that were taken
+    body: int  # trainable numbers of the network's body, of which at least half were
+    adapted: str  # the convolution that was made to fit another number of input channels; "" for none
+    left: tuple[str, ...]  # names in the network that stay freshly initialised, in its order
+    unused: tuple[str, ...]  # names in the file that the network has no place for, or of another shape
 
 
 def load_(net: nn.Module, source: str, name: str = "") -> Loaded:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.cost import Buildable
+    from models.plan import Architecture
 
 Readings = Mapping[str, float]
 """A network's readings by their names."""
@@ -16,30 +16,22 @@ Readings = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Reading:
-    """A number that follows from the architecture alone.
+    """A number that follows from the architecture alone."""
 
-    Attributes:
-        name: under which each trial keeps it, e.g. 'params_m'.
-        title: as tables and axes call it, e.g. 'Params'.
-        unit: e.g. 'M'; empty for none.
-        measure: of an architecture; above 0.
-        timed: measured by a clock, so that no trial may hold the cores meanwhile.
-    """
-
-    name: str
-    title: str
-    unit: str
-    measure: Callable[["Buildable"], float]
-    timed: bool = False
+    name: str  # under which each trial keeps it, e.g. 'params_m'
+    title: str  # as tables and axes call it, e.g. 'Params'
+    unit: str  # e.g. 'M'; empty for none
+    measure: Callable[["Architecture"], float]  # of an architecture; above 0
+    timed: bool = False  # measured by a clock, so that no trial may hold the cores meanwhile
 
 
-def _params(arch: "Buildable") -> float:
+def _params(arch: "Architecture") -> float:
     from models.cost import cost
 
     return cost(arch).params / 1e6
 
 
-def _flops(arch: "Buildable") -> float:
+def _flops(arch: "Architecture") -> float:
     from models.cost import cost
 
     return cost(arch).flops / 1e9
@@ -52,6 +44,6 @@ FLOPS = Reading("gflops", "FLOPs", "G", _flops)
 """Its multiply-adds for one image, thousands of millions, as fvcore counts them."""
 
 
-def read(readings: Iterable[Reading], arch: "Buildable") -> Readings:
+def read(readings: Iterable[Reading], arch: "Architecture") -> Readings:
     """An architecture's readings by their names."""
     return {reading.name: reading.measure(arch) for reading in readings}

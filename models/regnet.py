@@ -18,17 +18,11 @@ STAGES = 4
 
 
 class Stages(NamedTuple):
-    """The four stages that follow from the numbers.
+    """The four stages that follow from the numbers."""
 
-    Attributes:
-        widths: channels of each stage's blocks.
-        depths: blocks of each stage.
-        groups: channels in a group of the 3 x 3 convolutions.
-    """
-
-    widths: tuple[int, ...]
-    depths: tuple[int, ...]
-    groups: tuple[int, ...]
+    widths: tuple[int, ...]  # channels of each stage's blocks
+    depths: tuple[int, ...]  # blocks of each stage
+    groups: tuple[int, ...]  # channels in a group of the 3 x 3 convolutions
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,6 @@ class RegNet:
     bottle: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses values out of range, and other than four stages."""
         check_head(self)
         check_ranges(self, depth=(STAGES, 64), w0=(8, 1024), group=(1, 1024))
         check_ranges(self, wa=(0.0, 1024.0), se=(0.0, 1.0), bottle=(0.125, 4.0))

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from models.blocks import CONTAINERS, CONVS, TRANSPOSED, blocks, busy, kind_of, squeezes
-from models.cost import Buildable, cost
-from models.plan import Cost, Layer, Plan, Stage
+from models.cost import cost
+from models.plan import Architecture, Cost, Layer, Plan, Stage
 
 
-def plan(arch: Buildable) -> Plan:
+def plan(arch: Architecture) -> Plan:
     """The plan of an architecture as it is deployed; leaves torch's seed alone.
 
     Raises:
@@ -65,7 +65,6 @@ def _gathered(network: nn.Module, groups: Mapping[str, list[Layer]]) -> list[tup
 
 
 def _stage(network: nn.Module, name: str, rows: list[Layer], head: bool) -> Stage:
-    """One block as a stage."""
     block = network.get_submodule(name)
     inner = {path: [row for row in rows if row.name.startswith(f"{name}.{path}.")] for path, _ in block.named_modules()}
     aside = {row.name for path, part in inner.items() if path and squeezes(network, part) for row in part}
@@ -106,7 +105,6 @@ def _alike(stage: Stage, block: Stage) -> bool:
 
 
 def _together(stage: Stage, other: Stage) -> Stage:
-    """Two stages as one."""
     dear = max(stage, other, key=lambda s: s.flops)
     return replace(
         other,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-import re
 
 NAMES = {"pixel_diff": "PixelDiff", "rmse": "RMSE", "log_loss": "log loss", "ap_error": "1 - AP"}
 """What people call an error whose identifier does not say it."""
@@ -70,11 +70,27 @@ def range_text(distribution: BaseDistribution) -> str:
     return f"{low} to {high}" + (f" in steps of {step}" if step not in (None, 1) else "")
 
 
+def line(text: object, most: int = 72) -> str:
+    """Any text on one line of at most `most` letters, without control characters."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return words if len(words) <= most else f"{words[: most - 1]}\u2026"
+
+
 def params_text(params: Mapping[str, Any]) -> str:
     """Parameters in a few words: 'width=0.113 size=32'."""
     return " ".join(
         f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items()
     )
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value, a float with six significant digits."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def shape_text(sizes: Iterable[int]) -> str:
+    """A shape: '3 \u00d7 64 \u00d7 64'."""
+    return " \u00d7 ".join(map(str, sizes))
 
 
 def percent(share: float, signed: bool = False) -> str:

@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -50,8 +50,7 @@ def load_study(name: str, **overrides: Any) -> Study:
 
     Args:
         name: as for `study_file`.
-        overrides: fields of Study; one that is None leaves the study's own value. `data` replaces the task's root, and
-            `weights` what every trial begins with.
+        overrides: fields of Study; one that is None leaves the study's own value. `data` replaces the task's root.
 
     Raises:
         UserError: there is no such file, it cannot be run, it holds no `study`, or a starting trial is outside its
@@ -61,14 +60,12 @@ def load_study(name: str, **overrides: Any) -> Study:
     study = getattr(_run(file), "study", None)
     if not isinstance(study, Study):
         raise UserError(f"{file} defines no `study = Study(...)`; add one, as studies/quickstart.py does.")
-    data, weights = overrides.pop("data", None), overrides.pop("weights", None)
+    data = overrides.pop("data", None)
     if data is not None:
         overrides["task"] = dataclasses.replace(study.task, root=Path(data))  # type: ignore[type-var]
     if len(inspect.signature(study.space).parameters) != 2:
         where = f"{file}, line {inspect.unwrap(study.space).__code__.co_firstlineno}"
         raise UserError(f"{where}: the space takes a trial and the task; begin it with `def space(trial, task):`.")
-    if weights is not None:
-        overrides["space"] = begun(study.space, str(weights))
     study = dataclasses.replace(study, **{key: value for key, value in overrides.items() if value is not None})
     _check_space(study, file)
     return study
@@ -107,31 +104,24 @@ def _check_space(study: Study, file: Path) -> None:
     Raises:
         UserError: they do not; the sentence names the file and, of a range, its line.
     """
-    from search.space_check import RangeCheck, RangeError
+    from search.space_check import RangeError, branches, kept
 
     named = {**study.starts, **study.published}
-    for params in ({}, *named.values()):
-        try:
-            study.space(RangeCheck(params), study.task)
-        except RangeError as error:
-            raise UserError(f"{_place(file, error)}: {error}.") from error
-        except Exception:  # noqa: BLE001, S112 - lower ends alone need not make a network; a start's fault is said below
-            continue
+    try:
+        list(branches(study))
+    except RangeError as error:
+        raise UserError(f"{_place(file, error)}: {error}.") from error
     for start, params in named.items():
         try:
             replay(study, params)
         except ValueError as error:
             raise UserError(f"{file}: the starting trial {start!r} does not fit the space: {error}.") from error
-
-
-def begun(space: Callable[[BaseTrial, Any], Config], weights: str) -> Callable[[BaseTrial, Any], Config]:
-    """A space all of whose networks begin with these weights."""
-
-    def with_weights(trial: BaseTrial, task: Any) -> Config:
-        config = space(trial, task)
-        return dataclasses.replace(config, training=dataclasses.replace(config.training, weights=weights))
-
-    return with_weights
+        for name, value in params.items():
+            if not kept(value):
+                raise UserError(
+                    f"{file}: the starting trial {start!r} has {name} = {value!r}, a {type(value).__name__}, which the "
+                    "storage does not keep as it is; write a text, a number, True, False or None."
+                )
 
 
 def with_starts(study: Study, names: Sequence[str]) -> Study:
@@ -148,20 +138,36 @@ def with_starts(study: Study, names: Sequence[str]) -> Study:
     return dataclasses.replace(study, starts={**study.starts, **{name: recipes[name] for name in names}})
 
 
-def check_weights(study: Study, weights: str | None) -> str | None:
-    """What every trial shall begin with, as workers in other folders find it; tried on the study's first named trial.
+def beginning(config: Config, weights: str) -> Config:
+    """A configuration whose network begins with these weights."""
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, weights=weights))
+
+
+def with_weights(study: Study, weights: str | None) -> Study:
+    """The study all of whose networks begin with these weights, tried on its first named trial.
 
     Raises:
         UserError: the weights are not there, are broken, or do not fit that trial's network.
     """
     if weights is None:
-        return None
-    from models.pretrained import TIMM
+        return study
     from search.run.fit import build
 
-    place = weights if weights == TIMM else str(Path(weights).expanduser().absolute())
+    place = weights_place(weights)
+    space = study.space
+
+    def begun(trial: BaseTrial, task: Any) -> Config:
+        return beginning(space(trial, task), place)
+
+    study = dataclasses.replace(study, space=begun)
     named = {**study.starts, **study.published}
     if named:
-        config, _ = replay(study, next(iter(named.values())))
-        build(dataclasses.replace(config, training=dataclasses.replace(config.training, weights=place)))
-    return place
+        build(replay(study, next(iter(named.values())))[0])
+    return study
+
+
+def weights_place(weights: str) -> str:
+    """What `--weights` gives, as workers in other folders find it."""
+    from models.pretrained import TIMM
+
+    return weights if weights == TIMM else str(Path(weights).expanduser().absolute())

@@ -14,21 +14,13 @@ BANDS = (5.0, 7.0, 10.0, 15.0)
 
 @dataclass(frozen=True)
 class Reference:
-    """A design that others are measured against.
+    """A design that others are measured against."""
 
-    Attributes:
-        name: of the design.
-        params_m: parameters, millions.
-        gflops: multiply-adds, thousands of millions.
-        pixel_diff: pixels of the 224 x 224 image.
-        score: as it was printed beside them.
-    """
-
-    name: str
-    params_m: float
-    gflops: float
-    pixel_diff: float
-    score: float
+    name: str  # of the design
+    params_m: float  # parameters, millions
+    gflops: float  # multiply-adds, thousands of millions
+    pixel_diff: float  # pixels of the 224 x 224 image
+    score: float  # as it was printed beside them
 
 
 REFERENCE = Reference("published design", 2.008, 0.3026, 6.153, 285.6)
@@ -37,21 +29,13 @@ REFERENCE = Reference("published design", 2.008, 0.3026, 6.153, 285.6)
 
 @dataclass(frozen=True)
 class Described:
-    """What tables and figures must know of an objective; a study keeps it as its attribute 'objective'.
+    """What tables and figures must know of an objective; a study keeps it as its attribute 'objective'."""
 
-    Attributes:
-        name: what the value is called.
-        score: what e^value is, in words; empty where the value is no logarithm of a score.
-        cost: names of the readings whose product is the price.
-        is_error: the value is the error itself.
-        reference: a design that trials are shown beside; None for none.
-    """
-
-    name: str
-    score: str = ""
-    cost: tuple[str, ...] = ("params_m", "gflops")
-    is_error: bool = False
-    reference: Reference | None = None
+    name: str  # what the value is called
+    score: str = ""  # what e^value is, in words; empty where the value is no logarithm of a score
+    cost: tuple[str, ...] = ("params_m", "gflops")  # names of the readings whose product is the price
+    is_error: bool = False  # the value is the error itself
+    reference: Reference | None = None  # a design that trials are shown beside; None for none
 
     def record(self) -> dict[str, Any]:
         """As JSON has it."""

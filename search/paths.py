@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
+from search.storage_url import file_of, without_passwords
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 """Where studies are known by their names."""
+
+LEASE = "driver"
+"""The study's attribute that says who searches it, None once nobody does; its heartbeat is no news of the study."""
 
 
 def name_of(study: str) -> str:
@@ -104,18 +109,6 @@ def check_free(folder: Path) -> None:
             pass
 
 
-def file_of(url: str) -> Path | None:
-    """The file of an SQLite URL; None for other databases, a database in memory and what is no URL."""
-    import sqlalchemy as sa
-
-    try:
-        parts = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # the latter of a port that is no number
-        return None
-    is_file = parts.get_backend_name() == "sqlite" and parts.database not in (None, "", ":memory:")
-    return Path(str(parts.database)) if is_file else None
-
-
 def check_storage(storage: str | None) -> None:
     """Whether a new study can be kept at what `--storage` gives, as far as its text says.
 
@@ -124,11 +117,11 @@ def check_storage(storage: str | None) -> None:
     """
     if storage is None:
         return
-    file = file_of(storage)
+    file, shown = file_of(storage), without_passwords(storage)
     if file is None and "://" not in storage:
-        raise UserError(f"--storage {storage!r} is no database URL; e.g. sqlite:///study.db.")
+        raise UserError(f"--storage {shown!r} is no database URL; e.g. sqlite:///study.db.")
     if file is not None and not file.absolute().parent.is_dir():
-        raise UserError(f"the storage {storage!r} cannot be opened: there is no folder {file.absolute().parent}.")
+        raise UserError(f"the storage {shown!r} cannot be opened: there is no folder {file.absolute().parent}.")
 
 
 def existing(study: str, out: Path, storage: str | None) -> str:
@@ -153,10 +146,33 @@ def checked(storage: str) -> str:
     Raises:
         UserError: it is SQLite's, and the file is missing.
     """
-    file = file_of(storage)
+    file, shown = file_of(storage), without_passwords(storage)
     if file is not None and not file.is_file():
-        raise UserError(f"--storage {storage!r} names no file; give the one that the search was given.")
+        raise UserError(f"--storage {shown!r} names no file; give the one that the search was given.")
     return storage
+
+
+def written(file: Path) -> str:
+    """A study's file as its storage keeps it: the name of one of studies/, else the whole path."""
+    file = file.resolve()
+    return file.stem if file.parent == STUDIES else str(file)
+
+
+def check_file(optuna_study: optuna.Study, file: str | None) -> None:
+    """Whether a study in a storage is that of a file, as `written` has it; one that was moved or copied stays itself.
+
+    Raises:
+        UserError: another file of the same name searched it.
+    """
+    before = optuna_study.user_attrs.get("file")
+    if file is None or before in (None, file):
+        return
+    was, now = (Path(each) if each.endswith(".py") else STUDIES / f"{each}.py" for each in (before, file))
+    if was.is_file() and now.is_file() and was.read_bytes() != now.read_bytes():
+        raise UserError(
+            f"the study {optuna_study.study_name!r} here was searched from {was}, and {now} is another file of that "
+            "name: rename one of them, or give --out another folder; delete the older one if it only was moved."
+        )
 
 
 def absent(name: str, known: Sequence[str]) -> UserError:
@@ -168,7 +184,7 @@ def recorded(study: str, out: Path, storage: str | None) -> optuna.Study:
     """A study that was searched before, to read.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or another file of that name searched it.
     """
     name, url = name_of(study), existing(study, out, storage)
     import optuna
@@ -182,4 +198,19 @@ def recorded(study: str, out: Path, storage: str | None) -> optuna.Study:
         raise absent(name, optuna.get_all_study_names(opened)) from error
     if "metric" not in optuna_study.user_attrs:
         raise UserError(f"the study {name!r} in this storage was not searched by posefront; give another --storage.")
+    file = Path(study) if study.endswith(".py") else STUDIES / f"{name}.py"
+    check_file(optuna_study, written(file) if file.is_file() else None)
     return optuna_study
+
+
+def trial_of(optuna_study: optuna.Study, number: int) -> FrozenTrial:
+    """A trial by its number.
+
+    Raises:
+        UserError: there is none.
+    """
+    trials = optuna_study.get_trials(deepcopy=False)
+    if number >= len(trials):  # Optuna numbers them without gaps
+        known = f"trials 0 to {len(trials) - 1}" if trials else "none yet"
+        raise UserError(f"there is no trial {number}; the search has {known}.")
+    return trials[number]

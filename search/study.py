@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from data.task import Task as Task
+from models.plan import Architecture as Architecture
 from models.readings import FLOPS, PARAMS, Reading
 from search.format import range_text
 from search.objective import CourseScore, Objective
 from search.schedulers import Asha, Scheduler
 
 if TYPE_CHECKING:
-    import torch
     from optuna.samplers import BaseSampler
     from optuna.trial import BaseTrial
 
@@ -21,22 +21,12 @@ if TYPE_CHECKING:
     """Turns an Optuna trial and the study's task into a Config; pure."""
 
 
-class Architecture(Protocol):
-    """A network as data: hashable, built and priced without data or weights."""
+@runtime_checkable
+class StudySampler(Protocol):
+    """Makes samplers that know the study they sample for; see search.samplers."""
 
-    @property
-    def size(self) -> Any:
-        """Of the input in pixels: the side of a square, or (height, width)."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-
-    def __hash__(self) -> int:
-        """Equal architectures are priced once."""
-
-    def build(self) -> torch.nn.Module:
-        """The network, freshly initialised from torch's global random state."""
+    def make(self, study: Study, seed: int) -> BaseSampler:
+        """A sampler of Optuna's for one trial."""
 
 
 SCHEDULES = ("cosine", "step", "onecycle", "constant")
@@ -190,7 +180,8 @@ class Study:
         readings: what is known of each network before it is trained, and kept with its trial.
         bounds: the largest readings to train with, by their names; a dearer sample is refused untrained.
         sampler: makes a sampler from a seed; called anew for every trial, so that a resumed search samples
-            what an uninterrupted one would have. A sampler that must keep one seed ignores its argument.
+            what an uninterrupted one would have. A sampler that must keep one seed ignores its argument. Or one of
+            search.samplers, which know the study.
         scheduler: when a trial is stopped early.
         seed: of everything random.
         gpus: GPUs a trial, a fraction to share one; used where there are GPUs.
@@ -212,7 +203,7 @@ class Study:
     objective: Objective = CourseScore()
     readings: tuple[Reading, ...] = (PARAMS, FLOPS)
     bounds: Mapping[str, float] = field(default_factory=dict)
-    sampler: Callable[[int], BaseSampler] = tpe
+    sampler: Callable[[int], BaseSampler] | StudySampler = tpe
     scheduler: Scheduler = Asha()
     seed: int = 0
     gpus: float = 1.0
@@ -230,7 +221,11 @@ class Study:
             ("space", callable(self.space), "a function of a trial and the task"),
             ("trials", self.trials >= 1, "at least 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
-            ("sampler", callable(self.sampler), "a function that makes a sampler from a seed"),
+            (
+                "sampler",
+                callable(self.sampler) or isinstance(self.sampler, StudySampler),
+                "a function that makes a sampler from a seed, or one of search.samplers",
+            ),
             ("scheduler", hasattr(self.scheduler, "make"), "one of search.schedulers, e.g. Asha(grace=3)"),
             ("readings", len(set(names)) == len(names), "of different names"),
             ("bounds", set(self.bounds) <= set(names), f"on readings of the study: {', '.join(names)}"),
@@ -241,3 +236,7 @@ class Study:
         ):
             if not is_valid:
                 raise ValueError(f"Study.{name} must be {wanted}, not {getattr(self, name)!r}")
+
+    def make_sampler(self, seed: int) -> BaseSampler:
+        """A sampler of Optuna's for one trial."""
+        return self.sampler.make(self, seed) if isinstance(self.sampler, StudySampler) else self.sampler(seed)

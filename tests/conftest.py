@@ -55,7 +55,7 @@ def paint(root: Path, hands: int = 24, copies: int = 1, seed: int = 0) -> Painte
 
 
 LONG = (
-    "test_killed_at_random",
+    "test_killed_at_a_random",
     "test_a_search_that_is_running",
     "test_every_way",
     "test_a_network_a_fold",
@@ -92,6 +92,15 @@ SLOW = (
     "a_mistake_reaches_a_shell",
     "data_commands",
     "latency_grows",
+    "grouped_transposed_convolutions",
+    "set_is_coco_keypoints_in_videos",
+    "table_comes_with_the_same_digits",
+    "what_is_drawn_is_sound",
+    "stats_of_faces_have_their_baseline",
+    "the_list_has_each_study_once",
+    "a_search_that_has_all_its_trials",
+    "the_board_and_the_page_of_every_state",
+    "the_dashboard_shows_note_figure_and_files",
     "many_threads",
     "ten_thousand",
     "test_a_worker_process",
@@ -102,6 +111,7 @@ SLOW = (
     "test_every_page_speaks",
     "test_every_change",
     "test_export.py::test_onnx",
+    "test_recording",
     "test_refused_samples",
     "a_word_that_is_wrong",
     "uninterrupted",

@@ -53,6 +53,8 @@ class Instance:
         area: Of the object in pixels, for OKS; the box's where the file has none.
         crowd: Many objects in one; never trained on, ignored in judging.
         group: What must stay on one side of a split: the image entry's "video", else its id.
+        originals: What its image says it is a copy of, as programs say it that export changed copies.
+        sized: The file says its image's width and height; else they are those displayed.
     """
 
     id: int
@@ -66,6 +68,8 @@ class Instance:
     area: float
     crowd: bool
     group: int | str
+    originals: tuple[str, ...] = ()
+    sized: bool = True
 
     @property
     def labelled(self) -> int:
@@ -83,9 +87,7 @@ class AnnotationSet:
     """Annotations that were read and checked.
 
     Attributes:
-        annotations: Their file; of several the one that lists the others.
-        files: All files that they were read from.
-        images: The folder that image names start in.
+        files: What they were read from; the first lists the others.
         categories: In the file's order; those without keypoints are left out.
         instances: In the file's order; those without keypoints or a box are left out.
         sizes: Width and height that each image file must have, pixels; of all images listed, None
@@ -93,9 +95,7 @@ class AnnotationSet:
         mirrored: For each keypoint the one that a mirror shows in its place, P of them.
     """
 
-    annotations: Path
     files: tuple[Path, ...]
-    images: Path
     categories: tuple[Category, ...]
     instances: tuple[Instance, ...]
     sizes: dict[str, Size | None]

@@ -9,22 +9,23 @@ Source: https://cocodataset.org/#format-data
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import UserError
 from data.layouts.annotations import AnnotationSet, KeypointSet
-from data.layouts.entries import Lists, checked, path_of
+from data.layouts.entries import Lists, checked
+from data.layouts.image_files import ImageFiles
 from data.layouts.problems import OnProblem, fault, read_json, refuse, unused
 
 _FOLDERS = ("images", "data", "train2017")
-_VALID = ("val2017", "valid", "val")
-_SPLITS = ("train", "train2017", *_VALID)
+_TRAIN, _VALID = ("train2017", "train"), ("val2017", "valid", "val", "validation")
 _LISTS = ("images", "annotations", "categories")
 
 
 def fits(root: Path) -> bool:
     """Whether a folder has anything of the layout: a json in annotations/, or one with "annotations" elsewhere."""
-    beside = [*root.glob("*.json"), *(root / "train").glob("*.json")]
+    beside = [*_jsons(root), *_jsons(root / "train")]
     return any((root / "annotations").glob("*.json")) or any(b'"annotations"' in path.read_bytes() for path in beside)
 
 
@@ -59,17 +60,26 @@ def find_valid(root: Path) -> tuple[Path, Path] | None:
     """The annotations to judge on and their images' folder, where the data set has such.
 
     They have the name of the training annotations with "val" or "valid" for "train"
-    (annotations/ap10k-train-split1.json, annotations/ap10k-val-split1.json), or are the only json beside them that is
-    named so, or the only json of valid/ or val/.
+    (annotations/ap10k-train-split1.json, annotations/ap10k-val-split1.json), or are the only json beside them, of
+    annotations/ or of the folder that is named so, or the only json of valid/, val/ or validation/.
+
+    Raises:
+        UserError: If several may be meant.
     """
     root = Path(root).absolute()
     train, _ = find(root)
-    names = [train.name.replace("train", word) for word in ("val", "valid", "validation")]
-    files = [file for file in (train.with_name(name) for name in names) if file.is_file() and file != train]
+    wanted = [train.name.replace("train", word) for word in ("val", "valid", "validation")]
+    files = [file for file in (train.with_name(name) for name in wanted) if file.is_file() and file != train]
     if not files:
-        beside = [file for file in _jsons(train.parent) if _is_valid(file) and file != train]
-        files = beside or [file for name in ("valid", "val") for file in _jsons(root / name)]
-        files = files if len(files) == 1 else []
+        beside = (_jsons(folder) for folder in dict.fromkeys((train.parent, root / "annotations", root)))
+        named = ([file for file in files if _is_valid(file) and file != train] for files in beside)
+        files = next(filter(None, named), [file for name in _VALID for file in _jsons(root / name)])
+        if len(files) > 1:
+            names = ", ".join(str(file.relative_to(root)) for file in files)
+            raise UserError(
+                f"{root} has {len(files)} files that may hold its validation annotations ({names}): name the right one "
+                f"{train.with_name(wanted[0] if wanted[0] != train.name else 'val.json').relative_to(root)}."
+            )
     return (files[0], _folder(root, files[0], "valid")) if files else None
 
 
@@ -82,35 +92,32 @@ def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
         UserError: As `find`.
     """
     root = Path(root).absolute()
-    train = read_file(*find(root), on_problem)
-    beside = find_valid(root)
-    valid = read_file(*beside, on_problem, len(train.keypoints) or None) if beside else None
-    read_ones = {train.annotations, *((valid.annotations,) if valid else ())}
-    places = {train.annotations.parent, root / "valid", root / "val"}
+    meant, beside = find(root), find_valid(root)
+    train = read_file(*meant, on_problem)
+    valid = read_file(*beside, on_problem, train.keypoints) if beside else None
+    read_ones = {meant[0], *(beside or ())}
+    places = {meant[0].parent, root / "annotations", root, *(root / name for name in _VALID)}
     others = [file for place in sorted(places) for file in _jsons(place) if file not in read_ones]
     if others:
-        names = ", ".join(str(file.relative_to(root)) for file in others)
-        on_problem(unused(root, len(others), f"other json files: {names}"))
+        on_problem(unused(root, "other json files", [str(file.relative_to(root)) for file in others]))
     return KeypointSet(train, valid)
 
 
 def read_file(
-    annotations: Path, images: Path, on_problem: OnProblem = refuse, keypoints: int | None = None
+    annotations: Path, images: Path, on_problem: OnProblem = refuse, keypoints: Sequence[str] = ()
 ) -> AnnotationSet:
     """Read and check an annotation file; no image is opened.
 
     Args:
         annotations: The json.
-        images: The folder that its file names start in. If the first image is not there, but is in a place where
-            another program exports it, then that place.
+        images: The folder that its file names start in. What is not there is looked for where other programs
+            export it.
         on_problem: Called for each problem; a damaged entry is left out.
-        keypoints: How many keypoints each category must have; None for as many as the first has.
+        keypoints: Names that each category's keypoints should have; empty for those of the first.
     """
     file = Path(annotations).absolute()
-    lists = _lists(file, on_problem)
-    names = (entry.get("file_name") for entry in lists["images"] if isinstance(entry, dict))
-    first = next((name for name in names if isinstance(name, str) and name), "")
-    return checked(lists, [file], _place(file, Path(images).absolute(), first), on_problem, keypoints=keypoints)
+    places = ImageFiles(_places(file, Path(images).absolute()))
+    return checked(_lists(file, on_problem), [file], places, on_problem, keypoints=keypoints)
 
 
 def _jsons(folder: Path) -> list[Path]:
@@ -125,21 +132,23 @@ def _is_valid(file: Path) -> bool:
 
 def _folder(root: Path, file: Path, split: str) -> Path:
     """Where the images of an annotation file are by the folders' names alone."""
-    if file.parent in [root / name for name in _SPLITS]:
+    if file.parent in [root / name for name in (*_TRAIN, *_VALID)]:
         return file.parent
     names = (*_VALID, *_FOLDERS) if split == "valid" else _FOLDERS
     return next((root / name for name in names if (root / name).is_dir()), file.parent)
 
 
-def _place(file: Path, images: Path, first: str) -> Path:
-    """The folder of an annotation file's images, told by the first one's name: `images` or another program's."""
+def _places(file: Path, images: Path) -> list[Path]:
+    """The folders that may hold an annotation file's images: `images`, then other programs' of the same part."""
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     subset = file.stem.rsplit("_", 1)[-1]  # CVAT: images/default for annotations/person_keypoints_default.json
-    others = [folder / name for folder in (root / "images", root) for name in (subset, *_SPLITS)]
-    for place in (images, root / "images", *others, root, file.parent):
-        if first and Path(path_of(place, first)).is_file():
-            return place
-    return images
+    parts = _VALID if _is_valid(file) else _TRAIN if "train" in file.name.lower() else (*_TRAIN, *_VALID)
+    inside = [folder / name for folder in (root / "images", root) for name in (subset, *parts)]
+    return [
+        images,
+        *(place for place in (root / "images", root / "data", *inside, root) if place.is_dir()),
+        file.parent,
+    ]
 
 
 def _lists(file: Path, on_problem: OnProblem) -> Lists:

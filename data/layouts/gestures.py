@@ -13,7 +13,6 @@ Source: https://dacon.io/competitions/official/235805 (157 classes, 649 training
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections import Counter, defaultdict
@@ -24,7 +23,18 @@ from typing import Any
 
 import numpy as np
 
-from data.layouts.problems import OnProblem, Problem, by_number, fault, is_whole, read_json, refuse, reported, warning
+from data.layouts.problems import (
+    OnProblem,
+    Problem,
+    by_number,
+    fault,
+    is_whole,
+    read_csv,
+    read_json,
+    refuse,
+    reported,
+    warning,
+)
 from data.storage.image import displayed_size
 
 CSV = "hand_gesture_pose.csv"
@@ -32,45 +42,32 @@ IMAGES = (".png", ".jpg", ".jpeg")
 HANDS = ("left", "right", "any", "both")
 COLUMNS = ("pose_id", "pose_name", "hand_type")
 
+_BESIDE = "--data must name the folder that holds it beside train/"
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
 class Gesture:
-    """A class: a line of hand_gesture_pose.csv.
+    """A class: a line of hand_gesture_pose.csv."""
 
-    Attributes:
-        pose_id: its number in the files; the numbers need not be consecutive.
-        name: what the hand does (pose_name).
-        hand: 'left', 'right', 'any' or 'both' (hand_type).
-        kind: the other columns, whose hand it is for one (gesture_type).
-    """
-
-    pose_id: int
-    name: str
-    hand: str
-    kind: tuple[str, ...] = ()
+    pose_id: int  # its number in the files; the numbers need not be consecutive
+    name: str  # what the hand does (pose_name)
+    hand: str  # 'left', 'right', 'any' or 'both' (hand_type)
+    kind: tuple[str, ...] = ()  # the other columns, whose hand it is for one (gesture_type)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A folder of frames.
+    """A folder of frames."""
 
-    Attributes:
-        id: the folder's name.
-        actor: who is seen; the folder's own name where the file does not say.
-        gesture: place of its class among the gestures; -1 where the file does not say, as in test/.
-        frames: the image files in order of their numbers, T of them.
-        size: width and height of the frames in pixels.
-        points: float64 (T, P, 3), x and y in pixels of the frame, and z; NaN where a frame has none.
-    """
-
-    id: str
-    actor: str
-    gesture: int
-    frames: tuple[str, ...]
-    size: tuple[int, int]
-    points: Array
+    id: str  # the folder's name
+    actor: str  # who is seen; the folder's own name where the file does not say
+    gesture: int  # place of its class among the gestures; -1 where the file does not say, as in test/
+    frames: tuple[str, ...]  # the image files in order of their numbers, T of them
+    size: tuple[int, int]  # width and height of the frames in pixels
+    points: Array  # float64 (T, P, 3), x and y in pixels of the frame, and z; NaN where a frame has none
+    sized: bool = True  # the file says the size; else it is that of the first frame as displayed
 
 
 def fits(root: Path) -> bool:
@@ -97,7 +94,7 @@ def read_gestures(root: Path, on_problem: OnProblem = refuse) -> tuple[Gesture, 
             cannot be used.
     """
     path = root / CSV
-    header, *lines = _csv_lines(path, on_problem) or [[]]
+    header, *lines = read_csv(path, on_problem, _BESIDE) or [[]]
     if lacking := [name for name in COLUMNS if name not in header]:
         if header:
             on_problem(fault("mis-shaped", path, f"it has no column {', '.join(map(repr, lacking))}"))
@@ -123,19 +120,6 @@ def read_gestures(root: Path, on_problem: OnProblem = refuse) -> tuple[Gesture, 
     if len(gestures) < 2:
         on_problem(fault("mismatch", path, f"it names {len(gestures)} classes, and at least two are needed"))
     return tuple(gestures.values())
-
-
-def _csv_lines(path: Path, on_problem: OnProblem) -> list[list[str]]:
-    """The lines of a csv file; none where it cannot be read."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.reader(file))
-    except FileNotFoundError:
-        mend = "--data must name the folder that holds it beside train/"
-        on_problem(fault("missing", path, "no such file", mend))
-    except (OSError, ValueError, csv.Error) as error:
-        on_problem(fault("unreadable", path, f"no UTF-8 csv: {error}"))
-    return []
 
 
 def labels(gestures: Sequence[Gesture]) -> tuple[str, ...]:
@@ -188,6 +172,11 @@ def folders(root: Path, part: str) -> list[Path]:
     return sorted(inside, key=lambda path: by_number(path.name))
 
 
+def unsized(clips: Iterable[Clip]) -> frozenset[str]:
+    """Frames whose width and height no file says."""
+    return frozenset(frame for clip in clips if not clip.sized for frame in clip.frames)
+
+
 def frames(folder: Path) -> dict[int, Path]:
     """The image files of a folder by their numbers, ascending."""
     files = {int(p.stem): p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.stem.isdecimal()}
@@ -230,9 +219,10 @@ def _clip(folder: Path, gestures: Sequence[Gesture], labelled: bool, on_problem:
     points = _points(path, table, files, size, on_problem)
     if gesture is None or size is None or not files:
         return None
-    actor = table.get("actor", folder.name)
+    actor, image = table.get("actor", folder.name), table.get("image")
+    sized = isinstance(image, dict) and image.get("width") is not None
     who = actor.get("id", folder.name) if isinstance(actor, dict) else actor
-    return Clip(folder.name, str(who), gesture, tuple(map(str, files.values())), size, points)
+    return Clip(folder.name, str(who), gesture, tuple(map(str, files.values())), size, points, sized)
 
 
 def _gesture(path: Path, table: dict[str, Any], gestures: Sequence[Gesture], on_problem: OnProblem) -> int | None:
@@ -330,7 +320,7 @@ def _point_problem(where: str, data: list[Any], size: tuple[int, int] | None) ->
 
 def check_sample(sample: Path, ids: Iterable[str], gestures: Sequence[Gesture], on_problem: OnProblem = refuse) -> None:
     """Whether a sample submission asks for these test folders and known classes."""
-    header, *lines = _csv_lines(sample, on_problem) or [[]]
+    header, *lines = read_csv(sample, on_problem) or [[]]
     asked, tests = Counter(_folder_of(line) for line in lines if line), set(ids)
     mend = "give the organiser's sample_submission.csv of this data set"
     places = [_column_place(name, gestures) for name in header[1:]]
@@ -377,7 +367,7 @@ def submission(probabilities: Array, ids: Sequence[str], gestures: Sequence[Gest
         UserError: the sample cannot be read, or it and the folders or classes do not fit.
     """
     check_sample(sample, ids, gestures)
-    header, *lines = [line for line in _csv_lines(sample, refuse) if line]
+    header, *lines = filter(None, read_csv(sample))
     rows = {name: row for row, name in enumerate(ids)}
     places = (_column_place(name, gestures) for name in header[1:])
     chosen = probabilities[:, [place for place in places if place is not None]]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any, Literal, TypeGuard
 
 from data.errors import UserError
 from data.storage.files import BadFile
+
+_NAMED = 5  # of many
+_COUNTED = ("unused", "implausible area", "copies", "orientation", "validation")
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,9 @@ class Problem:
         severity: "fault" for what cannot be trained on, "warning" for what is merely worth knowing.
         kind: Faults: "missing", "unreadable", "truncated", "mis-shaped", "mismatch" (counts, names or numbers that do
             not fit), "non-finite", "duplicate", "behind camera", "negative", "not plain" (a pickle that is more than
-            one text or number). Warnings: "off-image", "implausible", "unused" (read and left out), or one of the
-            faults' where it does no harm.
+            one text or number). Warnings: "off-image", "implausible", one of the faults' where it does no harm, and
+            those that count: "unused" (read and left out), "implausible area", "copies" (images that are one),
+            "orientation" (images that may lie otherwise than their annotations), "validation" (what is judged on).
         where: The file, or the annotation's number and the point's.
         detail: What is wrong with it.
         mend: What to do about it.
@@ -50,9 +55,32 @@ def warning(kind: str, where: str | Path, detail: str) -> Problem:
     return Problem("warning", kind, str(where), detail)
 
 
-def unused(where: str | Path, count: int, what: str) -> Problem:
+def unused(where: str | Path, what: str, names: Sequence[object]) -> Problem:
     """What a reader leaves out."""
-    return warning("unused", where, f"{count} {what}")
+    return counted("unused", where, what, names)
+
+
+def counted(kind: str, where: str | Path, what: str, names: Sequence[object]) -> Problem:
+    """A warning for many things at once: how many, what, and the first of their names."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return warning(kind, where, f"{len(names)} {what}: {', '.join(map(str, names[:_NAMED]))}{more}")
+
+
+class Noted(list[Problem]):
+    """What training does about problems: it refuses faults and keeps the warnings, to be said."""
+
+    def __call__(self, problem: Problem) -> None:
+        """Raises UserError for a fault."""
+        refuse(problem)
+        self.append(problem)
+
+
+def sentences(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """What a person should know of warnings: those that count something each, of all others how many there are."""
+    each = [f"{problem.where}: {problem.kind}, {problem.detail}" for problem in problems if problem.kind in _COUNTED]
+    kinds = Counter(problem.kind for problem in problems if problem.kind not in _COUNTED)
+    others = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return (*each, *([f"{others}: 'posefront data check' names them"] if others else []))
 
 
 def refuse(problem: Problem) -> None:
@@ -89,6 +117,18 @@ def read_json(path: Path, on_problem: OnProblem, mend: str = Problem.mend) -> An
             on_problem(fault("unreadable", path, "it holds nothing but null", mend))
         return value
     return None
+
+
+def read_csv(path: Path, on_problem: OnProblem = refuse, mend: str = Problem.mend) -> list[list[str]]:
+    """The lines of a csv file; none where it cannot be read, which is reported."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
+    except FileNotFoundError:
+        on_problem(fault("missing", path, "no such file", mend))
+    except (OSError, ValueError, csv.Error) as error:
+        on_problem(fault("unreadable", path, f"no UTF-8 csv: {error}", mend))
+    return []
 
 
 def is_whole(value: Any) -> TypeGuard[int]:

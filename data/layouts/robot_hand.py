@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickletools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from data.layouts.problems import OnProblem, Problem, by_number, fault, refuse, reported, warning
+from data.storage.copies import Look
 from data.storage.files import BadFile
 from data.storage.image import Bytes, read_image
 
@@ -22,6 +23,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 VIEWS = 3
 NUMBERS = 12
+COLOURS = 3 * VIEWS
+"""Channels of colour in the pack, the first ones."""
 CHANNELS = 6 * VIEWS
 """Bytes of a packed pixel: red, green and blue of each camera, then three bytes of depth of each."""
 
@@ -111,6 +114,17 @@ def samples(root: Path, part: str, on_problem: OnProblem = refuse) -> tuple[Samp
     for name in sorted(there - set(names)):
         on_problem(fault("mismatch", labels / f"{name}.npy", f"no sample in {place} belongs to it", mend))
     return tuple(Sample(place / name, labels / f"{name}.npy" if name in there else None) for name in names)
+
+
+def shown(samples: Iterable[Sample], seen: Mapping[str, Look]) -> dict[str, Look]:
+    """What the pictures of each sample show, all three as one; by its folder, of samples that were seen in full."""
+    whole = {}
+    for sample in samples:
+        three = [seen[str(picture)] for picture in sample.pictures if str(picture) in seen]
+        if len(three) == VIEWS:
+            pixels, turn = " ".join(each.pixels for each in three), max(each.turn for each in three)
+            whole[str(sample.folder)] = Look(pixels, all(each.plain for each in three), turn)
+    return whole
 
 
 def decode(sample: Sample, side: int, on_problem: OnProblem = refuse) -> Bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,10 +17,36 @@ if TYPE_CHECKING:
     from data.layouts.annotations import Instance
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-_Item = tuple[str, int, int, float, float, float]  # file, its width and height, the crop's x0, y0 and side
 
 
-def crops(instances: Sequence[Instance], side: int, margin: float) -> tuple[Pack, Array]:
+class Square(NamedTuple):
+    """A square of an image.
+
+    Attributes:
+        file: The image.
+        width: Of the image, pixels; it must have so many.
+        height: Of the image, pixels.
+        x: Of the left edge, pixels from the image's left edge; may lie outside.
+        y: Of the upper edge, likewise.
+        side: Pixels of the image.
+    """
+
+    file: str
+    width: int
+    height: int
+    x: float
+    y: float
+    side: float
+
+
+def pack_of(squares: Sequence[Square], side: int) -> Pack:
+    """The pack of one crop a square, of `side` pixels; nothing is decoded yet. Raises BadImage if one is missing."""
+    numbers = np.array([square[1:] for square in squares], np.float64)
+    stamp = hashlib.blake2b(b"crops " + numbers.tobytes(), digest_size=10).hexdigest()
+    return Pack.of([square.file for square in squares], side, items=squares, decode=decoded, stamp=stamp)
+
+
+def crops(instances: Sequence[Instance], side: int, margin: float) -> Pack:
     """The pack of one square crop an instance; nothing is decoded yet.
 
     Args:
@@ -29,26 +55,10 @@ def crops(instances: Sequence[Instance], side: int, margin: float) -> tuple[Pack
         margin: A crop is as wide as its box's larger side, times this; it has the box's middle. What lies
             outside the image repeats its border.
 
-    Returns:
-        The pack, and float64 (N, 3): the x and y of each crop's top left corner, from the image's corner, and its
-        side, in pixels of the image.
-
     Raises:
         BadImage: If an image is missing.
     """
-    places = frames(instances, margin)
-    items = [(i.file, i.width, i.height, *frame) for i, frame in zip(instances, places.tolist(), strict=True)]
-    stamp = hashlib.blake2b(f"crops 2 {len(items)} ".encode() + places.tobytes(), digest_size=10)
-    for instance in instances:  # which crop is of which file
-        stamp.update(f"{instance.image_id} ".encode())
-    return Pack.of([item[0] for item in items], side, items=items, decode=_crop, stamp=stamp.hexdigest()), places
-
-
-def frames(instances: Sequence[Instance], margin: float) -> Array:
-    """Where the crops of `crops` are: x and y of the corner and the side, float64 (N, 3)."""
-    boxes = np.array([instance.box for instance in instances]).reshape(-1, 4)
-    wide = boxes[:, 2:].max(1, initial=0) * margin
-    return np.column_stack([boxes[:, :2] + boxes[:, 2:] / 2 - wide[:, None] / 2, wide])
+    return pack_of(_squares(instances, margin), side)
 
 
 def cut(instance: Instance, side: int, margin: float) -> Bytes:
@@ -57,8 +67,19 @@ def cut(instance: Instance, side: int, margin: float) -> Bytes:
     Raises:
         BadImage: If its image cannot be used.
     """
-    x, y, wide = frames([instance], margin)[0].tolist()
-    return _crop((instance.file, instance.width, instance.height, x, y, wide), side)
+    return decoded(_squares([instance], margin)[0], side)
+
+
+def _squares(instances: Sequence[Instance], margin: float) -> list[Square]:
+    places = frames(instances, margin).tolist()
+    return [Square(i.file, i.width, i.height, *place) for i, place in zip(instances, places, strict=True)]
+
+
+def frames(instances: Sequence[Instance], margin: float) -> Array:
+    """Where crops are: x and y of the top left corner from the image's own, and the side, float64 (N, 3), pixels."""
+    boxes = np.array([instance.box for instance in instances]).reshape(-1, 4)
+    wide = boxes[:, 2:].max(1, initial=0) * margin
+    return np.column_stack([boxes[:, :2] + boxes[:, 2:] / 2 - wide[:, None] / 2, wide])
 
 
 def fractions(points: Array, frames: Array) -> Array:
@@ -74,9 +95,9 @@ def pixels(points: Array, frames: Array) -> Array:
     return points * frames[:, None, 2:] + frames[:, None, :2] - 0.5
 
 
-def _crop(item: _Item, side: int) -> Bytes:
+def decoded(square: Square, side: int) -> Bytes:
     """Cut one crop out of its file, uint8 (side, side, 3), reduced by an antialiased triangle filter."""
-    path, width, height, x, y, wide = item
+    path, width, height, x, y, wide = square
     image = open_image(path, (width, height))
     left, top = math.floor(x), math.floor(y)
     right, bottom = max(math.ceil(x + wide), left + 1), max(math.ceil(y + wide), top + 1)

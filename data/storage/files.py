@@ -49,6 +49,20 @@ def replacing(file: Path) -> Iterator[Path]:
         half.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(file: Path, advice: str) -> Iterator[Path]:
+    """As `replacing`, for a file whose name a user gave.
+
+    Raises:
+        UserError: it cannot be written; the sentence ends with `advice`.
+    """
+    try:
+        with replacing(file) as half:
+            yield half
+    except OSError as error:
+        raise UserError(f"cannot write {file} ({error.strerror or error}); {advice}.") from error
+
+
 def is_stale(file: Path) -> bool:
     """Whether this is a half-written file or folder whose writer, a process of this machine, is no longer there."""
     import psutil

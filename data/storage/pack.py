@@ -15,20 +15,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
+import PIL
 
 from data.cores import usable_cores
 from data.storage.files import Progress, cache_folder, once
 from data.storage.image import BadImage, Bytes, read_image
 
-__all__ = ["Bytes", "Pack", "Part", "Progress", "Split", "cache_folder", "in_order", "once", "read"]
+__all__ = ["Bytes", "Pack", "Part", "Progress", "Split", "TestPart", "cache_folder", "in_order", "once", "read"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_VERSION = 1  # of what is written; another number makes other packs
+_VERSION = 2  # of how images are decoded and reduced; another number makes other packs
 _CHUNK = 64  # images decoded by a thread and written together
 
 
@@ -46,6 +47,18 @@ class Part:
     pixels: Bytes
     rows: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class TestPart(Part):
+    """Samples to predict, whose targets nobody knows.
+
+    Attributes:
+        ids: Their names, or their folders'.
+    """
+
+    __test__: ClassVar[bool] = False  # no test of pytest's
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -90,9 +103,11 @@ class Pack:
         channels: int = 3,
         stamp: str = "",
     ) -> "Pack":
-        """The pack named by these files' names, sizes and times of change; nothing is decoded yet.
+        """The pack named by all that its pixels depend on; nothing is decoded yet.
 
-        A folder that is moved keeps its pack; a copy whose files have new times gets its own.
+        That is each file's place below the folder of them all, its size and its time of change, which file is
+        whose, `side`, `stamp`, and what decodes. A folder that is moved keeps its pack; a copy whose files have new
+        times gets its own.
 
         Args:
             paths: Every file that the images are made of, in order; one that is named twice counts once.
@@ -100,20 +115,13 @@ class Pack:
             items: What `decode` is called with, an image each; None for the paths themselves.
             decode: As the attribute.
             channels: As the attribute.
-            stamp: Whatever else the images depend on, e.g. the boxes that are cut out.
+            stamp: Whatever else the images depend on: all of `items` but their files, such as what is cut out.
 
         Raises:
             BadImage: If a file is missing.
         """
         names = tuple(os.fspath(path) for path in paths)
-        digest = hashlib.blake2b(f"{_VERSION} {side} {len(names)}\n".encode() + stamp.encode(), digest_size=10)
-        for name in dict.fromkeys(names):
-            try:
-                stat = os.stat(name)  # noqa: PTH116 - Path objects take three times as long
-            except OSError as error:
-                raise BadImage(name, "missing", str(error.strerror)) from None
-            digest.update(f"{os.path.basename(name)} {stat.st_size} {stat.st_mtime_ns}\n".encode())  # noqa: PTH119
-        folder = cache_folder() / "packs" / digest.hexdigest()
+        folder = cache_folder() / "packs" / fingerprint(names, f"{side} {channels} {stamp}")
         return cls(names if items is None else tuple(items), side, folder, decode, channels)
 
     def pixels(self, level: int, progress: Progress | None = None) -> Bytes:
@@ -158,6 +166,25 @@ class Pack:
 
         chunks = (self.items[first : first + _CHUNK] for first in range(0, len(self.items), _CHUNK))
         return in_order(decoded, chunks)
+
+
+def fingerprint(names: Sequence[str], stamp: str) -> str:
+    """A short name of image files as they are now, in this order, and of how this program decodes them.
+
+    Raises:
+        BadImage: If one is missing.
+    """
+    unique = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    digest = hashlib.blake2b(f"{_VERSION} {PIL.__version__} {len(names)} {stamp}\n".encode(), digest_size=10)
+    digest.update(np.array([unique[name] for name in names], np.int64).tobytes())
+    above = len(os.path.commonpath(unique)) if len(unique) > 1 else len(os.path.dirname(next(iter(unique), "")))  # noqa: PTH120
+    for name in unique:
+        try:
+            stat = os.stat(name)  # noqa: PTH116 - Path objects take three times as long
+        except OSError as error:
+            raise BadImage(name, "missing", str(error.strerror)) from None
+        digest.update(f"{name[above:]} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:

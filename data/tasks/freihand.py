@@ -6,6 +6,7 @@ Other layouts are other files with a dataclass of the same few members; packing 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 import numpy as np
 
 from data.drawn.skeleton import FINGERS, HAND_EDGES
-from data.layouts.freihand import JOINTS, SIDE, annotation_path, image_paths, read_points
+from data.layouts.freihand import JOINTS, SIDE, annotation_path, image_paths, read
+from data.layouts.groups import seen_twice
+from data.layouts.problems import sentences
+from data.storage.copies import look_at, looks, merged
 from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder, once
 from data.task import BaseTask
 from data.tasks.losses import POINT_LOSSES, point_loss
@@ -66,14 +70,15 @@ class FreiHand(BaseTask):
         _packed.cache_clear()  # look at the files again
         pack, points = self._packed(progress)
         pack.pixels(SIDE, progress)
-        self.hands(len(points))
+        look_at(pack.items, progress)
+        self.hands(len(points), self._shown())
 
     def split(self, size: int) -> Split:
         """Both sides, at the pack's level for inputs of `size` pixels; prepares what is not yet there."""
         pack, points = self._packed()
         pixels = pack.pixels(level(size))
         copies = len(pixels) // len(points)
-        train, valid = self.hands(len(points))
+        train, valid = self.hands(len(points), self._shown())
 
         def part(hands: Array) -> Part:
             rows = (hands + np.arange(copies)[:, None] * len(points)).ravel()
@@ -81,15 +86,35 @@ class FreiHand(BaseTask):
 
         return Split(part(train), part(valid))
 
-    def hands(self, count: int) -> tuple[Array, Array]:
-        """Numbers of the hands to train on and of those to judge on, int64, ascending, out of `count`."""
+    def hands(self, count: int, shown: Sequence[str] = ()) -> tuple[Array, Array]:
+        """Numbers of the hands to train on and of those to judge on, int64, ascending, out of `count`.
+
+        Args:
+            count: Of hands.
+            shown: What image i shows of hand i modulo `count`; blocks with the same image go together.
+        """
         self.enough(count, "hands")
-        blocks = min(self.blocks or max(20, self.folds, count // 300), count)
-        block = np.arange(count) * blocks // count
+        blocks = self._blocks(count)
         valid = np.zeros(count, bool)
-        valid[self.fold_rows(block, "blocks")[1]] = True
-        near = np.convolve(valid, np.ones(2 * min(self.gap, count // blocks // 4) + 1), "same") > 0
+        valid[self.fold_rows(self._blocks(count, shown), "blocks")[1]] = True
+        near = np.convolve(valid, np.ones(2 * min(self.gap, count // (blocks[-1] + 1) // 4) + 1), "same") > 0
         return np.flatnonzero(~near), np.flatnonzero(valid)
+
+    def _blocks(self, count: int, shown: Sequence[str] = ()) -> Array:
+        """The block of each hand, int64 (count,)."""
+        block = np.arange(count) * min(self.blocks or max(20, self.folds, count // 300), count) // count
+        return merged(np.tile(block, len(shown) // count), shown)[:count] if shown else block
+
+    def _shown(self) -> list[str]:
+        """What each image shows, in order."""
+        pack, _ = self._packed()
+        seen = looks(pack.items)
+        return [seen[file].pixels for file in pack.items]
+
+    def notes(self) -> tuple[str, ...]:
+        """See `DataSet.notes`."""
+        pack, _ = self._packed()
+        return sentences(seen_twice(self.folder(), looks(pack.items)))
 
     def augment(
         self, images: Tensor, points: Tensor, size: int, how: Augment, generator: torch.Generator
@@ -125,7 +150,9 @@ class FreiHand(BaseTask):
         """A short name of the annotations, the number of images and the split; a search keeps to one."""
         pack, points = self._packed()
         split = (len(pack.items), self.folds, self.fold, self.blocks, self.gap, self.seed)
-        return hashlib.blake2b(points.tobytes() + repr(split).encode(), digest_size=10).hexdigest()
+        joined = self._blocks(len(points), self._shown())
+        copies = b"" if (joined == self._blocks(len(points))).all() else joined.tobytes()
+        return hashlib.blake2b(points.tobytes() + repr(split).encode() + copies, digest_size=10).hexdigest()
 
     def _packed(self, progress: Progress | None = None) -> tuple[Pack, Array]:
         return _packed(self.folder(progress), cache_folder())
@@ -135,15 +162,14 @@ class FreiHand(BaseTask):
 def _packed(root: Path, cache: Path) -> tuple[Pack, Array]:
     """The pack of a folder and its hands' points, float32 (H, 21, 2); the JSON is parsed once a machine."""
     del cache  # another cache folder is another answer
-    images = image_paths(root)
-    pack = Pack.of(images, SIDE)
+    pack = Pack.of(image_paths(root), SIDE)
     stamp = hashlib.blake2b(digest_size=10)
     for kind in ("K", "xyz"):
         stamp.update(annotation_path(root, kind).read_bytes())
     path = pack.folder / f"points-{stamp.hexdigest()}.npy"
 
     def write(file: BinaryIO) -> None:
-        np.save(file, read_points(root, images=len(images)))
+        np.save(file, read(root).points)
 
     once(path, 0, write)
     return pack, np.load(path)

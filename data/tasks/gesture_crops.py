@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from data.layouts.gestures import Clip
+from data.storage.crops import Square
 from data.transforms.augment import CONTEXT
 
 HAND = 21
@@ -21,7 +22,6 @@ other point, are another hand's or nobody's. On drawn hands a stretched index fi
 joint's neighbour further than 1.9; two points alone lie at 1 and 2."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Square = tuple[str, int, int, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,7 @@ def chosen(length: int, frames: int) -> Array:
 
 
 def squares(clips: Sequence[Clip], frames: int, margins: Margins) -> list[Square]:
-    """What is packed: `frames` of each folder, in order, each `CONTEXT` times the crop about the crop's middle.
-
-    Returns:
-        For each the file, the width and height it must have, and the square's left, top and side in pixels.
-    """
+    """What is packed: `frames` of each folder, in order, each `CONTEXT` times the crop about the crop's middle."""
     found = []
     for clip in clips:
         boxes = tight(clip)
@@ -118,5 +114,5 @@ def squares(clips: Sequence[Clip], frames: int, margins: Margins) -> list[Square
             half = CONTEXT * margins.side * side / 2
             dx, dy = margins.middle
             corner = float(x + dx * side - half), float(y + dy * side - half)
-            found.append((clip.frames[frame], *clip.size, *corner, float(2 * half)))
+            found.append(Square(clip.frames[frame], *clip.size, *corner, float(2 * half)))
     return found

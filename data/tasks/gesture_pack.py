@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.errors import UserError
-from data.layouts.gestures import Clip, Gesture, read_clips, read_gestures
-from data.storage.crops import _crop
+from data.layouts.gestures import Clip, Gesture, read_clips, read_gestures, unsized
+from data.layouts.problems import Noted, Problem
+from data.storage.crops import pack_of
 from data.storage.pack import Pack
-from data.storage.splits import Fold, kept_folds
 from data.tasks import motion
 from data.tasks.gesture_crops import Margins, squares
 
@@ -29,6 +28,8 @@ class Packed(NamedTuple):
         actors: (F,) names.
         motions: float64 (F, 4), `data.tasks.motion.motions`.
         stamp: a short name of all that was read.
+        problems: warnings about it.
+        unsized: frames whose width and height no file says.
     """
 
     pack: Pack
@@ -37,6 +38,8 @@ class Packed(NamedTuple):
     actors: Array
     motions: Array
     stamp: str
+    problems: tuple[Problem, ...]
+    unsized: frozenset[str]
 
 
 @lru_cache(maxsize=4)
@@ -57,51 +60,25 @@ def training(root: Path, cache: Path, frames: int, margins: Margins, side: int) 
         side: of the packed crops in pixels.
     """
     del cache
-    return packed(read_clips(root, "train", gestures(root)), frames, margins, side)
+    problems = Noted()
+    clips = read_clips(root, "train", gestures(root), problems)
+    return packed(clips, frames, margins, side, tuple(problems))
 
 
-def packed(clips: Sequence[Clip], frames: int, margins: Margins, side: int) -> Packed:
+def packed(
+    clips: Sequence[Clip], frames: int, margins: Margins, side: int, problems: tuple[Problem, ...] = ()
+) -> Packed:
     """Folders, to be packed; nothing is decoded yet."""
-    found = squares(clips, frames, margins)
-    boxes = np.array([item[1:] for item in found])
-    key = hashlib.blake2b(b"gestures 2 " + boxes.tobytes(), digest_size=10).hexdigest()
     stamp = hashlib.blake2b(digest_size=10)
     for clip in clips:
         stamp.update(f"{clip.id} {clip.actor} {clip.gesture} {len(clip.frames)}".encode() + clip.points.tobytes())
     return Packed(
-        Pack.of([item[0] for item in found], side, items=found, decode=_crop, stamp=key),
+        pack_of(squares(clips, frames, margins), side),
         tuple(clip.id for clip in clips),
         np.array([clip.gesture for clip in clips]),
         np.array([clip.actor for clip in clips]),
         np.stack([motion.motions(clip.points) for clip in clips]),
         stamp.hexdigest(),
+        problems,
+        unsized(clips),
     )
-
-
-def folds(classes: Array, groups: Array, count: int, seed: int) -> list[tuple[Array, Array]]:
-    """Folders to train on and to judge on, int64, ascending, for each fold: stratified, no group on both sides.
-
-    Args:
-        classes: int64 (F,).
-        groups: (F,), what must stay together.
-        count: how many folds.
-        seed: which go together.
-
-    Raises:
-        UserError: there are fewer groups than folds.
-    """
-    if len(np.unique(groups)) < count:
-        raise UserError(
-            f"{len(np.unique(groups))} folders or actors are too few for {count} folds: give more data, or fewer folds."
-        )
-
-    def make() -> list[Fold]:
-        from sklearn.model_selection import StratifiedGroupKFold
-
-        # Each folder counts `count` times: scikit-learn refuses classes with fewer members than folds, and a class of
-        # the competition has four folders.
-        each, together = np.repeat(classes, count), np.repeat(groups, count)
-        splits = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(each, each, together)
-        return [(np.unique(train // count), np.unique(valid // count)) for train, valid in splits]
-
-    return kept_folds(("StratifiedGroupKFold", classes.tolist(), groups.tolist(), count, seed), make)

@@ -14,11 +14,15 @@ import numpy as np
 from data.drawn.gestures import GESTURES, SHARP
 from data.layouts import gestures as layout
 from data.layouts.gestures import Gesture
-from data.storage.pack import Bytes, Part, Progress, Split, cache_folder
+from data.layouts.groups import seen_twice
+from data.layouts.problems import sentences
+from data.storage.copies import Look, look_at, looks, merged
+from data.storage.pack import Bytes, Part, Progress, Split, TestPart, cache_folder
+from data.storage.splits import kept_folds
 from data.task import BaseTask
 from data.tasks import motion as moving
 from data.tasks.gesture_crops import Margins
-from data.tasks.gesture_pack import Packed, folds, gestures, packed, training
+from data.tasks.gesture_pack import Packed, gestures, packed, training
 from data.tasks.losses import pick
 from data.transforms.augment import CONTEXT, LEVELS, GestureAugment, level
 
@@ -44,17 +48,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class TestPart(Part):
-    """The test frames; `targets` are -1.
+class TestFrames(TestPart):
+    """The test frames; `targets` are -1, `ids` the names of F folders.
 
     Attributes:
         motions: float64 (F, 4), `data.tasks.motion.motions` of the folders.
-        ids: names of the F folders.
     """
 
-    __test__: ClassVar[bool] = False  # no test of pytest's
     motions: Array
-    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Gestures(BaseTask):
         training.cache_clear()
         pack = self._read(progress).pack
         pack.pixels(pack.side, progress)
+        look_at((square.file for square in pack.items), progress)
         self._folders()
 
     def split(self, size: int) -> Split:
@@ -176,7 +178,7 @@ class Gestures(BaseTask):
         sums = np.zeros((len(folders), self.outputs))
         np.add.at(sums, place, _softmax(outputs))
         probabilities: Array = sums / np.bincount(place)[:, None]
-        moved = part.motions if isinstance(part, TestPart) else self._read().motions
+        moved = part.motions if isinstance(part, TestFrames) else self._read().motions
         return moving.apply(self.rules(), probabilities, moved[folders])
 
     def rules(self) -> tuple[moving.Rule, ...]:
@@ -213,10 +215,17 @@ class Gestures(BaseTask):
         inside = slice(edge := round(pack.side * (1 - 1 / CONTEXT) / 2), pack.side - edge)
         return np.asarray(pack.pixels(pack.side)[row, inside, inside])
 
+    def notes(self) -> tuple[str, ...]:
+        """See `DataSet.notes`."""
+        read = self._read()
+        return sentences((*read.problems, *seen_twice(self.folder(), self._seen(), read.unsized)))
+
     def identity(self) -> str:
         """A short name of the data, the split and all that changes the error; a search keeps to one."""
         options = (self.folds, self.fold, self.group, self.frames, self.margins, self.pairs, self.motion, self.seed)
-        return hashlib.blake2b((self._read().stamp + repr(options)).encode(), digest_size=10).hexdigest()
+        plain, joined = self._groups()
+        copies = b"" if (joined == plain).all() else joined.tobytes()
+        return hashlib.blake2b((self._read().stamp + repr(options)).encode() + copies, digest_size=10).hexdigest()
 
     def baseline(self) -> float:
         """Log loss on the validation folders of always answering the classes' shares of the training folders."""
@@ -227,7 +236,7 @@ class Gestures(BaseTask):
         shares = np.bincount(classes[train], minlength=self.outputs) / len(train)
         return float(log_loss(classes[valid], np.tile(shares, (len(valid), 1)), labels=np.arange(self.outputs)))
 
-    def test_part(self, folder: Path, size: int) -> TestPart:
+    def test_part(self, folder: Path, size: int) -> TestFrames:
         """The frames to predict, read now and at no other time.
 
         Args:
@@ -241,7 +250,7 @@ class Gestures(BaseTask):
         read = packed(clips, self.frames, self.margins, self._side)
         pixels = read.pack.pixels(level(size, self._side, CONTEXT))
         rows = np.arange(len(pixels))
-        return TestPart(pixels, rows, np.full(len(rows), -1), read.motions, read.ids)
+        return TestFrames(pixels, rows, np.full(len(rows), -1), read.ids, read.motions)
 
     def table(self, folder: Path, outputs: Sequence[Array], part: TestPart, like: Path | None = None) -> str:
         """The csv to hand in: the mean of what the networks of folds 0, 1, ... predict for each test folder.
@@ -260,17 +269,32 @@ class Gestures(BaseTask):
             for fold, output in zip(range(self.folds), outputs, strict=False)
         ]
         sample = Path(folder) / "sample_submission.csv" if like is None else like
-        return self.submission(np.mean(each, axis=0), part.ids, sample)
-
-    def submission(self, probabilities: Array, ids: Sequence[str], sample: Path) -> str:
-        """See `data.layouts.gestures.submission`."""
-        return layout.submission(probabilities, ids, self.gestures, Path(sample))
+        return layout.submission(np.mean(each, axis=0), part.ids, self.gestures, Path(sample))
 
     def _folders(self) -> tuple[Array, Array]:
         """Numbers of the folders to train on and of those to judge on, int64, ascending."""
+        classes, groups = self._read().classes, self._groups()[1]
+        self.enough(len(np.unique(groups)), "folders or actors")
+        # Each folder counts `folds` times: scikit-learn refuses classes with fewer members than folds, and a class of
+        # the competition has four folders.
+        each, together = np.repeat(classes, self.folds), np.repeat(groups, self.folds)
+        fold = kept_folds("StratifiedGroupKFold", self.folds, self.seed, together, each)[self.fold]
+        train, valid = (np.unique(rows // self.folds) for rows in fold)
+        return train, valid
+
+    def _groups(self) -> tuple[Array, Array]:
+        """What stays together, int64 (F,): folders or actors, and the same with those made one that share a frame."""
         read = self._read()
-        groups = read.actors if self.group == "actor" else np.arange(len(read.classes))
-        return folds(read.classes, groups, self.folds, self.seed)[self.fold]
+        names = read.actors if self.group == "actor" else np.arange(len(read.classes))
+        groups = np.unique(names, return_inverse=True)[1].astype(np.int64)
+        seen = self._seen()
+        shown = [seen[square.file].pixels if square.file in seen else None for square in read.pack.items]
+        return groups, merged(np.repeat(groups, self.frames), shown)[:: self.frames]
+
+    def _seen(self) -> dict[str, Look]:
+        """What the frames show; those of one colour, in which a camera failed, are left out."""
+        seen = looks(square.file for square in self._read().pack.items)
+        return {file: each for file, each in seen.items() if not each.plain}
 
     @property
     def _side(self) -> int:

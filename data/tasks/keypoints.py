@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from data.drawn.head import FACE_EDGES, LANDMARKS, MIRRORED
 from data.errors import UserError
-from data.layouts import keypoints as layout
 from data.layouts.annotations import partners
-from data.storage.crops import crops, cut, fractions, frames, pixels
+from data.layouts.problems import sentences
+from data.storage.copies import look_at
+from data.storage.crops import crops, cut, frames, pixels
 from data.storage.pack import Pack, Part, Split, cache_folder
 from data.task import BaseTask, Edges
+from data.tasks import keypoint_data
 from data.tasks.losses import CROP_LOSSES, POINT_LOSSES, crop_loss, point_loss
 from data.tasks.metrics import as_float64, average_precision, coco_truth, distances
 from data.tasks.skeletons import AP10K, SIGMA, Skeleton, lower_half
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from data.layouts.annotations import AnnotationSet, Instance
     from data.storage.pack import Bytes, Progress
+    from data.tasks.keypoint_data import KeypointData, Rows
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Metric = Literal["pixel_diff", "nme", "pck_error", "ap_error"]
@@ -70,7 +71,6 @@ class Keypoints(BaseTask):
         skeleton: What is looked for, with the sigmas of OKS; None for the annotations' own, with the published sigmas
             of COCO, AP-10K and AnimalPose, and `data.tasks.skeletons.SIGMA` for any others.
         mirror: For each point the one that a mirror shows in its place; None for what their names say.
-        lower: The points of the lower half body, by place; None for what their names say.
         margin: Side of a crop as a multiple of its box's larger side, 1 to 4.
         context: Side of what is packed in crops, at least 1: what turns and larger views may show.
         complete: Every object must have all its keypoints labelled.
@@ -88,7 +88,6 @@ class Keypoints(BaseTask):
     metric: Metric = "ap_error"
     skeleton: Skeleton | None = None
     mirror: tuple[int, ...] | None = None
-    lower: tuple[int, ...] | None = None
     margin: float = 1.25
     context: float = CONTEXT  # type: ignore[misc]
     complete: bool = False
@@ -169,16 +168,21 @@ class Keypoints(BaseTask):
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Draw images where asked for, check the annotations, cut out and pack the crops; see `DataSet.prepare`."""
-        _load.cache_clear()  # look at the files again
+        keypoint_data.forget()  # look at the files again
         self.folder(progress)
         self._pack(SIDE).pixels(SIDE, progress)
-        self._parts()
+        look_at((instance.file for instance in self._read().usable), progress)
+        self._rows()
+
+    def notes(self) -> tuple[str, ...]:
+        """See `DataSet.notes`."""
+        return sentences((*self._read().problems, *self._rows().problems))
 
     def split(self, size: Size) -> Split:
         """Both sides, at the pack's level for inputs of `size`, (height, width) or a square's side, in pixels."""
         base, level = levels(size, self.context)
         packed, targets = self._pack(base).pixels(level), self._read().targets
-        train, valid = (Part(packed, rows, targets[rows]) for rows in self._parts())
+        train, valid = (Part(packed, rows, targets[rows]) for rows in self._rows()[:2])
         return Split(train, valid)
 
     def augment(
@@ -199,13 +203,13 @@ class Keypoints(BaseTask):
             return augment(images, targets, size, how, generator, self.mirrored, self.context)
         from data.transforms import topdown
 
-        lower = lower_half(self.labels) if self.lower is None else self.lower
+        lower = lower_half(self.labels)
         return topdown.augment(images, targets, size, how, generator, self.mirrored, lower, self.context)
 
     def loss(self, net: Any, images: Tensor, targets: Tensor, how: Any) -> tuple[Tensor, Tensor]:
         """See `data.tasks.losses.point_loss` if `complete`, else `crop_loss`."""
         if self.complete:
-            return point_loss(net, images, targets, how, SIDE)
+            return point_loss(net, images, targets, how, SIDE, self._read().partly)
         return crop_loss(net, images, targets, how, self.mirrored, self.flip_test)
 
     def error(self, outputs: Tensor | Array, part: Part) -> float:
@@ -220,7 +224,7 @@ class Keypoints(BaseTask):
         """
         if self.metric == "ap_error":
             return 1 - self.precision(outputs, part)["AP"]
-        off, labelled = distances(outputs, part.targets, SIDE), self._labelled(part)
+        off, labelled = distances(outputs, part.targets, SIDE), self._labelled(part.targets)
         if self.metric == "pixel_diff":
             return float(off[labelled].mean())
         norms = self._norms(part)
@@ -255,7 +259,7 @@ class Keypoints(BaseTask):
 
     def errors(self, outputs: Tensor | Array, part: Part) -> Array:
         """Distances from the true keypoints, float64 (N, P), NaN if unlabelled, in `each_unit`."""
-        off = np.where(self._labelled(part), distances(outputs, part.targets, SIDE), np.nan)
+        off = np.where(self._labelled(part.targets), distances(outputs, part.targets, SIDE), np.nan)
         if self.metric == "pixel_diff":
             return off
         wide = self._norms(part)[:, None] if self.metric == "nme" else SIDE / self.margin
@@ -281,21 +285,23 @@ class Keypoints(BaseTask):
             digest.update(f"({older}, {self.margin!r}, {self.flip_test!r}, {own!r})".encode())
         if self.metric != ("pixel_diff" if self.complete else "ap_error"):
             digest.update(repr((self.metric, self.norm, self.threshold)).encode())
+        digest.update(self._rows().copies)
         return digest.hexdigest()
 
     def baseline(self) -> float:
         """The error on the validation part of always answering the mean crop's points of the training part."""
-        targets, (train, valid) = self._read().targets, self._parts()
-        weight = np.ones((len(train), 1, 1)) if self.complete else targets[train, :, 2:].astype(np.float64)
-        mean = (targets[train, :, :2] * weight).sum(0) / weight.sum(0).clip(min=1)
+        targets, (train, valid, *_) = self._read().targets, self._rows()
+        known = self._labelled(targets[train])[..., None]
+        mean = np.where(known, targets[train, :, :2], 0).sum(0, np.float64) / known.sum(0).clip(min=1)
         if not self.complete:
             mean = np.column_stack([mean, np.ones(len(mean))])
         part = Part(np.zeros((0, 1, 1, 3), np.uint8), valid, targets[valid])
         return self.error(np.broadcast_to(mean, (len(valid), *mean.shape)), part)
 
-    def _labelled(self, part: Part) -> Array:
+    def _labelled(self, targets: Array) -> Array:
         """Which points are labelled, bool (N, P)."""
-        return np.ones(part.targets.shape[:2], bool) if self.complete else part.targets[..., 2] > 0
+        labelled: Array = np.isfinite(targets[..., 0]) if self.complete else targets[..., 2] > 0
+        return labelled
 
     def _norms(self, part: Part) -> Array:
         """What distances of each object are divided by, (N,), in pixels of the crop at 224 x 224."""
@@ -303,36 +309,21 @@ class Keypoints(BaseTask):
             a, b = (self.labels.index(name) for name in self.norm)
             ends = part.targets[:, [a, b]].astype(np.float64)
             apart = SIDE * np.linalg.norm(ends[:, 0, :2] - ends[:, 1, :2], axis=1)
-            return np.where((apart > 0) & self._labelled(part)[:, [a, b]].all(1), apart, np.nan)
+            return np.where((apart > 0) & self._labelled(part.targets)[:, [a, b]].all(1), apart, np.nan)
         if self.metric == "pck_error":
             return np.full(len(part.rows), SIDE / self.margin)
         usable = self._read().usable
         sides = np.array([usable[row].box[2:] for row in part.rows])
         return np.asarray(SIDE / self.margin * np.sqrt(sides.min(1) / sides.max(1)))
 
-    def _read(self) -> _Data:
-        return _load(self, self.folder(), cache_folder())
+    def _read(self) -> KeypointData:
+        return keypoint_data.load(self, self.folder(), cache_folder())
+
+    def _rows(self) -> Rows:
+        return keypoint_data.rows(self, self.folder(), cache_folder())
 
     def _pack(self, base: int) -> Pack:
-        return crops(self._read().usable, base, self.margin * self.context)[0]
-
-    def _parts(self) -> tuple[Array, Array]:
-        """Rows to train on and rows to judge on."""
-        data = self._read()
-        rows = np.arange(len(data.usable))
-        if data.valid is not None:
-            if not 0 < data.trained < len(rows):
-                file = (data.valid if data.trained else data.train).annotations
-                raise UserError(f"{file} has no object with a labelled keypoint: give annotations that have.")
-            return rows[: data.trained], rows[data.trained :]
-        # Numbers of videos in a fixed order of their own: another order would be another split of the same data.
-        names = [instance.group if self.complete else str(instance.group) for instance in data.usable]
-        groups = np.unique(names, return_inverse=True)[1]
-        count = int(groups.max()) + 1
-        if self.fewer_folds and self.fold < count < self.folds and count > 1:
-            return rows[groups != self.fold], rows[groups == self.fold]
-        alone = all(instance.group == instance.image_id for instance in data.usable)
-        return self.fold_rows(groups, "images" if alone else "videos")
+        return crops(self._read().usable, base, self.margin * self.context)
 
 
 def faces(root: Path | None = None, **settings: Any) -> Keypoints:
@@ -347,54 +338,3 @@ def faces(root: Path | None = None, **settings: Any) -> Keypoints:
 def animals(root: Path | None = None, **settings: Any) -> Keypoints:
     """Animal pose by average precision, as AP-10K is judged."""
     return Keypoints(root, **{"metric": "ap_error", "margin": 1.25, "flip_test": True, **settings})
-
-
-class _Data(NamedTuple):
-    """A folder's annotations, the objects that are answered, `trained` of them from `train`, and their targets."""
-
-    train: AnnotationSet
-    valid: AnnotationSet | None
-    usable: tuple[Instance, ...]
-    trained: int
-    targets: Array
-
-
-@lru_cache(maxsize=8)  # a worker process asks once a trial
-def _load(task: Keypoints, root: Path, cache: Path) -> _Data:
-    """A task's annotations, checked; no image is opened."""
-    del cache  # another cache folder is another answer
-    train, valid = _annotations(root, task.own_split)
-    learnt, judged = (_usable(task, annotated) if annotated else () for annotated in (train, valid))
-    usable = learnt + judged
-    points = np.stack([instance.points for instance in usable]) if usable else np.zeros((0, 1, 3))
-    labelled = points[..., 2:] > 0
-    places = np.where(labelled, fractions(points[..., :2], frames(usable, task.margin)), 0.5)
-    targets = (places if task.complete else np.concatenate([places, labelled], -1)).astype(np.float32)
-    return _Data(train, valid, usable, len(learnt), targets)
-
-
-def _annotations(root: Path, own_split: bool) -> tuple[AnnotationSet, AnnotationSet | None]:
-    """Annotations to train on and, where the folder has such and they are wanted, to judge on."""
-    found = layout.read(root)
-    return found.train, found.valid if own_split else None
-
-
-def _usable(task: Keypoints, annotated: AnnotationSet) -> tuple[Instance, ...]:
-    """Objects with a labelled keypoint, or all of them labelled; crowds are left out."""
-    file, alone = annotated.annotations, [instance for instance in annotated.instances if not instance.crowd]
-    names = task.skeleton.names if task.skeleton else annotated.categories[0].keypoints
-    for category in annotated.categories:
-        # Only average precision knows a point by its name: by its sigma.
-        same = category.keypoints == names or (task.metric != "ap_error" and len(category.keypoints) == len(names))
-        if not same:
-            wanted = f"each category must have {', '.join(names)}"
-            raise UserError(f"{file} has other keypoints for {category.name!r}: {wanted}.")
-    if task.complete and not alone:
-        raise UserError(f"{file} has no object that is not marked as a crowd: give objects one by one.")
-    for instance in alone if task.complete else ():
-        if instance.labelled < len(instance.points):
-            raise UserError(
-                f"{file}: annotation {instance.id} has {instance.labelled} of {len(instance.points)} landmarks: "
-                "leave it out, for all are needed here."
-            )
-    return tuple(instance for instance in alone if instance.labelled)

@@ -38,7 +38,9 @@ def pick(kind: str, losses: tuple[str, ...]) -> str:
     return kind or losses[0]
 
 
-def point_loss(net: Any, images: Tensor, points: Tensor, how: Any, side: int) -> tuple[Tensor, Tensor]:
+def point_loss(
+    net: Any, images: Tensor, points: Tensor, how: Any, side: int, partly: bool = False
+) -> tuple[Tensor, Tensor]:
     """How far the answers are from the points, and the answers.
 
     The first loss is the mean Euclidean distance as a fraction of the side, rounded off below half a pixel: that is
@@ -51,21 +53,29 @@ def point_loss(net: Any, images: Tensor, points: Tensor, how: Any, side: int) ->
         points: float (B, P, 2), fractions of the side.
         how: Which loss, and the weight of the head's own.
         side: Of the frame of the error, pixels.
+        partly: Some points are NaN: not labelled. They count nothing.
 
     Returns:
         A scalar, float32, and the network's answers (B, P, 2), float32.
     """
+    import torch
     from torch.nn import functional
 
     kind = pick(how.loss, POINT_LOSSES)
     logits = net.logits(images).float()
     answers = net.decode(logits)
+    if partly:
+        known = points.isfinite().all(-1)
+        share = known.float().mean().clamp(min=1 / known.numel())
+        points = torch.where(known[..., None], points, answers.detach())  # where it is off by nothing
     if kind == "smooth_l1":
         far = functional.smooth_l1_loss(answers, points, beta=_BEND)
     elif kind == "mse":
         far = functional.mse_loss(answers, points)
     else:
         far = _rounded_distance(answers - points, 0.5 / side).mean()
+    if partly:
+        far = far / share
     if how.divergence:
         far = far + how.divergence * net.divergence(logits, points)
     return far, answers

@@ -23,18 +23,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Rule:
-    """How two gestures are told apart.
+    """How two gestures are told apart."""
 
-    Attributes:
-        pairs: pairs of classes, left and right hand's for one; the first of each pair is the one gesture.
-        motion: place in MOTIONS of the number that is looked at.
-        threshold: a folder is above it or not.
-        shares: for below and above, the share of either gesture's training folders there (never 0).
-    """
-
+    # pairs of classes, left and right hand's for one; the first of each pair is the one gesture
     pairs: tuple[tuple[int, int], ...]
-    motion: int
-    threshold: float
+    motion: int  # place in MOTIONS of the number that is looked at
+    threshold: float  # a folder is above it or not
+    # for below and above, the share of either gesture's training folders there (never 0)
     shares: tuple[tuple[float, float], tuple[float, float]]
 
 

@@ -15,12 +15,15 @@ import numpy as np
 
 from data.drawn.robot_view import SIDE
 from data.errors import UserError
-from data.layouts.robot_hand import NUMBERS, VIEWS, identifiers
-from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
-from data.storage.splits import Fold, kept_folds
+from data.layouts.groups import seen_twice
+from data.layouts.problems import read_csv, sentences
+from data.layouts.robot_hand import COLOURS, NUMBERS, VIEWS, identifiers, shown
+from data.storage.copies import Look, look_at, looks, merged
+from data.storage.pack import Bytes, Pack, Part, Progress, Split, TestPart, cache_folder
+from data.storage.splits import kept_folds
 from data.task import BaseTask
 from data.tasks.losses import pick
-from data.tasks.robot_pack import COLOURS, labelled, levelled, measured, pack_of
+from data.tasks.robot_pack import labelled, levelled, measured, pack_of
 from data.transforms.augment import RobotAugment, level
 
 if TYPE_CHECKING:
@@ -35,14 +38,6 @@ COLUMNS = ("ID", *(f"FINGER_POS_{number}" for number in range(1, NUMBERS + 1)))
 """Of the table of predictions."""
 
 _TIPS = tuple(f"tip {tip}" for tip in range(1, 5))
-
-
-@dataclass(frozen=True)
-class TestPart(Part):
-    """The test samples; their targets are unknown, `ids` are their names."""
-
-    __test__: ClassVar[bool] = False  # no test of pytest's
-    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -77,14 +72,22 @@ class RobotHand(BaseTask):
         """Draw samples where asked for, check, decode and measure; test/ is not opened. See `DataSet.prepare`."""
         _read.cache_clear()  # look at the files again
         _measured.cache_clear()
-        self._read(progress)[0].pixels(SIDE, progress)
+        pack, *_ = self._read(progress)
+        pack.pixels(SIDE, progress)
+        look_at((str(picture) for sample in pack.items for picture in sample.pictures), progress)
         self._measured()
+
+    def notes(self) -> tuple[str, ...]:
+        """See `DataSet.notes`."""
+        return sentences(seen_twice(self.folder(), self._seen()))
 
     def identity(self) -> str:
         """A short name of the labels and the split; a search keeps to one."""
         _, names, labels = self._read()
         split = (names, self.folds, self.fold, self.seed)
-        return hashlib.blake2b(labels.tobytes() + repr(split).encode(), digest_size=10).hexdigest()
+        groups = self._groups()
+        copies = b"" if len(set(groups.tolist())) == len(groups) else groups.tobytes()
+        return hashlib.blake2b(labels.tobytes() + repr(split).encode() + copies, digest_size=10).hexdigest()
 
     def split(self, size: int) -> Split:
         """Both sides, pixels uint8 (N, L, L, 18) at the level for inputs of `size` pixels, targets (n, 12) metres."""
@@ -156,10 +159,6 @@ class RobotHand(BaseTask):
         colours = self._read()[0].pixels(SIDE)[row, ..., :COLOURS]
         return np.concatenate(np.split(colours, VIEWS, -1), 1)
 
-    def name(self, row: int) -> str:
-        """What field_id.pkl calls a sample."""
-        return self._read()[1][row]
-
     def test_part(self, folder: Path, size: int) -> TestPart:  # noqa: ARG002 - inputs are made of whole images
         """The test part, which nothing else opens.
 
@@ -203,13 +202,20 @@ class RobotHand(BaseTask):
     def _rows(self, count: int) -> tuple[Array, Array]:
         """Rows to train on and rows to judge on, int64, ascending."""
         self.enough(count, "samples")
+        groups = self._groups()
+        if len(set(groups.tolist())) < count:
+            return self.fold_rows(groups, "samples that differ")
+        return kept_folds("KFold", self.folds, self.seed, groups)[self.fold]
 
-        def make() -> list[Fold]:
-            from sklearn.model_selection import KFold
+    def _groups(self) -> Array:
+        """What stays together, int64 (N,): samples of which all pictures are equal."""
+        seen = list(self._seen().values())
+        return merged(np.arange(len(seen)), [each.pixels for each in seen])
 
-            return list(KFold(self.folds, shuffle=True, random_state=self.seed).split(np.zeros(count)))
-
-        return kept_folds(("KFold", count, self.folds, self.seed), make)[self.fold]
+    def _seen(self) -> dict[str, Look]:
+        """What each sample's pictures show, all three as one."""
+        samples = self._read()[0].items
+        return shown(samples, looks(str(picture) for sample in samples for picture in sample.pictures))
 
     def _read(self, progress: Progress | None = None) -> tuple[Pack, tuple[str, ...], Array]:
         return _read(self.folder(progress), cache_folder())
@@ -224,11 +230,7 @@ def asked(sample: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         UserError: It cannot be read, or asks for other columns or samples than there are.
     """
-    try:
-        with sample.open(encoding="utf-8-sig", newline="") as file:
-            header, *rows = [row for row in csv.reader(file) if row]
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{sample} is no csv with a header ({error}): give the organiser's sample.") from None
+    header, *rows = list(filter(None, read_csv(sample, mend="give the organiser's sample"))) or [[]]
     if len(header) != len(COLUMNS):
         raise UserError(f"{sample} has {len(header)} columns and not {len(COLUMNS)}: give the organiser's sample.")
     order = [row[0] for row in rows]

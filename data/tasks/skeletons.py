@@ -20,18 +20,14 @@ _UPPER = {"front", "fore", "f"}
 class Skeleton:
     """A kind of object by its keypoints.
 
-    Attributes:
-        names: Of the P points.
-        edges: Pairs of them that a drawing joins.
-        sigmas: How far annotators spread about each, as a fraction of the square root of the object's area; OKS falls
-            to exp(-1/8) at that distance.
-
     Raises:
         ValueError: If there are not as many sigmas as names, or one is not above 0.
     """
 
-    names: tuple[str, ...]
-    edges: tuple[tuple[int, int], ...]
+    names: tuple[str, ...]  # Of the P points
+    edges: tuple[tuple[int, int], ...]  # Pairs of them that a drawing joins
+    # How far annotators spread about each, as a fraction of the square root of the object's area; OKS falls to
+    # exp(-1/8) at that distance
     sigmas: tuple[float, ...]
 
     def __post_init__(self) -> None:

@@ -197,7 +197,8 @@ def summarise(training: FixedTraining) -> Ablation:
     from search.run import checkpoint
 
     task, number = training.source.study.task, training.source.trial.number
-    base = row(training, BASE, None)
+    trials = list(training.trials().values())
+    base = row(training, trials, BASE, None)
     if base.error is None:
         reason = (base.failed or ("nothing",))[-1]
         raise UserError(f"no training of trial {number} as it is came to an end; the last said: {reason}.")
@@ -210,17 +211,18 @@ def summarise(training: FixedTraining) -> Ablation:
         epochs=training.epochs,
         seeds=training.seeds,
         base=base,
-        rows=tuple(row(training, name, base) for name in training.variants if name != BASE),
+        rows=tuple(row(training, trials, name, base) for name in training.variants if name != BASE),
         made=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
 
 
-def row(training: FixedTraining, name: str, base: Row | None) -> Row:
-    """One change's errors, beside those of the trial as it is."""
-    study, config, change = training.source.study, training.source.config, training.variants[name]
-    trials = [trial for trial in training.trials().values() if trial.params.get(PARAMETER) == name]
+def row(training: FixedTraining, trials: Sequence[FrozenTrial], name: str, base: Row | None) -> Row:
+    """One change's errors, beside those of the trial as it is; `trials` are all of the training."""
+    source, change = training.source, training.variants[name]
+    study, config, before = source.study, source.config, source.readings
+    trials = [trial for trial in trials if trial.params.get(PARAMETER) == name]
     arch = vary(config, change).arch
-    price, readings, before = cost(arch), read(study.readings, arch), read(study.readings, config.arch)
+    price, readings = cost(arch), before if arch == config.arch else read(study.readings, arch)
     errors = {
         str(trial.user_attrs["seed"]): float(trial.user_attrs[study.task.metric])
         for trial in trials

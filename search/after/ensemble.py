@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -131,20 +130,17 @@ def predict(source: SearchedTrial, like: Path | None) -> str:
     Raises:
         UserError: the task has no test part, or it is missing or broken.
     """
-    import torch
-
     task = predicting(source.study.task)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = model.best_device()
     root: Path = task.folder()  # type: ignore[attr-defined]
     target = ensemble_folder(source.folder, source.trial.number)
     outputs: list[Array] = []
     part: Any = None
-    for place in range(len(folds_of(source.study.task))):
-        loaded = model.load(target / f"fold-{place}", str(source.file), source.data)
+    for place, change in enumerate(folds_of(source.study.task).values()):
+        loaded = model.load(target / f"fold-{place}", source.study)
         size = loaded.config.arch.size
         part = part or task.test_part(root, size)
-        fold = replace(task, fold=place)  # type: ignore[type-var]
-        outputs.append(answer(fold, loaded.net.to(device), part, size, device))
+        outputs.append(answer(vary_task(source.study.task, change), loaded.net.to(device), part, size, device))
     return task.table(root, outputs, part, like)
 
 

@@ -5,7 +5,8 @@
     FOLDER/model.json          study, parameters, cost, errors, seeds, versions, data: see `Facts`
     FOLDER/curves.json         a list of rows an epoch for each seed
 
-Nothing in it is code: the study's file rebuilds the network from the parameters.
+Nothing in it is code: the network is rebuilt from the configuration in model.json (see search.config_record). Only a
+model of before configurations were kept, or one whose architecture its study's file defines, needs that file.
 """
 
 from __future__ import annotations
@@ -15,22 +16,27 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 
 from data.errors import UserError
+from data.task import BaseTask
+from data.transforms.augment import MEAN, STD
+from search.config_record import config_of, needs_file
+from search.config_record import record as config_record
 
 if TYPE_CHECKING:  # model.json is read without torch
     import torch
 
     from models.plan import Cost
-    from search.run.ledger import Row
-    from search.study import Architecture, Config, Study, Task
+    from search.run.settings import Row
+    from search.study import Config, Study, Task
 
 FORMAT = 1
 """Of model.json; another number is another version's."""
@@ -51,6 +57,30 @@ class Seed:
     error: FiniteFloat  # on the validation part after the last epoch, with the better of the two weights
     weights: str  # 'averaged' (running mean, EMA) or 'last'
     errors: Mapping[str, float]  # of both, where both were judged; one that was not chosen need not be finite
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become a network's inputs, as `data.transforms.warp.inputs` does it."""
+
+    __pydantic_config__ = STRICT
+
+    context: float  # side of the pictures in crops; 1 shows the whole picture
+    mean: float  # of every channel, of pixels in 0..1
+    std: float  # the same
+
+    @classmethod
+    def of(cls, task: Task) -> Self | None:
+        """That of a task; None of one that makes its inputs in a way of its own."""
+        kind: Any = type(task)
+        usual = issubclass(kind, BaseTask) and kind.inputs is BaseTask.inputs
+        return cls(float(getattr(task, "context", 1.0)), MEAN, STD) if usual else None
+
+    def __call__(self, images: torch.Tensor, size: Any) -> torch.Tensor:
+        """See `data.transforms.warp.inputs`."""
+        from data.transforms.warp import inputs
+
+        return inputs(images, size, self.context)
 
 
 @dataclass(frozen=True)
@@ -76,13 +106,16 @@ class Facts:
     versions: Mapping[str, str]  # of posefront, torch, and Python; the machine's processor or GPU
     made: str  # date and time, ISO 8601
     format: Literal[1] = 1  # FORMAT
-    # names of the network's answers; None in models of before it was recorded, as are the next four
+    # names of the network's answers; None in models of before it was recorded, as are the next ones
     labels: tuple[str, ...] | None = None
     edges: tuple[tuple[int, int], ...] | None = None  # which points a drawing joins, as pairs of places in `labels`
     mirrored: tuple[int, ...] | None = None  # for each label the one that a mirror shows in its place
     size: int | tuple[int, int] | None = None  # of the input in pixels, the side of a square or (height, width)
-    # the architecture as data, {'type': the dataclass's name, 'fields': its fields}
-    arch: Mapping[str, Any] | None = None
+    arch: Mapping[str, Any] | None = None  # the architecture, in models of before `config` was recorded
+    study_id: str | None = None  # the study's own id
+    config: Mapping[str, Any] | None = None  # the trial's configuration, as search.config_record keeps it
+    # how pixels become inputs; None also where the task does it in a way of its own
+    preprocessing: Preprocessing | None = None
 
     @property
     def name(self) -> str:
@@ -91,22 +124,22 @@ class Facts:
 
     def record(self) -> dict[str, Any]:
         """As model.json has it: without what an older model did not record."""
-        later = ("labels", "edges", "mirrored", "size", "arch")
+        later = [field.name for field in fields(self) if field.default is None]
         return {name: value for name, value in asdict(self).items() if value is not None or name not in later}
 
 
 _FACTS = TypeAdapter(Facts)
 
 
-def described(task: Task, arch: Architecture) -> dict[str, Any]:
+def described(task: Task, config: Config) -> dict[str, Any]:
     """What a model's network answers and is, as fields of `Facts`."""
-    fields: dict[str, Any] = json.loads(json.dumps(asdict(arch), default=str)) if is_dataclass(arch) else {}
     return {
         "labels": tuple(task.labels),
         "edges": tuple((a, b) for a, b in task.edges),
         "mirrored": task.mirrored,
-        "size": arch.size,
-        "arch": {"type": type(arch).__name__, "fields": fields},
+        "size": config.arch.size,
+        "config": config_record(config),
+        "preprocessing": Preprocessing.of(task),
     }
 
 
@@ -117,10 +150,25 @@ class Model:
     folder: Path  # where it lies
     facts: Facts  # what is said of it
     curves: Sequence[Sequence[Row]]  # rows an epoch, a list for each of `facts.seeds`
-    study: Study  # rebuilt from its file
+    source: Study | str  # its study, or the name or file of it
     config: Config  # the trial's
     net: torch.nn.Module  # with its weights, in evaluation mode, on the CPU
     price: Cost  # of the deployed network, counted anew
+    data: Path | None = None  # replaces the folder of the task's data set
+
+    @cached_property
+    def study(self) -> Study:
+        """Its study, with the points that the model recorded; the file is run when this is first asked for.
+
+        Raises:
+            UserError: there is no such study.
+        """
+        return _studied(self.source, self.facts, self.data)
+
+    @property
+    def preprocess(self) -> Callable[[torch.Tensor, Any], torch.Tensor]:
+        """Makes the network's inputs of pixels; the study's task does where the model did not record how."""
+        return self.facts.preprocessing or self.study.task.inputs
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -131,6 +179,22 @@ class Model:
     def edges(self) -> tuple[tuple[int, int], ...]:
         """Which points a drawing joins; the study's where the model did not record them."""
         return self.study.task.edges if self.facts.edges is None else self.facts.edges
+
+
+def _studied(source: Study | str, facts: Facts, data: Path | None) -> Study:
+    from search.load import load_study
+
+    study = load_study(source, data=data) if isinstance(source, str) else source
+    if facts.labels is None or facts.edges is None:
+        return study
+    return replace(study, task=study.task.with_points(facts.labels, facts.edges, facts.mirrored))
+
+
+def best_device() -> torch.device:
+    """A GPU where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def versions(device: torch.device) -> dict[str, str]:
@@ -185,13 +249,13 @@ def save(
     return record
 
 
-def load(folder: Path, study: str | None = None, data: Path | None = None) -> Model:
+def load(folder: Path, study: Study | str | None = None, data: Path | None = None) -> Model:
     """Read a model and rebuild its network.
 
     Args:
         folder: as `save` left it.
-        study: name or file of its study; None for studies/NAME.py by the recorded name.
-        data: replaces the folder of the task's data set.
+        study: its study, or the name or file of it; None for studies/NAME.py by the recorded name.
+        data: replaces the folder of the task's data set, of a study that is loaded by its name or file.
 
     Raises:
         UserError: something is missing, changed, of another version, or the study no longer makes this network.
@@ -209,14 +273,14 @@ def load(folder: Path, study: str | None = None, data: Path | None = None) -> Mo
     import safetensors.torch
 
     from models.cost import cost
-    from search.load import load_study
-    from search.study import replay
 
-    rebuilt = load_study(study or facts.study, data=data)
-    if facts.labels is not None and facts.edges is not None:
-        rebuilt = replace(rebuilt, task=rebuilt.task.with_points(facts.labels, facts.edges, facts.mirrored))
+    if facts.preprocessing is not None and (facts.preprocessing.mean, facts.preprocessing.std) != (MEAN, STD):
+        raise UserError(f"{folder} was trained on pixels of another normalisation; use the version that trained it.")
+    source: Study | str = study or facts.study
+    if facts.config is None or needs_file(facts.config):
+        source = _studied(source, facts, data)
     try:
-        config, _ = replay(rebuilt, facts.params)
+        config = config_of(source, facts.params, facts.config)
         net = config.arch.build()
         net.load_state_dict(safetensors.torch.load_file(weights))
         curves = json.loads((folder / CURVES).read_text(encoding="utf-8"))
@@ -226,7 +290,7 @@ def load(folder: Path, study: str | None = None, data: Path | None = None) -> Mo
             f"{folder} does not fit the study {facts.study!r} as it is now ({reason}); the study's file was changed "
             "since, or the model is another version's."
         ) from error
-    return Model(folder, facts, curves, rebuilt, config, net.eval(), cost(config.arch))
+    return Model(folder, facts, curves, source, config, net.eval(), cost(config.arch), data)
 
 
 def read(file: Path) -> Facts:
@@ -252,9 +316,18 @@ def read(file: Path) -> Facts:
             f"{file} is of format {version_!r}, and this version reads format {FORMAT}; make the model anew."
         )
     try:
-        return _FACTS.validate_json(content)
+        return parsed(content)
     except ValidationError as error:
         raise UserError(f"{file} {problem(error)}; make the model anew.") from error
+
+
+def parsed(content: bytes) -> Facts:
+    """What a model.json says.
+
+    Raises:
+        pydantic.ValidationError: a field is missing, too many or of another type.
+    """
+    return _FACTS.validate_json(content)
 
 
 def problem(error: ValidationError) -> str:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,19 +22,15 @@ import torch
 from PIL import Image
 
 from data.errors import UserError
-from data.storage.files import replacing
-from data.storage.image import BadImage, open_image
+from data.storage.files import writing
+from data.storage.image import ENDINGS, BadImage, open_image
 from data.transforms.augment import LEVELS, level
 from data.transforms.warp import reduce
 from search.after.model import Model
 from search.results.skeleton import skeleton
-from search.study import Task
 
 _LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
 _BATCH = 64
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Of files that count as images in a folder."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Edges = Sequence[tuple[int, int]]
@@ -71,22 +67,21 @@ class _Square:
     corner: tuple[float, float]  # the square's, in the photograph's pixels
 
 
-def predict(model: Model, files: Sequence[Path], device: torch.device | str = "cpu") -> list[Prediction]:
+def predict(model: Model, files: Sequence[Path]) -> list[Prediction]:
     """The keypoints of photographs, in the order of `files`.
 
     A photograph of 224 x 224 pixels gets exactly what evaluation would answer.
 
     Args:
-        model: read back; its network is moved to `device`.
+        model: read back.
         files: any size and mode that Pillow reads.
-        device: where to compute.
 
     Raises:
         UserError: the network finds no points in photographs, or files cannot be read; it names all of them, and
             nothing is predicted.
     """
     _check(model)
-    view = _seen(model.study.task, model.config.arch.size)
+    view = _seen(model.preprocess, model.config.arch.size)
     squares: list[_Square] = []
     wrong: list[str] = []
     for file in files:
@@ -99,7 +94,7 @@ def predict(model: Model, files: Sequence[Path], device: torch.device | str = "c
         raise UserError(f"cannot read {', '.join(wrong)}: mend {them} or leave {them} out.")
     answered = [np.empty(0)] * len(files)
     for rows in _batches(squares):
-        points = answers(model, torch.stack([squares[row].pixels for row in rows]), torch.device(device))
+        points = answers(model, torch.stack([squares[row].pixels for row in rows]))
         for row, fractions in zip(rows, points, strict=True):
             square = squares[row]
             answered[row] = fractions * square.side + square.corner - 0.5
@@ -133,13 +128,9 @@ def overlays(predictions: Sequence[Prediction], edges: Edges, folder: Path) -> N
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise UserError(f"{names[twice[0]]} photographs are named {twice[0]!r}; draw them into a folder each.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for prediction in predictions:
-            with replacing(folder / f"{prediction.file.stem}.png") as half:
-                overlay(prediction, edges).save(half, "PNG")
-    except OSError as error:
-        raise UserError(f"cannot write to {folder} ({error.strerror}); give --overlay a folder of yours.") from error
+    for prediction in predictions:
+        with writing(folder / f"{prediction.file.stem}.png", "give --overlay a folder of yours") as half:
+            overlay(prediction, edges).save(half, "PNG")
 
 
 def upright(file: Path) -> Image.Image:
@@ -209,7 +200,7 @@ def _check(model: Model) -> None:
 
 
 @cache
-def _seen(task: Task, size: Any) -> _View:
+def _seen(preprocess: Callable[[torch.Tensor, Any], torch.Tensor], size: Any) -> _View:
     """What a network sees of a square picture, found by a picture whose red and green are x and y.
 
     A task may cut its inputs out of wider pictures, or into another shape; where their pixels come from, only its own
@@ -220,7 +211,7 @@ def _seen(task: Task, size: Any) -> _View:
     places = torch.zeros(side, side, 3, dtype=torch.uint8)
     places[..., 0], places[..., 1] = ramp, ramp[:, None]
     ends = torch.stack([torch.zeros_like(places), torch.full_like(places, 255), places])
-    black, white, shown = task.inputs(ends, size).double()
+    black, white, shown = preprocess(ends, size).double()
     seen = (shown - black) / (white - black)
     offset, scale, pixels = [], [], float(side)
     for line in (seen[0].mean(0), seen[1].mean(1)):
@@ -263,13 +254,12 @@ def _batches(squares: Sequence[_Square]) -> Iterator[list[int]]:
 
 
 @torch.inference_mode()
-def answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
+def answers(model: Model, pixels: torch.Tensor) -> Array:
     """The points of square pictures, computed as in evaluation.
 
     Args:
-        model: its network is moved to `device`.
+        model: its network answers on the CPU.
         pixels: uint8 (B, L, L, 3); of a network that sees whole pictures L is at most 224.
-        device: where to compute.
 
     Returns:
         (B, P, 2), fractions of the side, float64.
@@ -277,13 +267,13 @@ def answers(model: Model, pixels: torch.Tensor, device: torch.device) -> Array:
     Raises:
         ValueError: the network answers no points.
     """
-    net, size = model.net.to(device).eval(), model.config.arch.size
-    view = _seen(model.study.task, size)
+    net, size = model.net.eval(), model.config.arch.size
+    view = _seen(model.preprocess, size)
     smaller = level(size, pixels.shape[1]) if view is _WHOLE and isinstance(size, int) else pixels.shape[1]
-    if smaller < pixels.shape[1]:  # on the CPU, as in the packs of images: a GPU rounds otherwise
+    if smaller < pixels.shape[1]:
         pixels = reduce(pixels, smaller)
-    inputs = model.study.task.inputs(pixels.to(device), size)
-    outputs: Array = net(inputs.contiguous(memory_format=torch.channels_last)).cpu().double().numpy()
+    inputs = model.preprocess(pixels, size)
+    outputs: Array = net(inputs.contiguous(memory_format=torch.channels_last)).double().numpy()
     if outputs.ndim != 3 or outputs.shape[2] not in (2, 3):
         raise ValueError(f"the network answers {outputs.shape[1:]}, which are no points of a picture")
     points: Array = outputs[..., :2]

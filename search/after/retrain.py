@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
 from search.after import model
 from search.after.training import EMA, FixedTraining, SearchedTrial, judge_state
+from search.config_record import config_of
+
+if TYPE_CHECKING:
+    from search.study import Study
 
 
 def full_training(
@@ -46,23 +50,30 @@ def finish(training: FixedTraining) -> model.Facts:
     return training.save_best(source.study.task, judged, model_folder(source.folder, source.trial.number))
 
 
-def load_model(folder: Path, number: int | None, study: str, data: Path | None) -> model.Model:
+def load_model(folder: Path, number: int | None, study: Study, study_id: str | None) -> model.Model:
     """The model of a trial, or the one of the least value, as the study minimises it.
 
+    Args:
+        folder: the study's.
+        number: the trial's; None for the best one.
+        study: whose models they are.
+        study_id: its own id; None of one begun before there were any.
+
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is another study's.
     """
-    numbers = sorted(int(place.name) for place in (folder / "models").glob("[0-9]*") if place.name.isdigit())
-    if number is None and not numbers:
-        raise UserError(f"{folder} holds no trained model; make one with `posefront retrain {folder.name}`.")
     from models.readings import read
 
-    def value(trained: model.Model) -> float:
-        study = trained.study
-        return study.objective.value(read(study.readings, trained.config.arch), trained.facts.error)
-
-    chosen = numbers if number is None else [number]
-    return min((model.load(model_folder(folder, trial), study, data) for trial in chosen), key=value)
+    if number is None:
+        numbers = sorted(int(place.name) for place in (folder / "models").glob("[0-9]*") if place.name.isdigit())
+    else:
+        numbers = [number]
+    trained = [model.load(model_folder(folder, trial), study) for trial in numbers]
+    own = [each for each in trained if each.facts.study_id == study_id]
+    if not own:
+        others = f"; {len(trained)} there belong to another study of this name" if trained else ""
+        raise UserError(f"{folder} holds no trained model{others}; make one with `posefront retrain {folder.name}`.")
+    return min(own, key=lambda each: study.objective.value(read(study.readings, each.config.arch), each.facts.error))
 
 
 def train_again(facts: model.Facts, study: str, data: Path | None) -> float:
@@ -75,20 +86,17 @@ def train_again(facts: model.Facts, study: str, data: Path | None) -> float:
         raise UserError(
             f"the model learnt from a teacher ({facts.teacher}), which is not in it; it can't be trained again."
         )
-    import torch
-
     from search.load import load_study
     from search.run.fit import fit
     from search.run.worker import settle
-    from search.study import replay
 
     rebuilt = load_study(study, data=None if data is None else data.absolute())
-    config, _ = replay(rebuilt, facts.params)
+    config = config_of(rebuilt, facts.params, facts.config)
     config = replace(config, training=replace(config.training, ema=config.training.ema or EMA))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = model.best_device()
     seed = facts.seeds[0]
     settle(int(facts.versions.get("threads", 1)), device)
     state: dict[str, Any] = {}
     for trained in fit(rebuilt.task, config, epochs=facts.epochs, seed=seed.seed, device=device):
         state = trained.take()
-    return judge_state(rebuilt.task, config, 0, seed.seed, state, device).seed.errors[seed.weights]
+    return judge_state(rebuilt.task, config, seed.seed, state, device).seed.errors[seed.weights]

@@ -6,6 +6,7 @@ search does, in a storage of its own. Full training (.retrain), folds (.ensemble
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,17 +18,24 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UserError
 from search import paths
 from search.after import model
+from search.config_record import config_of, digest, needs_file, record
 from search.format import measured
+from search.load import beginning
+from search.ownership import claim
 from search.results.leaderboard import Entry, entries
 from search.schedulers import NoStopping
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:  # a wrong trial is refused without torch and ray
     import optuna
     import torch
     from optuna.trial import FrozenTrial
 
+    from models.readings import Readings
     from search.run.engine import Outcome
     from search.run.ledger import Ledger
+    from search.run.settings import Row
     from search.study import Config, Study, Task
     from search.variant import Variants
 
@@ -48,9 +56,8 @@ def choose_trial(optuna_study: optuna.Study, number: int | None, under: float | 
     trials = entries(optuna_study.get_trials(deepcopy=False), optuna_study.user_attrs["metric"])
     unit = optuna_study.user_attrs.get("unit", "")
     if number is not None:
-        trial = next((trial for trial in trials if trial.number == number), None)
-        if trial is None:
-            raise UserError(f"there is no trial {number}; the search has trials 0 to {len(trials) - 1}.")
+        meant = paths.trial_of(optuna_study, number)
+        trial = next(trial for trial in trials if trial.number == meant.number)
         if trial.params_m is None:
             reason = trial.reason.splitlines()[0] if trial.reason else trial.state
             raise UserError(f"trial {number} has no network: {reason}.")
@@ -78,22 +85,29 @@ class SearchedTrial:
     trial: Entry  # whose parameters are trained
     data: Path | None = None  # replaces the folder of the task's data set; None to leave it
     weights: str | None = None  # pre-trained ones to begin with; None for the trial's own choice
+    study_id: str | None = None  # the study's own id; None of one begun before there were any
 
     @cached_property
     def config(self) -> Config:
-        """The trial's configuration.
+        """The trial's configuration, as it was kept; of a trial of before there were records, as the study makes it.
 
         Raises:
             UserError: the study no longer makes it.
         """
-        from search.study import replay
-
         try:
-            return replay(self.study, self.trial.params)[0]
+            config = config_of(self.study, self.trial.params, self.trial.config)
         except ValueError as error:
             raise UserError(
                 f"trial {self.trial.number} does not fit the study as it is now ({error}); its file was changed since."
             ) from error
+        return config if self.weights is None else beginning(config, self.weights)
+
+    @cached_property
+    def readings(self) -> Readings:
+        """The study's readings of its network."""
+        from models.readings import read
+
+        return read(self.study.readings, self.config.arch)
 
     @property
     def final_epochs(self) -> int:
@@ -105,11 +119,11 @@ class SearchedTrial:
 class Judged:
     """A training's weights on the validation part."""
 
-    number: int  # of the trial in the training's own storage
     seed: model.Seed  # what is recorded of it
     # the better of the last and the averaged ones, by the names of the network's modules
     weights: dict[str, torch.Tensor]
     outputs: Any  # what they answer for the validation part
+    curve: Sequence[Row] = ()  # of the training
 
 
 @dataclass(frozen=True)
@@ -140,10 +154,13 @@ class FixedTraining:
         for place in range(self.seeds):
             for variant in self.variants or [""]:
                 start = f"{variant}, seed {place}" if variant else f"seed {place}"
-                starts[start] = trial.params | ({PARAMETER: variant} if variant else {})
+                starts[start] = {PARAMETER: variant} if variant else {}
                 seeds[start] = derived(study.seed, place)
+        config = self.source.config
+        if self.ema and not config.training.ema:
+            config = replace(config, training=replace(config.training, ema=self.ema))
         fixed = replace(
-            varied(study, self.variants),
+            varied(replace(study, space=lambda _, __: config), self.variants),
             trials=len(starts),
             epochs=self.epochs,
             scheduler=NoStopping(),
@@ -153,6 +170,8 @@ class FixedTraining:
         )
         storage = open_storage(paths.url_of(paths.make_folder(self.folder), None))
         name = f"{self.source.name} trial {trial.number} {self.purpose}"
+        if trial.config is not None:  # another configuration's training is another one
+            name += f" {digest(record(config))}"
         return Ledger(fixed, name, storage, study.task.identity(), seeds)
 
     def trials(self) -> dict[int, FrozenTrial]:
@@ -164,21 +183,25 @@ class FixedTraining:
         workers: int | None = None,
         gpus: float | None = None,
         address: str | None = None,
-        watch: Callable[[Ledger], None] = lambda _: None,
+        watch: Callable[[], None] = lambda: None,
     ) -> Outcome | None:
         """Train what is not yet trained; None where all is. For the arguments see `search.run.engine.search`."""
         from search.run import engine
         from search.run.settings import FinalTraining
 
+        put = claim(self.folder, self.ledger.id, paths.url_of(self.folder, None))
+        if put is not None:
+            log.warning("posefront: %s held another training, which is now in %s.", self.folder, put)
         self.ledger.adopt()
         if self.ledger.finished >= self.ledger.study.trials:
             return None
-        final = FinalTraining(
-            ema=self.ema,
-            teacher=str(self.teacher.absolute()) if self.teacher else None,
-            study=self.teacher_study,
-            variants={name: dict(change) for name, change in self.variants.items()},
-        )
+        variants = {name: dict(change) for name, change in self.variants.items()}
+        final = FinalTraining(variants=variants)
+        if self.teacher is not None:
+            teacher = model.load(self.teacher, self.teacher_study)
+            kept, weights = record(teacher.config), str(self.teacher.absolute() / model.WEIGHTS)
+            file = (self.teacher_study or teacher.facts.study) if needs_file(kept) else None
+            final = FinalTraining(kept, weights, file, variants=variants)
         outcome = engine.search(
             self.ledger,
             self.source.file,
@@ -188,7 +211,6 @@ class FixedTraining:
             gpus=gpus,
             address=address,
             watch=watch,
-            weights=self.source.weights,
             final=final,
         )
         self.ledger.optuna_study.set_user_attr(THREADS, outcome.devices.threads)
@@ -204,10 +226,12 @@ class FixedTraining:
 
         trials, judged = self.trials(), []
         for number in numbers:
-            state = checkpoint.load(checkpoint.path(self.folder / "weights", number), _device())
+            trial, device = trials[number], model.best_device()
+            file = checkpoint.path(self.folder / "weights", number)
+            state = checkpoint.load(file, device, self.ledger.owner(trial))
             if state is not None:
-                seed = trials[number].user_attrs["seed"]
-                judged.append(judge_state(task, self.source.config, number, seed, state, _device()))
+                best = judge_state(task, self.source.config, trial.user_attrs["seed"], state, device)
+                judged.append(replace(best, curve=trial.user_attrs["curve"]))
         if not judged:
             reasons = [str(trial.user_attrs.get("failed", "")).splitlines()[:1] for trial in trials.values()]
             raise UserError(
@@ -220,9 +244,8 @@ class FixedTraining:
         """Write the model of the first of some judged trainings, and its answers for the task's validation part."""
         from search.results import answers
 
-        trials, best = self.trials(), judged[0]
-        curves = [trials[training.number].user_attrs["curve"] for training in judged]
-        facts = model.save(target, self._facts(task, judged), best.weights, curves)
+        best = judged[0]
+        facts = model.save(target, self._facts(task, judged), best.weights, [training.curve for training in judged])
         examples = answers.of(task, best.outputs, task.split(self.source.config.arch.size).valid, self.epochs)
         answers.save_pictures(examples, task, target)
         answers.save(examples, target, self.source.trial.number)
@@ -231,13 +254,14 @@ class FixedTraining:
     def _facts(self, task: Task, judged: Sequence[Judged]) -> dict[str, Any]:
         """What model.json says, but for the weights' digest."""
         from models.cost import cost
-        from models.readings import read
 
-        study, trial, arch = self.source.study, self.source.trial, self.source.config.arch
+        study, trial, config = self.source.study, self.source.trial, self.source.config
+        arch = config.arch
         error, price, split = judged[0].seed.error, cost(arch), task.split(arch.size)
         threads = self.ledger.optuna_study.user_attrs.get(THREADS, 1)
         return {
             "study": self.source.name,
+            "study_id": self.source.study_id,
             "trial": trial.number,
             "params": dict(trial.params),
             "metric": task.metric,
@@ -245,7 +269,7 @@ class FixedTraining:
             "error": error,
             "params_count": price.params,
             "flops": price.flops,
-            "score": study.objective.attributes(read(study.readings, arch), error).get("score"),
+            "score": study.objective.attributes(self.source.readings, error).get("score"),
             "epochs": self.epochs,
             "seeds": [training.seed for training in judged],
             "teacher": model.read(self.teacher / model.FACTS).name if self.teacher else None,
@@ -255,15 +279,13 @@ class FixedTraining:
                 "valid": len(split.valid.rows),
                 "valid_rows": split.valid.rows.tolist(),
             },
-            "versions": model.versions(_device()) | {"threads": str(threads)},
+            "versions": model.versions(model.best_device()) | {"threads": str(threads)},
             "made": datetime.now().astimezone().isoformat(timespec="seconds"),
-            **model.described(task, arch),
+            **model.described(task, config),
         }
 
 
-def judge_state(
-    task: Task, config: Config, number: int, seed: int, state: dict[str, Any], device: torch.device
-) -> Judged:
+def judge_state(task: Task, config: Config, seed: int, state: dict[str, Any], device: torch.device) -> Judged:
     """The better of a training state's last and averaged weights on the validation part."""
     from search.run import checkpoint
     from search.run.fit import judge
@@ -278,10 +300,4 @@ def judge_state(
         outputs[kind], _ = judge(task, net.to(device), config, part, device)
         errors[kind] = task.error(outputs[kind], part)
     best = min(errors, key=lambda kind: errors[kind] if math.isfinite(errors[kind]) else math.inf)
-    return Judged(number, model.Seed(seed, errors[best], best, errors), weights[best], outputs[best])
-
-
-def _device() -> torch.device:
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Judged(model.Seed(seed, errors[best], best, errors), weights[best], outputs[best])

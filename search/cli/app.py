@@ -18,6 +18,7 @@ from search.cli import search as search_commands
 from search.cli import submit as submit_commands
 from search.cli.options import complaints
 from search.cli.streams import OutputLost
+from search.storage_url import without_passwords
 
 app = typer.Typer(
     help="Search hyperparameters and architectures of keypoint networks: the smallest that still sees well.",
@@ -69,4 +70,4 @@ def run(command: Callable[..., Any] = app) -> None:
 
 def complain(mistake: UserError) -> None:
     """Say on standard error what a user can mend."""
-    complaints.print(f"[red]posefront:[/] {escape(str(mistake))}")
+    complaints.print(f"[red]posefront:[/] {escape(without_passwords(str(mistake)))}")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-
-from data.errors import UserError
+from rich.markup import escape
 
 if TYPE_CHECKING:
     import optuna
 
     from search.results.view import View
+    from search.study import Task
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -58,12 +58,15 @@ def seen(optuna_study: "optuna.Study") -> "View":
     return View.of(optuna_study.study_name, names[0], optuna_study.user_attrs, trials)
 
 
+def say_notes(task: "Task") -> None:
+    """Print what a person should know of a task's data."""
+    for note in task.notes():
+        console.print(escape(f"data: {note}"), soft_wrap=True)
+
+
 def write_text(file: Path, text: str) -> None:
     """Write a whole file or nothing."""
-    from data.storage.files import replacing
+    from data.storage.files import writing
 
-    try:
-        with replacing(file) as half:
-            half.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror}); name another file.") from error
+    with writing(file, "name another file") as half:
+        half.write_text(text, encoding="utf-8")

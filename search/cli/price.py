@@ -13,7 +13,7 @@ from data.errors import UserError
 from search.cli.options import loading
 
 if TYPE_CHECKING:
-    import optuna
+    from optuna.trial import FrozenTrial
 
     from models.plan import Cost
     from search.study import Study
@@ -28,56 +28,40 @@ def network_table(
         UserError: there is no such study, search, trial or start, or the parameters make no trial.
     """
     from search import paths
+    from search.config_record import config_of
     from search.load import load_study, study_file
-
-    file = study_file(study)
-    optuna_study = paths.recorded(study, out, storage) if trial is not None else None
-    if optuna_study is not None and trial is not None and storage is None and not values:
-        cost = recorded_cost(out / paths.name_of(study), trial)
-        if cost is not None:
-            return table(cost, trial_params(optuna_study, trial))
-    with loading():
-        from models import cost as counting
-        from search.study import replay
-    loaded = load_study(str(file))
-    params = parameters(loaded, optuna_study, trial, start, values)
-    return table(counting.cost(replay(loaded, params)[0].arch), params)
-
-
-def recorded_cost(folder: Path, number: int) -> Cost | None:
-    """What was recorded of a trial's network when it was admitted; None where nothing was."""
+    from search.ownership import results_of
     from search.results import network
 
-    record = network.load(folder, number)
-    return None if record is None else record.cost
+    file, found = study_file(study), None
+    if trial is not None:
+        optuna_study = paths.recorded(study, out, storage)
+        found = paths.trial_of(optuna_study, trial)
+        folder = results_of(out / paths.name_of(study), optuna_study.user_attrs.get("id"))
+        record = network.load(folder, trial)
+        if record is not None and not values:
+            return table(record.cost, found.params)
+    with loading():
+        from models import cost as counting
+    loaded = load_study(str(file))
+    params = parameters(loaded, found, start, values)
+    kept = None if found is None or values else found.user_attrs.get("config")
+    return table(counting.cost(config_of(loaded, params, kept).arch), params)
 
 
-def trial_params(optuna_study: optuna.Study, number: int | None) -> dict[str, Any]:
-    """The parameters of a trial.
-
-    Raises:
-        UserError: there is no such trial.
-    """
-    trials = optuna_study.get_trials(deepcopy=False)
-    for trial in trials:
-        if trial.number == number:
-            return dict(trial.params)
-    raise UserError(f"there is no trial {number}; the search has trials 0 to {len(trials) - 1}.")
-
-
-def parameters(
-    study: Study, optuna_study: optuna.Study | None, trial: int | None, start: str | None, values: Sequence[str]
-) -> dict[str, Any]:
+def parameters(study: Study, trial: FrozenTrial | None, start: str | None, values: Sequence[str]) -> dict[str, Any]:
     """The parameters that are meant: a trial's, a starting trial's (the first if none is named), with changes.
 
     Raises:
-        UserError: there is no such trial, start or parameter, one is missing, or a value is outside its range.
+        UserError: there is no such start or parameter, one is missing, or a value is outside its range.
     """
     from search.load import with_starts
 
     params: dict[str, Any] = {}
-    if optuna_study is not None:
-        params.update(trial_params(optuna_study, trial))
+    if trial is not None:
+        params.update(trial.params)
+        if not values and "config" in trial.user_attrs:  # which the space of now need not make
+            return params
     elif start is not None:
         params.update(with_starts(study, [start]).starts[start])
     else:

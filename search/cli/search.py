@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
-from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, seen
+from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, say_notes, seen
 from search.cli.streams import go_on_without_output
 from search.signals import exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from optuna.storages import BaseStorage
 
     from search.results.leaderboard import Entry
     from search.results.view import View
@@ -50,7 +53,7 @@ def search(
 ) -> None:
     """Search: sample, train side by side, stop early what falls behind; go on where the last run stopped."""
     from search import paths
-    from search.load import check_weights, load_study, study_file, with_starts
+    from search.load import load_study, study_file, with_starts, with_weights
 
     go_on_without_output()
     # Everything that costs no import is checked first.
@@ -61,50 +64,88 @@ def search(
     root = data.absolute() if data else None
     with loading("loading the study"):
         chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
-        chosen = with_starts(chosen, start or ())
-        weights = check_weights(chosen, weights)
+        chosen = with_weights(with_starts(chosen, start or ()), weights)
     folder = paths.folder_of(study, out)
     with paths.locked(folder):
         from search.progress import progress
         from search.run import live
+        from search.run.lease import leased
+        from search.run.storage import open_storage
 
         with progress(console, "preparing images") as show:
             chosen.task.prepare(show)
-        ledger = _open_ledger(chosen, paths.name_of(study), paths.url_of(folder, storage))
-        if ledger.finished >= chosen.trials:
-            console.print(f"{ledger.finished} of {chosen.trials} trials are finished; --trials asks for more.")
-            summarise(ledger, folder, storage)
-            return
-        console.print("starting the workers (their first trial takes some seconds to begin)")
-        from search.run import engine
+        say_notes(chosen.task)
+        url = paths.url_of(folder, storage)
+        opened = open_storage(url)
+        with leased(opened, paths.name_of(study), console.print) as lease:
+            ledger = _open_ledger(chosen, file, folder, opened, url)
+            ledger.check = lease.check
+            outcome = None
+            if not ledger.is_over:
+                console.print("starting the workers (their first trial takes some seconds to begin)")
+                from search.run import engine
 
-        with live.watched(console, ledger) as view:
-            outcome = engine.search(
-                ledger,
-                file,
-                folder,
-                data=root,
-                workers=workers,
-                gpus=gpus_per_trial,
-                address=address,
-                hours=hours,
-                weights=weights,
-                watch=view,
-            )
+                with live.watched(console, ledger) as view:
+                    outcome = engine.search(
+                        ledger,
+                        file,
+                        folder,
+                        data=root,
+                        workers=workers,
+                        gpus=gpus_per_trial,
+                        address=address,
+                        hours=hours,
+                        watch=view,
+                    )
+    if outcome is None and ledger.finished >= chosen.trials:
+        console.print(f"{ledger.finished} of {chosen.trials} trials are finished; --trials asks for more.")
     summarise(ledger, folder, storage, outcome)
-    if outcome.why:
+    if outcome is not None and outcome.why:
         cause = f"--hours {hours:g} are over" if outcome.why == "time" else f"stopped by {outcome.why}"
         console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
         if outcome.why != "time":
             raise typer.Exit(exit_code(outcome.why))
+    refuse_failures(ledger)
 
 
-def _open_ledger(chosen: "Study", name: str, url: str) -> "Ledger":
+def refuse_failures(ledger: "Ledger") -> None:
+    """End with exit code 1 where no trial of a study was trained without failing, and say the commonest reason."""
+    from search.run.ledger import is_finished
+
+    over = [trial for trial in ledger.optuna_study.get_trials(deepcopy=False) if is_finished(trial)]
+    reasons = Counter(trial.user_attrs["failed"].splitlines()[0] for trial in over if trial.user_attrs.get("failed"))
+    if over and reasons.total() == len(over):
+        reason, count = reasons.most_common(1)[0]
+        console.print(
+            f"[red]every trial of this search failed[/] ({len(over)}), {count} of them with: {escape(reason)}",
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
+
+
+def _open_ledger(chosen: "Study", file: Path, folder: Path, opened: "BaseStorage", url: str) -> "Ledger":
     """The study in its storage, with what a dead run left taken up again."""
-    from search.run.ledger import Ledger, open_storage
+    from search import paths
+    from search.config_record import changes
+    from search.ownership import claim
+    from search.run.ledger import Ledger
+    from search.run.ranges import adapt
 
-    ledger = Ledger(chosen, name, open_storage(url), chosen.task.identity())
+    name = paths.name_of(str(file))
+    chosen, added = adapt(chosen, name, opened)
+    if added:
+        console.print(f"choices that its trials did not have: {escape('; '.join(added))}")
+    ledger = Ledger(chosen, name, opened, chosen.task.identity(), file=paths.written(file))
+    put = claim(folder, ledger.id, url)
+    if put is not None:
+        console.print(f"[yellow]{folder} held the results of another study {name!r}; they are now in {put}[/]")
     adopted = ledger.adopt()
+    kept = [trial for trial in ledger.optuna_study.get_trials(deepcopy=False) if "config" in trial.user_attrs]
+    if kept and (changed := changes(chosen, kept[-1].params, kept[-1].user_attrs["config"])):
+        console.print(
+            f"[yellow]the study was changed since trial {kept[-1].number}[/]: {escape(changed)}. Trials to come follow "
+            "it; those that are keep their own."
+        )
     if ledger.finished or adopted:
         console.print(f"going on: {ledger.finished} trials finished, {adopted} interrupted ones taken up again")
     return ledger
@@ -121,6 +162,8 @@ def summarise(ledger: "Ledger", folder: Path, storage: str | None, outcome: "Out
             f"{outcome.startup_s:.0f} s, search {outcome.search_s:.0f} s, of which trained "
             f"{outcome.trained_s / devices.workers:.0f} s a worker"
         )
+    if ledger.optuna_study.is_stopped:
+        console.print(f"the study's sampler has ended the search after {ledger.finished} trials: nothing more to try")
     view, task = seen(ledger.optuna_study), ledger.study.task
     console.print(board(view.entries, view, 10))
     errors = [
@@ -130,7 +173,7 @@ def summarise(ledger: "Ledger", folder: Path, storage: str | None, outcome: "Out
         mean, (least, trial) = task.baseline(), min(errors)
         console.print(
             f"always answering the mean: {measured(mean, task.unit)}; smallest {named(task.metric)}: "
-            f"{measured(least, task.unit)} (trial {trial}), {least / mean:.0%} of it"
+            f"{measured(least, task.unit)} (trial {trial}){f', {least / mean:.0%} of it' if mean else ''}"
         )
     _write_page(view, folder, storage)
 

@@ -101,13 +101,14 @@ def submit(
     from search.load import load_study, study_file
 
     file, root = str(study_file(study)), data.absolute() if data else None
-    require_course_task(load_study(file, data=root), study)
+    loaded = load_study(file, data=root)
+    require_course_task(loaded, study)
     optuna_study = paths.recorded(study, out, storage)
     folder = paths.folder_of(study, out)
     with loading():
         from search.after.retrain import load_model
         from search.submission import submit as packing
-    model = load_model(folder, trial, file, root)
+    model = load_model(folder, trial, loaded, optuna_study.user_attrs.get("id"))
     console.print(
         f"model of trial {model.facts.trial}: {model.facts.error:.4f} {model.facts.unit} on the validation part"
     )

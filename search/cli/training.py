@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+from rich.markup import escape
 
-from search.cli.options import console, loading
+from search.cli.options import console, loading, say_notes
 from search.cli.streams import go_on_without_output
 from search.signals import exit_code
 
@@ -45,18 +45,27 @@ def searched_trial(
     """
     from search import paths
     from search.after.training import SearchedTrial, choose_trial
-    from search.load import begun, check_weights, load_study, study_file
+    from search.config_record import changes
+    from search.load import load_study, study_file, weights_place
 
     file = study_file(study)
     root = data.absolute() if data else None
     loaded = load_study(str(file), data=root)
     check(loaded)
-    meant = choose_trial(paths.recorded(study, out, storage), trial, under)
-    if weights is not None:
+    optuna_study = paths.recorded(study, out, storage)
+    meant = choose_trial(optuna_study, trial, under)
+    if meant.config is not None and (changed := changes(loaded, meant.params, meant.config, False)):
+        console.print(
+            f"[yellow]the study was changed since trial {meant.number}[/]: {escape(changed)}. The trial keeps its own."
+        )
+    place = None if weights is None else weights_place(weights)
+    name, folder, study_id = paths.name_of(study), paths.folder_of(study, out), optuna_study.user_attrs.get("id")
+    source = SearchedTrial(loaded, name, file, folder, meant, root, place, study_id)
+    if place is not None:
         with loading():
-            weights = check_weights(loaded, weights)
-        loaded = replace(loaded, space=begun(loaded.space, str(weights)))  # to begin without them is a change, too
-    return SearchedTrial(loaded, paths.name_of(study), file, paths.folder_of(study, out), meant, root, weights)
+            from search.run.fit import build
+        build(source.config)
+    return source
 
 
 def train(
@@ -79,6 +88,7 @@ def train(
         from search.run import live
     with progress(console, "preparing the data") as show:
         training.source.study.task.prepare(show)
+    say_notes(training.source.study.task)
     with paths.locked(paths.make_folder(training.folder)):
         with live.watched(console, training.ledger) as view:
             outcome = training.train(workers, gpus, address, view)

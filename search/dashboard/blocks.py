@@ -15,6 +15,8 @@ from search.results.leaderboard import Entry
 from search.results.view import View
 
 Block = dict[str, Any]
+Column = tuple[Block, Callable[[Entry], Any]]
+"""A table's column, from `column`, and a trial's cell in it."""
 
 ROWS = 500
 """Lines of a table that are sent; a selection shows the others."""
@@ -47,14 +49,16 @@ def later(key: str, title: str, path: str, *, height: int = 0) -> Block:
     return {"kind": "later", "id": key, "title": title, "path": path, "height": height}
 
 
-def table(key: str, title: str, columns: Sequence[Block], rows: Sequence[Sequence[Any]], none: str, more: str) -> Block:
-    """A table whose first column is the trial's number.
+def table(
+    key: str, title: str, columns: Sequence[Column], entries: Sequence[Entry], none: str, more: str = ""
+) -> Block:
+    """A table of trials; its first column is their number.
 
     Args:
         key: of the block.
         title: above it.
-        columns: from `column`.
-        rows: a cell each column: a text, a whole number, None, or from `cell`.
+        columns: each with its cell of a trial: a text, a whole number, None, or from `cell`.
+        entries: a row each.
         none: what stands where there are no rows.
         more: what is said of rows that are not sent, if there are any.
     """
@@ -62,9 +66,8 @@ def table(key: str, title: str, columns: Sequence[Block], rows: Sequence[Sequenc
         "kind": "table",
         "id": key,
         "title": title,
-        "columns": list(columns),
-        "rows": rows,
-        "trial": 0,
+        "columns": [head for head, _ in columns],
+        "rows": [[value(entry) for _, value in columns] for entry in entries],
         "none": none,
         "more": more,
     }
@@ -94,52 +97,29 @@ def board(view: View, key: str, title: str = "Trials", entries: Sequence[Entry] 
     """The leaderboard as a table, parameters included."""
     lines = list(view.entries if entries is None else entries)
     params = list(dict.fromkeys(name for entry in lines for name in entry.params))
-    columns = [
-        column("trial"),
-        column("name", text=True),
-        column("state", text=True),
-        *_value_columns(view),
-        column(view.error_title),
-        *(column(reading.label) for reading in view.readings),
-        column("front", text=True),
-        column("epochs"),
-        column("trained [s]"),
-        column("images/s"),
-        *map(column, params),
-        column("reason", text=True),
+    # What the study minimises, unless that is the error itself.
+    value: list[Column] = [] if view.alone else [(column("value"), lambda e: cell(e.value))]
+    if view.scored:
+        value = [(column("score"), lambda e: cell(e.score)), (column("band", text=True), lambda e: e.band)]
+    columns: list[Column] = [
+        (column("trial"), lambda e: e.number),
+        (column("name", text=True), lambda e: e.name),
+        (column("state", text=True), lambda e: e.state),
+        *value,
+        (column(view.error_title), lambda e: error_cell(e.error)),
+        *((column(r.label), lambda e, name=r.name: cell(e.readings.get(name))) for r in view.readings),
+        (column("front", text=True), lambda e: "front" if e.pareto else ""),
+        (column("epochs"), lambda e: e.epochs),
+        (column("trained [s]"), lambda e: rounded(e.seconds)),
+        (column("images/s"), lambda e: rounded(e.images_per_s)),
+        *((column(name), lambda e, name=name: _parameter(e.params.get(name))) for name in params),
+        (column("reason", text=True), lambda e: e.reason.splitlines()[0][:200] if e.reason else ""),
     ]
     more = f"the first {ROWS} of {len(lines):,}; select points to see others" if len(lines) > ROWS else ""
-    return table(key, title, columns, [_line(view, entry, params) for entry in lines[:ROWS]], "No trials.", more)
-
-
-def _value_columns(view: View) -> list[Block]:
-    """What the study minimises, unless that is the error itself."""
-    if view.scored:
-        return [column("score"), column("band", text=True)]
-    return [] if view.alone else [column("value")]
-
-
-def _line(view: View, entry: Entry, params: Sequence[str]) -> list[Any]:
-    """A trial's row of the leaderboard."""
-    value = [cell(entry.score), entry.band] if view.scored else [] if view.alone else [cell(entry.value)]
-    return [
-        entry.number,
-        entry.name,
-        entry.state,
-        *value,
-        error_cell(entry.error),
-        *(cell(entry.readings.get(reading.name)) for reading in view.readings),
-        "front" if entry.pareto else "",
-        entry.epochs,
-        rounded(entry.seconds),
-        rounded(entry.images_per_s),
-        *(_parameter(entry.params.get(name)) for name in params),
-        entry.reason.splitlines()[0][:200] if entry.reason else "",
-    ]
+    return table(key, title, columns, lines[:ROWS], "No trials.", more)
 
 
 def _parameter(value: Any) -> Any:
-    """A parameter's value as a cell."""
     if isinstance(value, float):
         return cell(value)
     return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else str(value)

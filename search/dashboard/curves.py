@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,8 +18,6 @@ from search.schedulers import recorded
 if TYPE_CHECKING:
     from search.run.ledger import Row
 
-What = Literal["error", "train_loss", "valid_loss"]
-
 CAP = 200_000
 """Epochs that one figure draws; with them its JSON is about 2 MB."""
 SCHEDULERS = {"asha": "ASHA", "hyperband": "Hyperband"}
@@ -30,13 +28,8 @@ BEHIND = 100
 HOVER = "trial %{customdata}, epoch %{x}: %{y:.4g}<extra></extra>"
 
 
-def learning(view: View, what: What = "error") -> go.Figure:
-    """Learning curves of all trials, one trace a state, with the rungs and the stops marked; the best stands out.
-
-    Args:
-        view: the study.
-        what: 'error', 'train_loss' or 'valid_loss', as judged or summed up after every epoch.
-    """
+def learning(view: View) -> go.Figure:
+    """The errors of all trials by epoch, a trace a state, with the rungs and the stops marked; the best stands out."""
     if not view.curves:
         return empty(
             "No trial has ended its first epoch yet." if view.trials else "No trial yet, so there are no curves."
@@ -47,22 +40,20 @@ def learning(view: View, what: What = "error") -> go.Figure:
     for state in STATES:
         numbers = [number for number in chosen if view.by_number[number].state == state]
         if numbers:
-            drawn.add_traces(_of_a_state(view, numbers, state, what, trace, markers=count <= SVG_POINTS))
+            drawn.add_traces(_of_a_state(view, numbers, state, trace, markers=count <= SVG_POINTS))
     stops = [number for number in chosen if view.by_number[number].state == "stopped"]
     if stops:
-        drawn.add_trace(_stops(view, stops, what, trace))
-    finished = (entry.number for entry in view.entries if entry.state == "finished" and entry.number in view.curves)
-    best = next(finished, None)
-    if best is not None:
-        drawn.add_trace(_best(view, best, what, trace))
+        drawn.add_trace(_stops(view, stops, trace))
+    if finished := _trained(view, "finished"):
+        drawn.add_trace(_best(view, finished[0], trace))
     search = view.attrs.get("search", {})
     rungs = recorded(search).rungs(int(search.get("epochs", 0)))
     for epoch in rungs:
         drawn.add_vline(x=epoch, line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
-    titles = {"error": escape(view.error_title), "train_loss": "training loss", "valid_loss": "validation loss"}
-    base(drawn, x="epoch", y=titles[what])
-    name = view.error_name if what == "error" else titles[what]
-    heading(drawn, f"Learning curves: {name}", _subtitle(view, search, rungs, len(view.curves) - len(chosen)))
+    base(drawn, x="epoch", y=escape(view.error_title))
+    heading(
+        drawn, f"Learning curves: {view.error_name}", _subtitle(view, search, rungs, len(view.curves) - len(chosen))
+    )
     return _zoomed(drawn, view)
 
 
@@ -81,10 +72,10 @@ def _zoomed(drawn: go.Figure, view: View) -> go.Figure:
     return drawn.update_xaxes(range=[0.5, last + 0.5])
 
 
-def _of_a_state(view: View, numbers: Sequence[int], state: str, what: str, trace: Any, markers: bool) -> list[Any]:
+def _of_a_state(view: View, numbers: Sequence[int], state: str, trace: Any, markers: bool) -> list[Any]:
     """The curves of one state, and a line for the legend alone, whose colour does not fade with their number."""
     colour = STATES[state][0]
-    x, y, of = _end_to_end({number: view.curves[number] for number in numbers}, what)
+    x, y, of = _end_to_end(view, numbers)
     legend = trace(
         x=[None], y=[None], mode="lines", name=f"{state} ({len(numbers):,})", line={"color": colour}, legendgroup=state
     )
@@ -105,12 +96,12 @@ def _of_a_state(view: View, numbers: Sequence[int], state: str, what: str, trace
     return [legend, lines]
 
 
-def _stops(view: View, numbers: Sequence[int], what: str, trace: Any) -> Any:
+def _stops(view: View, numbers: Sequence[int], trace: Any) -> Any:
     """Where the scheduler stopped trials."""
     colour = STATES["stopped"][0]
     return trace(
         x=np.array([view.curves[number][-1]["epoch"] for number in numbers], dtype=np.int32),
-        y=np.array([_value(view.curves[number][-1], what) for number in numbers], dtype=np.float32),
+        y=np.array([_value(view.curves[number][-1], "error") for number in numbers], dtype=np.float32),
         customdata=np.array(numbers, dtype=np.int32),
         mode="markers",
         name="stopped",
@@ -124,9 +115,9 @@ def _stops(view: View, numbers: Sequence[int], what: str, trace: Any) -> Any:
     )
 
 
-def _best(view: View, number: int, what: str, trace: Any) -> Any:
+def _best(view: View, number: int, trace: Any) -> Any:
     """The best trial's curve, above all others."""
-    x, y, of = _end_to_end({number: view.curves[number]}, what)
+    x, y, of = _end_to_end(view, [number])
     return trace(
         x=x[:-1],
         y=y[:-1],
@@ -160,8 +151,7 @@ def _faded(count: int) -> float:
 
 def within_cap(view: View) -> list[int]:
     """The trials that are drawn, by number: running ones, the best finished, then the latest, up to `CAP` epochs."""
-    finished = [entry.number for entry in view.entries if entry.state == "finished" and entry.number in view.curves]
-    running = [entry.number for entry in view.entries if entry.state == "running" and entry.number in view.curves]
+    finished, running = _trained(view, "finished"), _trained(view, "running")
     others = sorted(set(view.curves) - set(finished) - set(running), reverse=True)
     left, chosen = CAP, []
     for number in [*running, *finished, *others]:
@@ -172,25 +162,28 @@ def within_cap(view: View) -> list[int]:
     return sorted(chosen)
 
 
-def _end_to_end(curves: Mapping[int, "Sequence[Row]"], what: str) -> tuple[Any, Any, Any]:
-    """Many curves as one line with gaps.
+def _trained(view: View, state: str) -> list[int]:
+    """The trials in a state that have a curve, best first."""
+    return [entry.number for entry in view.by_state[state] if entry.number in view.curves]
+
+
+def _end_to_end(view: View, numbers: Sequence[int]) -> tuple[Any, Any, Any]:
+    """The errors of some trials as one line with gaps.
 
     Returns:
-        epochs, values (NaN between two curves) and trial numbers, each of shape (points,), with a gap at the end.
+        epochs, errors (NaN between two curves) and trial numbers, each of shape (points,), with a gap at the end.
     """
     epochs: list[float] = []
     values: list[float] = []
     lengths = []
-    for rows in curves.values():
-        epochs += [row["epoch"] for row in rows]
-        epochs.append(rows[-1]["epoch"])
-        values += [_value(row, what) for row in rows]
-        values.append(math.nan)
+    for rows in (view.curves[number] for number in numbers):
+        epochs += [*(row["epoch"] for row in rows), rows[-1]["epoch"]]
+        values += [*(_value(row, "error") for row in rows), math.nan]
         lengths.append(len(rows) + 1)
     return (
         np.array(epochs, dtype=np.int16 if max(epochs) < 2**15 else np.int32),
         np.array(values, dtype=np.float32),
-        np.repeat(np.array(list(curves), dtype=np.int32), lengths),
+        np.repeat(np.array(numbers, dtype=np.int32), lengths),
     )
 
 
@@ -237,7 +230,7 @@ def of_trial(view: View, number: int) -> go.Figure:
 
 def _others(view: View, numbers: Sequence[int]) -> go.Scatter:
     """The errors of other trials, pale."""
-    x, y, of = _end_to_end({number: view.curves[number] for number in numbers}, "error")
+    x, y, of = _end_to_end(view, numbers)
     return go.Scatter(
         x=x,
         y=y,

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from search.paths import file_of
+from search.storage_url import file_of
 
 SCHEMA = "v3.2.0.a"
 """The version of the tables that is read."""

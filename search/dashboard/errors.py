@@ -20,26 +20,22 @@ MANY, MOST = 80, 40
 UNANSWERED = "This trial kept no answers to its validation images."
 
 
-def joints(answers: Answers | None, unit: str) -> go.Figure:
+def joints(answers: Answers | None) -> go.Figure:
     """Mean error of each label as bars in the labels' own order, a colour a limb, and the mean of all as a line.
 
     In that order a finger's joints stand side by side, base to tip, and that the error grows along them is seen at
     once; sorted by error it isn't. Of more than `MANY` labels the `MOST` of the largest errors are shown, largest
     first.
-
-    Args:
-        answers: of a trial; None where there are none.
-        unit: of the study's error, for answers that do not say their own.
     """
     if answers is None or not answers.errors:
         return empty(UNANSWERED)
-    unit, what = unit if answers.unit is None else answers.unit, "point" if answers.pointed else "label"
+    unit, what = answers.unit, "point" if answers.pointed else "label"
     places = list(range(len(answers.errors)))
     left_out = len(places) > MANY
     if left_out:
         places = sorted(places, key=lambda place: -(answers.errors[place] or 0.0))[:MOST]
     names = [answers.labels[place] or f"{what} {place}" for place in places]
-    drawn = go.Figure(_bars(answers, places, names, unit))
+    drawn = go.Figure(_bars(answers, places, names))
     known_errors = [error for error in answers.errors if error is not None]
     mean = sum(known_errors) / len(known_errors) if known_errors else 0.0
     line_at(drawn, mean, f"mean {measured(mean, unit)}")
@@ -62,8 +58,7 @@ def joints(answers: Answers | None, unit: str) -> go.Figure:
     return drawn.update_layout(margin={"t": 88, "b": 56})
 
 
-def _bars(answers: Answers, places: Sequence[int], names: Sequence[str], unit: str) -> go.Bar:
-    """The labels' mean errors."""
+def _bars(answers: Answers, places: Sequence[int], names: Sequence[str]) -> go.Bar:
     limb = limbs(len(answers.errors), answers.edges)
     colours = [MUTED if limb[place] < 0 else SERIES[limb[place] % len(SERIES)] for place in places]
     return go.Bar(
@@ -74,7 +69,7 @@ def _bars(answers: Answers, places: Sequence[int], names: Sequence[str], unit: s
         marker={"color": colours if answers.edges else SERIES[0]},
         text=[escape(name) for name in names],
         textposition="none",
-        hovertemplate=f"%{{text}}: %{{x:{HOVER}}} {escape(unit)}<extra></extra>",
+        hovertemplate=f"%{{text}}: %{{x:{HOVER}}} {escape(answers.unit)}<extra></extra>",
         showlegend=False,
     )
 
@@ -84,26 +79,22 @@ def _short(name: str) -> str:
     return name if len(name) <= 26 else f"{name[:12]}\u2026{name[-13:]}"
 
 
-def pck(answers_by_name: Mapping[str, Answers], unit: str) -> go.Figure:
+def pck(answers_by_name: Mapping[str, Answers]) -> go.Figure:
     """The share of points within a distance against the distance, a curve a trial (PCK: Yang and Ramanan 2013).
 
-    The area under a curve, up to the limit that its legend states, is the mean of the share over the distances.
-    Pixels are counted to LIMIT_PX and marked at MARKS_PX, other units to the largest 95th percentile. Errors that are
-    no distances of points in a picture have the same curve and their median in the legend.
-
-    Args:
-        answers_by_name: a trial's name and its answers, the trial in question first.
-        unit: of the study's error, for answers that do not say their own.
+    The area under a curve, up to the limit that its legend states, is the mean of the share over the distances. Pixels
+    are counted to LIMIT_PX and marked at MARKS_PX, other units to the largest 95th percentile. Errors that are no
+    distances of points in a picture have the same curve and their median in the legend. The first trial is the one in
+    question.
     """
-    shown = {name: answers for name, answers in answers_by_name.items() if answers.quantiles}
-    if not shown:
+    if not answers_by_name:
         return empty(UNANSWERED)
-    first = next(iter(shown.values()))
-    unit, pointed = unit if first.unit is None else first.unit, first.pointed
+    first = next(iter(answers_by_name.values()))
+    unit, pointed = first.unit, first.pointed
     pixels = pointed and unit == "px"
-    limit = LIMIT_PX if pixels else max(within95(answers.quantiles) for answers in shown.values()) or 1.0
+    limit = LIMIT_PX if pixels else max(within95(answers.quantiles) for answers in answers_by_name.values()) or 1.0
     drawn = go.Figure()
-    for place, (name, answers) in enumerate(shown.items()):
+    for place, (name, answers) in enumerate(answers_by_name.items()):
         colour = ACCENT if place == 0 else SERIES[(place - 1) % len(SERIES)]
         area = f"area to {f'{compact(limit)} {unit}'.strip()} {area_under(answers.quantiles, limit):.3f}"
         median = f"half within {measured(answers.quantiles[len(answers.quantiles) // 2], unit)}"
@@ -117,7 +108,14 @@ def pck(answers_by_name: Mapping[str, Answers], unit: str) -> go.Figure:
             hovertemplate=f"%{{y:.1%}} within %{{x:{HOVER}}} {escape(unit)}<extra>{escape(name)}</extra>",
         )
         if pixels:
-            drawn.add_trace(_marks(answers, name, colour))
+            drawn.add_scatter(
+                x=list(MARKS_PX),
+                y=[fraction_within(answers.quantiles, mark) for mark in MARKS_PX],
+                mode="markers",
+                marker={"color": colour, "size": 8, "line": {"width": 1, "color": "#ffffff"}},
+                showlegend=False,
+                hovertemplate=f"%{{y:.1%}} within %{{x:g}} px<extra>{escape(name)}</extra>",
+            )
     if pointed:
         base(drawn, x=escape(titled("distance", unit)), y="points within the distance [%]")
         heading(drawn, "Points within a distance", "of all validation images (PCK)")
@@ -127,15 +125,3 @@ def pck(answers_by_name: Mapping[str, Answers], unit: str) -> go.Figure:
     drawn.update_xaxes(range=[0, limit * 1.02])
     drawn.update_yaxes(range=[0, 1.03], tickformat=".0%")
     return drawn
-
-
-def _marks(answers: Answers, name: str, colour: str) -> go.Scatter:
-    """The shares of points within MARKS_PX."""
-    return go.Scatter(
-        x=list(MARKS_PX),
-        y=[fraction_within(answers.quantiles, mark) for mark in MARKS_PX],
-        mode="markers",
-        marker={"color": colour, "size": 8, "line": {"width": 1, "color": "#ffffff"}},
-        showlegend=False,
-        hovertemplate=f"%{{y:.1%}} within %{{x:g}} px<extra>{escape(name)}</extra>",
-    )

@@ -12,39 +12,22 @@ TALLEST = 0.75
 """Width by height below which a picture is narrower than its card."""
 
 
-def square(_row: int) -> tuple[int, int]:
-    """Width and height of a picture whose shape is not told."""
-    return 1, 1
-
-
-def gallery(
-    answers: Answers | None, href: Callable[[int], str], unit: str, sides: Callable[[int], tuple[int, int]] = square
-) -> str:
+def gallery(answers: Answers | None, href: Callable[[int], str], sides: Callable[[int], tuple[int, int]]) -> str:
     """Best, median and worst pictures as HTML, or a sentence where there are none.
 
-    Args:
-        answers: of a trial, or None.
-        href: where the picture of a data-set row is to be had: an address, or the picture itself as data:.
-        unit: of the study's error, for answers that do not say their own.
-        sides: width and height of a row's picture, in any unit.
+    `href` is where a row's picture is to be had, `sides` are its width and height in any unit.
     """
     if answers is None or not answers.examples:
         return note("This trial has no pictures: it was not trained, or before its answers were kept.")
-    unit = unit if answers.unit is None else answers.unit
     rows = []
     for rank in RANKS:
         chosen = [example for example in answers.examples if example.rank == rank]
-        cards = [
-            card(
-                example,
-                answers.edges,
-                href(example.row),
-                sides(example.row),
-                f"{rank} validation image, row {example.row}, {measured(example.error, unit)}",
-                f"<strong>{escape(measured(example.error, unit))}</strong> row {example.row}",
-            )
-            for example in chosen
-        ]
+        cards = []
+        for example in chosen:
+            error, row = measured(example.error, answers.unit), example.row
+            below = f"<strong>{escape(error)}</strong> row {row}"
+            alt = f"{rank} validation image, row {row}, {error}"
+            cards.append(card(example, answers.edges, href(row), sides(row), alt, below))
         if cards:
             rows.append(
                 f'<section class="gallery-row"><h3>{rank}</h3><div class="cards">{"".join(cards)}</div></section>'
@@ -80,15 +63,10 @@ UNKNOWN = (
 def card(
     example: Example, edges: Sequence[Sequence[int]], href: str, sides: tuple[int, int], alt: str, below: str
 ) -> str:
-    """One picture in its frame, in its own shape.
+    """One picture in its frame, in its own shape, whose `sides` may be in any unit.
 
-    Args:
-        example: what was answered for it.
-        edges: which points are joined.
-        href: where the picture is to be had.
-        sides: its width and height, in any unit.
-        alt: what it is, for those who do not see it; escaped here.
-        below: HTML that stands below it, before the answer in words.
+    `alt`, which is escaped here, says what it is to those who do not see it; `below` is HTML under it, before the
+    answer in words.
     """
     width, height = sides
     shape = f"aspect-ratio: {width} / {height}"

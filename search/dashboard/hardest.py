@@ -19,26 +19,18 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Hard:
-    """An image that is among the worst of trials.
+    """An image that is among the worst of trials."""
 
-    Attributes:
-        count: of how many.
-        error: the mean of its error over these.
-        example: what the best of them answered for it.
-        trial: the number of that trial.
-    """
-
-    count: int
-    error: float
-    example: Example
-    trial: int
+    count: int  # of how many
+    error: float  # the mean of its error over these
+    example: Example  # what the best of them answered for it
+    trial: int  # the number of that trial
 
 
 def hardest(by_trial: dict[int, Answers]) -> list[Hard]:
     """The images among the worst of at least two trials, most trials first, then the largest mean error.
 
-    Args:
-        by_trial: answers by the trial's number, best trial first.
+    The answers, by the trial's number, are those of the best trial first.
     """
     among: dict[int, list[tuple[int, Example]]] = {}
     for number, answered in by_trial.items():
@@ -54,42 +46,29 @@ def hardest(by_trial: dict[int, Answers]) -> list[Hard]:
 
 
 def html(view: View, folder: Path, href: Callable[[int], str]) -> str:
-    """The hardest images of a study as HTML, or a sentence where there are none yet.
-
-    Args:
-        view: the study, or the trials of it that are chosen.
-        folder: the study's, with answers and pictures.
-        href: where the picture of a data-set row is to be had.
-    """
-    numbers = [entry.number for entry in view.entries if entry.state == "finished"][:TRIALS]
-    by_trial = {number: answered for number in numbers if (answered := answers.load(folder, number)) is not None}
+    """The hardest images of a study as HTML, or a sentence where there are none yet."""
+    numbers = [entry.number for entry in view.by_state["finished"][:TRIALS]]
+    loaded = {number: answers.load(folder, number, view.unit) for number in numbers}
+    by_trial = {number: answered for number, answered in loaded.items() if answered is not None}
     if len(by_trial) < 2:
         return note("Images that many trials fail at are shown from two finished trials on that kept their answers.")
     hard = hardest(by_trial)[:SHOWN]
     if not hard:
         return note(f"No image is among the {EACH} worst of two trials: they fail at different ones.")
     first = next(iter(by_trial.values()))
-    unit = view.unit if first.unit is None else first.unit
-    cards = "".join(
-        card(
-            image.example,
-            first.edges,
-            href(image.example.row),
-            answers.sides(folder, image.example.row),
-            f"validation image, row {image.example.row}",
-            f"<strong>{image.count} of {len(by_trial)} trials</strong> row {image.example.row}"
-            f"<div>mean {escape(measured(image.error, unit))}{answerer(image)}</div>",
+    cards = []
+    for image in hard:
+        example, row = image.example, image.example.row
+        error, answered = measured(image.error, first.unit), example.answered or example.said
+        below = (
+            f"<strong>{image.count} of {len(by_trial)} trials</strong> row {row}"
+            f"<div>mean {escape(error)}{f'; answer of trial {image.trial}' if answered else ''}</div>"
         )
-        for image in hard
-    )
+        sides = answers.sides(folder, row)
+        cards.append(card(example, first.edges, href(row), sides, f"validation image, row {row}", below))
     heading = note(
         f"Validation images that are among the {EACH} worst of the most finished trials, with what the best of these "
         "trials answers."
     )
     legend = signs([image.example for image in hard])
-    return f'{heading}<div class="gallery">{legend}<div class="cards">{cards}</div></div>'
-
-
-def answerer(image: Hard) -> str:
-    """Whose answer is shown, where one is."""
-    return f"; answer of trial {image.trial}" if image.example.answered or image.example.said else ""
+    return f'{heading}<div class="gallery">{legend}<div class="cards">{"".join(cards)}</div></div>'

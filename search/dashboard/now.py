@@ -6,11 +6,10 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 import psutil
 
-from search.dashboard.blocks import Block, cell, column, error_cell, rounded, table
+from search.dashboard.blocks import Block, Column, cell, column, error_cell, rounded, table
 from search.format import duration
 from search.results.leaderboard import Entry
 from search.results.view import View
@@ -92,40 +91,27 @@ class Machine:
 
 def training(view: View, machine: Machine) -> Block:
     """The trials that are being trained, as a table."""
-    running = sorted((entry for entry in view.entries if entry.state == "running"), key=lambda entry: entry.number)
+    running = sorted(view.by_state["running"], key=lambda entry: entry.number)
     use = machine.workers(running)
-    columns = [
-        column("trial"),
-        column("name", text=True),
-        column("progress", progress=True),
-        column("epochs"),
-        column(view.error_title),
-        column("images/s"),
-        column("time left"),
-        column("host, process", text=True),
-        column("CPU [%]"),
-        column("memory [MB]"),
+    columns: list[Column] = [
+        (column("trial"), lambda e: e.number),
+        (column("name", text=True), lambda e: e.name),
+        (column("progress", progress=True), lambda e: e.epochs / e.budget if e.budget else None),
+        (column("epochs"), lambda e: f"{e.epochs} of {e.budget or '?'}"),
+        (column(view.error_title), lambda e: error_cell(e.error)),
+        (column("images/s"), lambda e: rounded(speed(view, e))),
+        (column("time left"), lambda e: cell(seconds_left(e), duration)),
+        (column("host, process", text=True), lambda e: e.worker),
+        (column("CPU [%]"), lambda e: rounded(use[e.number][0]) if e.number in use else None),
+        (column("memory [MB]"), lambda e: rounded(use[e.number][1]) if e.number in use else None),
     ]
-    rows = [_line(view, entry, *use.get(entry.number, (None, None))) for entry in running]
-    return table("training", "In training", columns, rows, "No trial is being trained.", "")
+    return table("training", "In training", columns, running, "No trial is being trained.")
 
 
-def _line(view: View, entry: Entry, cpu: float | None, memory: float | None) -> list[Any]:
-    """A running trial's row: CPU [%] and memory [MB] of its worker where that is on this machine."""
+def speed(view: View, entry: Entry) -> float | None:
+    """Images a second in a trial's last epoch."""
     epoch = view.curves[entry.number][-1] if entry.number in view.curves else None
-    left = seconds_left(entry)
-    return [
-        entry.number,
-        entry.name,
-        entry.epochs / entry.budget if entry.budget else None,
-        f"{entry.epochs} of {entry.budget or '?'}",
-        error_cell(entry.error),
-        rounded(epoch["images"] / epoch["train_seconds"]) if epoch and epoch["train_seconds"] else None,
-        cell(left, duration),
-        entry.worker,
-        rounded(cpu),
-        rounded(memory),
-    ]
+    return epoch["images"] / epoch["train_seconds"] if epoch and epoch["train_seconds"] else None
 
 
 def seconds_left(entry: Entry) -> float | None:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.storages import BaseStorage
@@ -17,9 +18,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import UserError
 from search.dashboard.reader import Reader, State
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 OF_A_TRIAL = re.compile(r"(dashboard:(?:artifacts:)?)([0-9]+)(:.*)", re.DOTALL)
 """Attributes of a study that are a trial's note or an old artifact of it: its id is in their name."""
@@ -199,7 +197,7 @@ class OptunaPages:
         self._importing = Lock()
         self._app: WSGIApplication | None = None
 
-    def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Answer a request that reads what is there; refuse all others."""
         environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # Optuna's fails on a request without one
         path = environ.get("PATH_INFO", "").rstrip("/")
@@ -219,7 +217,7 @@ class OptunaPages:
             start = sandboxed(start)
         return self._pages()(environ, start)
 
-    def _pages(self) -> "WSGIApplication":
+    def _pages(self) -> WSGIApplication:
         """Optuna's application. The first request waits seconds for it: scikit-learn and pandas come with it."""
         with self._importing:
             if self._app is None:
@@ -229,13 +227,13 @@ class OptunaPages:
             return self._app
 
 
-def answer(start: "StartResponse", status: str, reason: str) -> list[bytes]:
+def answer(start: StartResponse, status: str, reason: str) -> list[bytes]:
     """A refusal as Optuna's pages expect it."""
     start(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
     return [json.dumps({"reason": reason}).encode()]
 
 
-def sandboxed(start: "StartResponse") -> "StartResponse":
+def sandboxed(start: StartResponse) -> StartResponse:
     """Headers of an artifact: a page in it runs no script here, and no other site reads it."""
 
     def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:

@@ -145,7 +145,7 @@
     const kept = sorting.get(block.id) || { column: null, down: false, start: 0 };
     sorting.set(block.id, kept);
     const set = chosen.get(here().study);
-    let rows = boot.offline && set && block.trial !== null ? block.rows.filter((row) => set.has(row[block.trial])) : block.rows;
+    let rows = boot.offline && set ? block.rows.filter((row) => set.has(row[0])) : block.rows;
     if (kept.column !== null && kept.column < block.columns.length) {
       const value = (row) => first(row[kept.column]); // a number comes with its spelling: [value, text]
       rows = [...rows].sort((a, b) => {
@@ -180,14 +180,11 @@
         else cell.textContent = Array.isArray(value) ? value[1] : value === null ? "" : value;
         line.append(cell);
       });
-      if (block.trial !== null) {
-        const number = row[block.trial];
-        line.dataset.trial = number;
-        line.tabIndex = 0;
-        const open = () => { location.hash = address(here().study, "trial", number); };
-        line.addEventListener("click", open);
-        line.addEventListener("keydown", (event) => { if (event.key === "Enter") open(); });
-      }
+      line.dataset.trial = row[0];
+      line.tabIndex = 0;
+      const open = () => { location.hash = address(here().study, "trial", row[0]); };
+      line.addEventListener("click", open);
+      line.addEventListener("keydown", (event) => { if (event.key === "Enter") open(); });
       body.append(line);
     }
     const pager = make("div", { className: "pager" });
@@ -230,14 +227,11 @@
       if (!holder) {
         holder = make("section", { id, className: block.kind === "choices" ? "choices" : `block ${block.width || ""}` });
         if (block.title) holder.append(make("h2", { textContent: block.title }));
-        if (block.note) holder.append(make("p", { className: "note", textContent: block.note }));
         holder.append(make("div", { className: block.kind }));
         if (block.height) holder.lastChild.style.minHeight = `${block.height}px`;
         if (before) before.after(holder); else main.prepend(holder);
       }
       before = holder;
-      const note = holder.querySelector(":scope > p.note");
-      if (note && note.textContent !== block.note) note.textContent = block.note;
       const inner = holder.lastChild;
       if (block.kind === "figure") draw(inner, block);
       else if (block.kind === "table") fill(inner, block);

@@ -59,15 +59,8 @@ def page(
 ) -> dict[str, Any]:
     """A page in its frame: title, the study in figures, blocks or a sentence.
 
-    Args:
-        source: the study.
-        views: the studies by key, the page's own among them.
-        name: one of PAGES, or 'trial'.
-        number: of the trial.
-        chosen: the trials that a selection leaves; None for all.
-        choices: what the page's lists are set to.
-        href: where the picture of a data-set row is to be had.
-        machine: for the page 'now'.
+    The name is one of PAGES, or 'trial'; `chosen` are the trials that a selection leaves, None for all of them, and
+    `choices` what the page's lists are set to.
 
     Raises:
         AbsentError: there is no such page.
@@ -75,7 +68,7 @@ def page(
     if name != "trial" and name not in dict(PAGES):
         raise AbsentError(name)
     view = views[source.key]
-    running = sum(entry.state == "running" for entry in view.entries)
+    running = len(view.by_state["running"])
     frame: dict[str, Any] = {
         "title": f"{source.name} - posefront",
         "facts": facts(view),
@@ -107,15 +100,7 @@ def page(
 
 
 def part(source: Source, view: View, what: str, number: int, href: Href) -> dict[str, Any]:
-    """One of LATER.
-
-    Args:
-        source: the study.
-        view: its trials, or those of them that are chosen.
-        what: the drawing of trial `number`'s network, the table of its layers, the parameters' importance, or the
-            images that most trials fail at.
-        number: of the trial.
-        href: where the picture of a data-set row is to be had.
+    """One of LATER: a drawing of trial `number`'s network, its layers, importances, or the images that most fail at.
 
     Raises:
         AbsentError: there is no such trial.
@@ -142,7 +127,7 @@ def capital(mistake: UserError) -> str:
 
 def tenths(view: View) -> int:
     """Grows by one whenever a tenth more trials have finished: then importances are worth their seconds again."""
-    finished = sum(entry.state == "finished" for entry in view.entries)
+    finished = len(view.by_state["finished"])
     return int(math.log(finished) / math.log(1.1)) + 1 if finished else 0
 
 
@@ -200,18 +185,10 @@ def now_page(view: View, machine: Machine) -> list[Block]:
 
 
 def trial_page(source: Source, view: View, number: int, href: Href) -> list[Block]:
-    """One trial.
-
-    Args:
-        source: where the study lies.
-        view: the study.
-        number: the trial's; it must be in the view.
-        href: where the picture of a data-set row is to be had.
-    """
-    unit = view.unit
-    answered = answers.load(source.folder, number)
+    """The page of a trial, which must be in the view."""
+    answered = answers.load(source.folder, number, view.unit)
     command = trial.command(view, number, source.given, source.out, source.storage)
-    pictures = gallery.gallery(answered, href, unit, lambda row: answers.sides(source.folder, row))
+    pictures = gallery.gallery(answered, href, lambda row: answers.sides(source.folder, row))
     blocks: list[Block] = [
         html("facts", "What it is", trial.parameters(view, number), width="third"),
         figure("one", curves.of_trial(view, number), 620, width="two-thirds"),
@@ -222,14 +199,13 @@ def trial_page(source: Source, view: View, number: int, href: Href) -> list[Bloc
     if answered is not None:
         compared = {f"trial {number}": answered}
         # Beside the best other trial.
-        best = next((e for e in view.entries if e.state == "finished" and e.number != number), None)
-        other = None if best is None else answers.load(source.folder, best.number)
-        if best is not None and other is not None:
-            leads = view.entries[0].number == number and view.entries[0].state == "finished"
-            compared[f"trial {best.number} (best{' other' if leads else ''})"] = other
+        finished = [entry.number for entry in view.by_state["finished"]]
+        best = next((other for other in finished if other != number), None)
+        if best is not None and (kept := answers.load(source.folder, best, view.unit)) is not None:
+            compared[f"trial {best} (best{' other' if finished[0] == number else ''})"] = kept
         blocks += [
-            figure("joints", errors.joints(answered, unit), 520, width="half"),
-            figure("pck", errors.pck(compared, unit), 520, width="half"),
+            figure("joints", errors.joints(answered), 520, width="half"),
+            figure("pck", errors.pck(compared), 520, width="half"),
         ]
     if (ablated := ablations.load(source.folder, number)) is not None:
         blocks.append(figure("ablation", ablation.figure(ablated), 420))
@@ -238,13 +214,10 @@ def trial_page(source: Source, view: View, number: int, href: Href) -> list[Bloc
 
 def facts(view: View) -> list[dict[str, Any]]:
     """The study in a line of figures."""
-    states = ("finished", "stopped", "running", "waiting", "failed", "refused")
-    counts = {state: sum(entry.state == state for entry in view.entries) for state in states}
-    wanted = view.attrs.get("search", {}).get("trials")
-    over = counts["finished"] + counts["stopped"] + counts["failed"]
+    wanted, over = view.attrs.get("search", {}).get("trials"), len(view.ended)
     shown: list[dict[str, Any]] = [{"name": "trials", "value": f"{over} of {wanted}" if wanted else str(over)}]
-    shown += [{"name": state, "value": f"{count:,}"} for state, count in counts.items() if count]
-    finished = [entry for entry in view.entries if entry.state == "finished" and entry.error is not None]
+    shown += [{"name": state, "value": f"{len(entries):,}"} for state, entries in view.by_state.items() if entries]
+    finished = [entry for entry in view.by_state["finished"] if entry.error is not None]
     if finished:
         best, least = finished[0], min(finished, key=lambda entry: entry.error or 0.0)
         value = best.score if view.scored else best.value
@@ -262,10 +235,9 @@ def trouble(view: View) -> str:
     """What to say where nothing has been trained, or an empty text."""
     if any(entry.epochs for entry in view.entries):
         return ""
-    if any(entry.state == "running" for entry in view.entries):
+    if view.by_state["running"]:
         return "No trial has ended its first epoch yet."
-    failed = [entry for entry in view.entries if entry.state == "failed"]
-    if failed:
+    if failed := view.by_state["failed"]:
         last = max(failed, key=lambda entry: entry.number)
         reason = last.reason.splitlines()[0] if last.reason else "gave no reason"
         return f"All {len(failed)} trials that were tried failed; the last one, trial {last.number}: {reason}"

@@ -3,7 +3,6 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from datetime import datetime
 from html import escape
 from typing import Any, Literal
 
@@ -18,18 +17,10 @@ from search.results.style import ACCENT, SERIES
 from search.results.view import View
 
 Against = Literal["trials", "seconds"]
-
-ENDED = ("finished", "stopped", "failed")
-"""States of trials that have been trained; a refused sample cost nothing and is not counted."""
+"""Trials that ended, or seconds of training, summed over the workers."""
 
 LARGEST = math.log(1e300)
 """A score above e^this is left out: a logarithmic axis ends at what a float holds."""
-
-
-def ended(view: View) -> list[Entry]:
-    """The trials that are over, in the order in which they ended."""
-    over = [entry for entry in view.entries if entry.state in ENDED]
-    return sorted(over, key=lambda entry: (entry.ended or datetime.min, entry.number))
 
 
 def ranked(entry: Entry, scored: bool) -> float:
@@ -61,7 +52,7 @@ def _data_note(views: Sequence[View]) -> str:
 
 def _finished_values(view: View) -> Numbers:
     """What the finished trials are ranked by, in the order in which they ended; shape (trials,)."""
-    values = [ranked(entry, view.scored) for entry in ended(view) if entry.state == "finished"]
+    values = [ranked(entry, view.scored) for entry in view.ended if entry.state == "finished"]
     return np.array([value for value in values if not math.isnan(value)])
 
 
@@ -72,37 +63,33 @@ def _places(views: Sequence[View], against: Against) -> tuple[list[Numbers], str
     by then, whatever worker had them, so that studies with different numbers of workers compare.
     """
     if against == "trials":
-        return [np.arange(1.0, len(ended(view)) + 1) for view in views], "trials ended"
-    spent = [np.cumsum([entry.seconds for entry in ended(view)], dtype=float) for view in views]
+        return [np.arange(1.0, len(view.ended) + 1) for view in views], "trials ended"
+    spent = [np.cumsum([entry.seconds for entry in view.ended], dtype=float) for view in views]
     hours = max((x[-1] for x in spent if len(x)), default=0.0) > 7200
     scale, unit = (3600, "h") if hours else (1, "s")
     return [x / scale for x in spent], f"trained time, summed over workers [{unit}]"
 
 
 def best_so_far(views: Sequence[View], against: Against) -> go.Figure:
-    """The best finished trial so far, as steps, and every ended trial as a faint point.
-
-    Args:
-        views: studies that are judged by the same number.
-        against: 'trials', or 'seconds' of training, summed over the workers.
-    """
+    """The best finished trial so far, as steps, and every ended trial as a faint point."""
     if why := unlike(views) or _nothing(views):
         return empty(why)
     drawn, highs, lows, beyond = go.Figure(), [], [], 0
     places, title = _places(views, against)
     trace, alone = scatter(sum(map(len, places))), len(views) == 1
     for view, x, colour in zip(views, places, SERIES * len(views), strict=False):
-        trials = ended(view)
-        values = np.array([ranked(entry, view.scored) for entry in trials], dtype=float)
-        complete = np.array([entry.state == "finished" for entry in trials], dtype=bool)
+        values = np.array([ranked(entry, view.scored) for entry in view.ended], dtype=float)
+        complete = np.array([entry.state == "finished" for entry in view.ended], dtype=bool)
         best = np.fmin.accumulate(np.where(complete, values, np.nan)) if len(values) else values
         for name, among, symbol in (("finished", complete, "circle"), ("stopped early", ~complete, "circle-open")):
             shown = among & ~np.isnan(values)
             if shown.any():
-                numbers = np.array([entry.number for entry in trials], dtype=np.int32)[shown]
+                numbers = np.array([entry.number for entry in view.ended], dtype=np.int32)[shown]
                 points = _points(trace, x[shown], values[shown], numbers, f"{name} ({shown.sum():,})", alone)
                 points.update(legendgroup=None if alone else brief(view.name))
-                drawn.add_trace(points.update(marker=_marker(colour, symbol)))
+                faint = 0.6 if symbol == "circle" else 0.3
+                points.update(marker={"color": colour, "size": 6, "symbol": symbol, "opacity": faint})
+                drawn.add_trace(points)
         if np.isnan(best).all():
             continue
         drawn.add_trace(_steps(trace, x, best, view, ACCENT if alone else colour, alone))
@@ -133,10 +120,6 @@ def _points(trace: Any, x: Numbers, y: Numbers, numbers: Any, name: str, alone: 
         selected={"marker": {"opacity": 0.9}},
         unselected={"marker": {"opacity": 0.08}},
     )
-
-
-def _marker(colour: str, symbol: str) -> dict[str, Any]:
-    return {"color": colour, "size": 6, "symbol": symbol, "opacity": 0.6 if symbol == "circle" else 0.3}
 
 
 def _steps(trace: Any, x: Numbers, best: Numbers, view: View, colour: str, alone: bool) -> Any:
@@ -179,14 +162,10 @@ def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
 
     All studies are measured from one reference point, the worst price and the worst error of any finished trial, so
     that curves compare and never fall. A curve is comparable within one figure alone: more trials can move the point.
-
-    Args:
-        views: studies that are judged by the same number.
-        against: 'trials', or 'seconds' of training, summed over the workers.
     """
     if why := unlike(views) or _nothing(views):
         return empty(why)
-    planes = [[_place(view, entry) for entry in ended(view)] for view in views]
+    planes = [[_place(view, entry) for entry in view.ended] for view in views]
     points = [point for plane in planes for point in plane if point is not None]
     if not points:
         return empty("No finished trial has both a price and an error.")
@@ -231,12 +210,9 @@ def _place(view: View, entry: Entry) -> tuple[float, float] | None:
 def hypervolumes(points: Sequence[tuple[float, float] | None], reference: tuple[float, float]) -> Numbers:
     """The area dominated by the first k points, both coordinates to be small, for every k; shape (points,).
 
-    A staircase of unbeaten points is kept in order, and a new point adds the area between it and the stairs it removes:
-    O(n log n) in all. None, and points beyond the reference, add nothing.
-
-    Args:
-        points: in order; None where nothing was measured.
-        reference: the corner the area is measured from.
+    It is measured from the corner `reference`. A staircase of unbeaten points is kept in order, and a new point adds
+    the area between it and the stairs it removes: O(n log n) in all. None, and points beyond the reference, add
+    nothing.
     """
     xs: list[float] = []
     ys: list[float] = []
@@ -270,7 +246,7 @@ def edf(views: Sequence[View]) -> go.Figure:
         values = np.sort(_finished_values(view))
         if not len(values):
             continue
-        early = sum(entry.state == "stopped" for entry in view.entries)
+        early = len(view.by_state["stopped"])
         drawn.add_trace(
             scatter(len(values))(
                 x=np.concatenate([values[:1], values]),

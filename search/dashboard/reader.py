@@ -15,6 +15,7 @@ from search.dashboard.database import SCHEMA, Database, VersionError
 from search.dashboard.tables import NoStudyError, Tables
 from search.paths import absent
 from search.results.view import View
+from search.storage_url import without_passwords
 
 METRIC_NAMES = "study:metric_names"
 """Where Optuna keeps what a study calls its values."""
@@ -26,19 +27,12 @@ class GoneError(UserError):
 
 @dataclass(frozen=True)
 class State:
-    """A study as its storage holds it at one moment.
+    """A study as its storage holds it at one moment."""
 
-    Attributes:
-        study: name, directions and attributes.
-        trials: by number. One that hasn't changed since an earlier state is the same object.
-        life: grows when another study is found in the place of this one.
-        revision: grows with every change; of this reader alone.
-    """
-
-    study: FrozenStudy
-    trials: tuple[FrozenTrial, ...]
-    life: int
-    revision: int
+    study: FrozenStudy  # name, directions and attributes
+    trials: tuple[FrozenTrial, ...]  # by number. One that hasn't changed since an earlier state is the same object.
+    life: int  # grows when another study is found in the place of this one
+    revision: int  # grows with every change; of this reader alone
 
 
 class Reader:
@@ -51,11 +45,7 @@ class Reader:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        """Name the study; nothing is read yet.
-
-        Args:
-            url: of Optuna's relational storage.
-            name: of the study.
+        """For the study `name` in Optuna's relational storage; nothing is read yet.
 
         Raises:
             UserError: the URL is malformed, or its database's driver is missing.
@@ -67,7 +57,7 @@ class Reader:
         self._view: View | None = None
         self._viewed = self._revision = 0
         self._stamp: int | None = None
-        self.url = without_password(url)
+        self.url = without_passwords(url)
         try:
             self._tables = Tables(url, name)
         except (sa.exc.ArgumentError, ValueError, ImportError) as error:
@@ -78,13 +68,12 @@ class Reader:
         """How many states of the study were seen; 0 before the first."""
         return self._revision
 
-    def changed(self) -> bool:
-        """Whether `read` may find anything new; cheap, and never an error. Only SQLite can tell without reading."""
-        with self._lock:
-            try:
-                return self._state is None or self._unlike(self._tables.stamp())
-            except (sa.exc.SQLAlchemyError, OSError, VersionError):
-                return True
+    @property
+    def study_id(self) -> str | None:
+        """The study's own id, as it was read last; None of a study begun before there were any."""
+        state = self._state or self.state()
+        found: str | None = state.study.user_attrs.get("id")
+        return found
 
     def read(self) -> View:
         """The study as it is now; the very same View as long as nothing changes.
@@ -109,21 +98,12 @@ class Reader:
         with self._lock:
             return self._refreshed()
 
-    def close(self) -> None:
-        """Let go of the database; the next read opens it again."""
-        with self._lock:
-            self._tables.close()
-            self._stamp = None
-
-    def _unlike(self, stamp: int | None) -> bool:
-        return stamp is None or stamp != self._stamp
-
     def _refreshed(self) -> State:
         """The state as it is now; the previous one where nothing has changed or the database is busy."""
         previous = self._state
         try:
             stamp = self._tables.stamp()  # before reading: what is written meanwhile is read the next time
-            if previous is not None and not self._unlike(stamp):
+            if previous is not None and stamp is not None and stamp == self._stamp:
                 self.stale = ""
                 return previous
             study, trials = self._tables.read()
@@ -174,7 +154,7 @@ def names(url: str) -> list[str]:
         finally:
             database.close()
     except (sa.exc.SQLAlchemyError, ValueError, ImportError, OSError, VersionError) as error:
-        raise unreadable(error, without_password(url)) from error
+        raise unreadable(error, without_passwords(url)) from error
 
 
 def same(before: Sequence[FrozenTrial], now: Sequence[FrozenTrial]) -> bool:
@@ -194,7 +174,7 @@ def passing(error: Exception) -> bool:
 def unreadable(error: Exception, url: str) -> UserError:
     """Why a storage cannot be read, in a sentence."""
     text = str(getattr(error, "orig", None) or error).strip()
-    first = text.splitlines()[0].rstrip(".") if text else type(error).__name__
+    first = without_passwords(text.splitlines()[0].rstrip(".")) if text else type(error).__name__
     if isinstance(error, VersionError):
         versions = f"({error.version}, not {SCHEMA})"
         if error.newer:
@@ -217,11 +197,3 @@ def unreadable(error: Exception, url: str) -> UserError:
     if passing(error):
         return UserError(f"{url} cannot be read just now ({first}); try again in a while.")
     return UserError(f"{url} cannot be read ({first}); give the storage that the search was given.")
-
-
-def without_password(url: str) -> str:
-    """A URL without its password."""
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except (sa.exc.ArgumentError, ValueError):
-        return url

@@ -26,17 +26,11 @@ KEPT = 24
 
 @dataclass(frozen=True)
 class Request:
-    """What the page's script asks for.
+    """What the page's script asks for."""
 
-    Attributes:
-        revision: of the page that it shows; None for none.
-        chosen: trials of a selection; None for all.
-        choices: what the page's lists are set to.
-    """
-
-    revision: str | None = None
-    chosen: frozenset[int] | None = None
-    choices: tuple[tuple[str, str], ...] = ()
+    revision: str | None = None  # of the page that it shows; None for none
+    chosen: frozenset[int] | None = None  # trials of a selection; None for all
+    choices: tuple[tuple[str, str], ...] = ()  # what the page's lists are set to
 
     @classmethod
     def of(cls, body: Any) -> "Request":
@@ -61,13 +55,7 @@ class Replies:
         self._lock = threading.Lock()
 
     def page(self, key: str, name: str, number: int | None, request: Request) -> str | None:
-        """A page as JSON, or None where the browser has it already.
-
-        Args:
-            key: of the study.
-            name: one of pages.PAGES, or 'trial'.
-            number: of the trial.
-            request: what the browser has and wants.
+        """A page, one of pages.PAGES or 'trial', as JSON, or None where the browser has it already.
 
         Raises:
             AbsentError: there is no such study or page.
@@ -90,13 +78,7 @@ class Replies:
         return reply
 
     def part(self, key: str, what: str, number: int, request: Request) -> str:
-        """One of pages.LATER, as JSON.
-
-        Args:
-            key: of the study.
-            what: which part.
-            number: of the trial; of the importances it says how old they may be.
-            request: with the trials of a selection.
+        """One of pages.LATER, as JSON; of importances the number says how old they may be.
 
         Raises:
             AbsentError: there is no such study or trial.
@@ -138,7 +120,6 @@ class Replies:
     def _page(
         self, source: Source, views: Mapping[str, View], name: str, number: int | None, request: Request
     ) -> dict[str, Any]:
-        """One page with its frame."""
         import_pandas()
         with pages.DRAWING:
             return pages.page(
@@ -153,7 +134,6 @@ class Replies:
             )
 
     def _recall(self, slot: tuple[Any, ...]) -> str | None:
-        """A reply that was made before."""
         with self._lock:
             if slot in self._kept:
                 self._kept.move_to_end(slot)

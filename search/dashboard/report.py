@@ -5,14 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from data.errors import UserError
-from data.storage.files import replacing
+from data.storage.files import writing
 from search.dashboard import pages
 from search.dashboard.now import Machine
-from search.dashboard.replies import dump
-from search.dashboard.server import HERE, PLOTLY, in_script, style
+from search.dashboard.server import HERE, PLOTLY, frame, style
 from search.dashboard.source import Source
 from search.results import answers
 from search.results.view import View
@@ -38,30 +34,17 @@ def write(sources: Sequence[Source], file: Path) -> int:
         numbers = best(views[source.key])
         trials += len(numbers)
         offline |= content(source, views, [name for name, _ in shown], numbers)
-    boot = {
-        "studies": [{"key": source.key, "name": source.name} for source in sources],
-        "pages": shown,
-        "poll": 0,
-        "offline": offline,
-    }
-    script = (HERE / "page.js").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE)).get_template("page.html")
-    text = page.render(
-        title=f"{', '.join(source.name for source in sources)} - posefront",
-        inline={"css": style(), "js": script, "plotly": PLOTLY.read_text(encoding="utf-8")},
-        boot=in_script(dump(boot)),
-    )
-    try:
-        with replacing(file) as half:
-            half.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror}); give --file a path of yours.") from error
+    scripts = {"js": HERE / "page.js", "plotly": PLOTLY}
+    inline = {"css": style(), **{name: script.read_text(encoding="utf-8") for name, script in scripts.items()}}
+    text = frame(sources, shown, offline=offline, inline=inline)
+    with writing(file, "give --file a path of yours") as half:
+        half.write_text(text, encoding="utf-8")
     return trials
 
 
 def best(view: View) -> list[int]:
     """The trials that have their own page."""
-    finished = [entry for entry in view.entries if entry.state == "finished"]
+    finished = view.by_state["finished"]
     front = [entry for entry in finished if entry.pareto][:FRONT]
     return list(dict.fromkeys(entry.number for entry in (*finished[:TRIALS], *front)))
 

@@ -1,15 +1,16 @@
 """The dashboard as a server: our pages at /, Optuna's own at its usual paths, on one address, reading only."""
 
 import gc
-import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import flask
+import jinja2
 import plotly
 import waitress
 from werkzeug.exceptions import HTTPException
@@ -17,13 +18,10 @@ from werkzeug.exceptions import HTTPException
 from data.errors import UserError
 from search.dashboard import pages
 from search.dashboard.optuna_pages import OptunaPages
-from search.dashboard.replies import Replies, Request
+from search.dashboard.replies import Replies, Request, dump
 from search.dashboard.source import Source
 from search.results import answers
 from search.signals import handle
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 HERE = Path(__file__).parent
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -62,9 +60,9 @@ class Application:
         self._hosts = hosts
         self._replies = Replies(sources)
         self._optuna = OptunaPages(
-            [source.reader for source in sources], [source.folder / "artifacts" for source in sources]
+            [source.reader for source in sources], [source.home / "artifacts" for source in sources]
         )
-        self._flask = flask.Flask("posefront", static_folder=None, template_folder=str(HERE))
+        self._flask = flask.Flask("posefront", static_folder=None)
         self._flask.config["MAX_CONTENT_LENGTH"] = LARGEST
         self._flask.after_request(secured)
         self._flask.register_error_handler(HTTPException, in_words)
@@ -77,7 +75,7 @@ class Application:
         for path in ("/view/<key>/<page>", "/view/<key>/<page>/<int:number>"):
             self._flask.add_url_rule(path, view_func=self._view, methods=["POST"])
 
-    def __call__(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Answer a request: ours, or Optuna's."""
         if "*" not in self._hosts and host_of(environ) not in self._hosts:
             start("403 Forbidden", [("Content-Type", "text/plain")])
@@ -92,14 +90,7 @@ class Application:
 
     def _index(self) -> flask.Response:
         """The page's frame, which the script fills."""
-        boot = {
-            "studies": [{"key": source.key, "name": source.name} for source in self._sources.values()],
-            "pages": pages.PAGES,
-            "poll": POLL_MS,
-            "offline": None,
-        }
-        title = f"{', '.join(source.name for source in self._sources.values())} - posefront"
-        page = flask.render_template("page.html", title=title, inline=None, boot=in_script(json.dumps(boot)))
+        page = frame(list(self._sources.values()), pages.PAGES, poll=POLL_MS)
         return flask.Response(page, mimetype="text/html", headers={"Cache-Control": "no-store"})
 
     def _view(self, key: str, page: str, number: int | None = None) -> flask.Response:
@@ -121,7 +112,6 @@ class Application:
         return flask.Response(reply, mimetype="application/json", headers={"Cache-Control": "no-store"})
 
     def _picture(self, key: str, row: int) -> flask.Response:
-        """The picture of a data-set row."""
         if key not in self._sources:
             flask.abort(404)
         file = answers.picture(self._sources[key].folder, row)
@@ -150,16 +140,31 @@ def in_words(error: HTTPException) -> tuple[str, int, dict[str, str]]:
     return f"{error.code} {error.name}\n", error.code or 500, {"Content-Type": "text/plain"}
 
 
-def host_of(environ: "WSGIEnvironment") -> str:
+def host_of(environ: WSGIEnvironment) -> str:
     """Under which name the server was asked for, without the port."""
     name: str = environ.get("HTTP_HOST", "")
     head, colon, port = name.rpartition(":")
     return head if colon and port.isdigit() else name
 
 
-def in_script(text: str) -> str:
-    """JSON that can stand in a <script>."""
-    return text.replace("<", "\\u003c")
+def frame(
+    sources: Sequence[Source],
+    shown: Sequence[tuple[str, str]],
+    *,
+    poll: int = 0,
+    offline: Mapping[str, Any] | None = None,
+    inline: Mapping[str, str] | None = None,
+) -> str:
+    """The page's frame, which its script fills.
+
+    The script asks for news every `poll` milliseconds, unless that is 0. A report has every answer by its path, and the
+    texts of `css`, `js` and `plotly`.
+    """
+    studies = [{"key": source.key, "name": source.name} for source in sources]
+    boot = dump({"studies": studies, "pages": shown, "poll": poll, "offline": offline})
+    template = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE)).get_template("page.html")
+    title = f"{', '.join(source.name for source in sources)} - posefront"
+    return template.render(title=title, inline=inline, boot=boot.replace("<", "\\u003c"))  # it stands in a <script>
 
 
 def style() -> str:

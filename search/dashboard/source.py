@@ -5,42 +5,38 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from data.errors import UserError
 from search import paths
+from search.config_record import config_of, needs_file
 from search.dashboard.reader import Reader, names
+from search.load import load_study
+from search.ownership import results_of
+from search.results import network
+from search.results.network import NetworkRecord
 from search.results.view import View
-
-if TYPE_CHECKING:
-    from search.results.network import NetworkRecord
+from search.storage_url import without_passwords
 
 
 @dataclass(frozen=True)
 class Source:
-    """A study that is shown.
+    """A study that is shown."""
 
-    Attributes:
-        key: its name in addresses; unique.
-        name: of the study.
-        folder: with the pictures, answers and artifacts of its trials; need not exist.
-        reader: reads its trials.
-        file: the study's Python file; None where it is not known.
-        given: the study as the command line names it.
-        out: the folder of `--out`.
-        storage: the URL of `--storage`, if it was given.
-    """
+    key: str  # its name in addresses; unique
+    name: str  # of the study
+    home: Path  # its folder, with the pictures, answers and artifacts of its trials; need not exist
+    reader: Reader  # reads its trials
+    file: Path | None  # the study's Python file; None where it is not known
+    given: str  # the study as the command line names it
+    out: Path  # the folder of `--out`
+    storage: str | None  # the URL of `--storage`, if it was given
 
-    key: str
-    name: str
-    folder: Path
-    reader: Reader
-    file: Path | None
-    given: str
-    out: Path
-    storage: str | None
+    @property
+    def folder(self) -> Path:
+        """With what belongs to its trials: `home`, or one that is not there where that holds another study's."""
+        return results_of(self.home, self.reader.study_id)
 
-    def network(self, view: View, number: int) -> "NetworkRecord":
+    def network(self, view: View, number: int) -> NetworkRecord:
         """A trial's network: what was recorded when it was admitted, else built anew from its parameters.
 
         To build it is slow the first time: torch is imported and the study's file is run.
@@ -48,31 +44,25 @@ class Source:
         Raises:
             UserError: there is no record, and the file is not known or does not make this trial any more.
         """
-        from search.results import network
-
         record, params_m = network.load(self.folder, number), view.by_number[number].params_m
-        # A folder may hold the record of another study's trial, begun under the same name.
+        # A folder of before folders had owners may hold another study's, begun under the same name.
         if record is not None and params_m is not None and math.isclose(record.cost.params / 1e6, params_m):
             return record
         return self._rebuilt(view, number)
 
-    def _rebuilt(self, view: View, number: int) -> "NetworkRecord":
+    def _rebuilt(self, view: View, number: int) -> NetworkRecord:
         """A trial's network by the study's file."""
-        from models.plan import CostError
-        from search.load import load_study
-        from search.results import network
-        from search.study import replay
-
-        if self.file is None:
+        trial = view.trial(number)
+        kept = trial.user_attrs.get("config")
+        if self.file is None and (kept is None or needs_file(kept)):
             raise UserError(
                 f"the network of a trial is built by the study's file, and studies/ has none named {self.name!r}; "
                 "give the dashboard the path of that file."
             )
-        study = load_study(str(self.file))
         try:
-            config, _ = replay(study, view.trial(number).params)
-            return network.record(number, config.arch)
-        except (ValueError, TypeError, AttributeError, KeyError, CostError) as error:
+            study = str(self.file) if kept is None or not needs_file(kept) else load_study(str(self.file))
+            return network.record(number, config_of(study, trial.params, kept).arch)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise UserError(
                 f"{self.file} makes no network from the parameters of trial {number}: {str(error).rstrip('.')}; it was "
                 "changed since, or the trial failed while it was built."
@@ -80,12 +70,7 @@ class Source:
 
 
 def sources(studies: Sequence[str], out: Path, storage: str | None) -> list[Source]:
-    """Where the studies lie that are to be shown.
-
-    Args:
-        studies: names or files; none for all that there are.
-        out: the folder of `--out`.
-        storage: the URL of `--storage`, for all of them.
+    """Where the studies lie that are to be shown, given by names or files; none for all that there are.
 
     Raises:
         UserError: there are none, or one of them is not there.
@@ -108,7 +93,7 @@ def all_sources(out: Path, storage: str | None) -> list[Source]:
     """All studies of a storage, or of the folders in `out`; their names are not trusted to be paths or programs."""
     if storage is not None:
         places = [(name, storage) for name in names(paths.checked(storage))]
-        where = f"the storage {storage!r}"
+        where = f"the storage {without_passwords(storage)!r}"
     else:
         databases = sorted(out.glob("*/study.db"))
         places = [(file.parent.name, paths.url_of(file.parent.absolute(), None)) for file in databases]

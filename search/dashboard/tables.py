@@ -18,6 +18,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from search.dashboard.database import Database
+from search.paths import LEASE
 
 BATCH = 250
 """Trials read in one transaction; SQLite's shared lock, which keeps the driver from committing, is held for that."""
@@ -187,6 +188,7 @@ def read_study(connection: sa.Connection, name: str) -> FrozenStudy:
         {
             attr: json.loads(value)
             for attr, value in connection.execute(sa.select(table.key, table.value_json).where(table.study_id == key))
+            if attr != LEASE
         }
         for table in (STUDY_USER, STUDY_SYSTEM)
     )

@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from models.plan import Cost
 from search.dashboard.blocks import note
-from search.format import compact, measured, range_text
+from search.format import compact, measured, range_text, shape_text, value_text
 from search.results.leaderboard import Entry
 from search.results.view import View
-
-if TYPE_CHECKING:
-    from models.plan import Cost
+from search.storage_url import without_passwords
 
 RUNS = Path("runs")
 """Where studies lie unless --out says otherwise."""
@@ -23,18 +22,14 @@ RUNS = Path("runs")
 
 def parameters(view: View, number: int) -> str:
     """Facts and sampled parameters of a trial as HTML, with the range that each parameter was sampled from."""
-    entry = view.by_number.get(number)
-    if entry is None:
-        return note(f"There is no trial {number} in this study.")
     trial = view.trial(number)
-    values = "".join(
-        f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts(view, entry, trial.user_attrs) if value
-    )
+    known = facts(view, view.by_number[number], trial.user_attrs)
+    values = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in known if value)
     shown = f'<dl class="facts-of-trial">{values}</dl>'
     if not trial.params:
         return shown + note("Its parameters have not been sampled yet.")
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td class="right">{escape(plain(value))}</td>'
+        f'<tr><th scope="row">{escape(name)}</th><td class="right">{escape(value_text(value))}</td>'
         f"<td>{escape(ranged(trial.distributions[name]))}</td></tr>"
         for name, value in trial.params.items()
     )
@@ -68,16 +63,14 @@ def facts(view: View, entry: Entry, attrs: Mapping[str, Any]) -> list[tuple[str,
     ]
 
 
-def cost_table(cost: "Cost") -> str:
+def cost_table(cost: Cost) -> str:
     """The layers of a network as HTML, with totals and each layer's share of FLOPs, as `posefront cost` prints them."""
-    if not cost.layers:
-        return note("This network has no layers that hold or compute anything.")
     rows = []
     for layer in cost.layers:
         share = 100 * layer.flops / cost.flops if cost.flops else 0.0
         rows.append(
             f'<tr><th scope="row">{escape(layer.name) or "(the network itself)"}</th><td>{escape(layer.type)}</td>'
-            f"<td>{TIMES.join(map(str, layer.output))}</td>{counts(layer.params, layer.flops_m, layer.flops_ma)}"
+            f"<td>{shape_text(layer.output)}</td>{counts(layer.params, layer.flops_m, layer.flops_ma)}"
             f'<td class="share"><svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
             f'<rect width="{share:.2f}" height="8"/></svg><span>{share:.1f} %</span></td></tr>'
         )
@@ -94,27 +87,16 @@ def cost_table(cost: "Cost") -> str:
 
 
 def command(view: View, number: int, study: str, out: Path = RUNS, storage: str | None = None) -> str:
-    """The shell command that trains a trial in full; a sentence where there is no such trial or it has no parameters.
+    """The shell command that trains a trial in full; a sentence where it has no parameters.
 
-    Args:
-        view: the study.
-        number: the trial's.
-        study: its name, or its file, as the search was given it.
-        out: the folder of all studies.
-        storage: Optuna's URL where it is not the study's own file.
+    The study is its name or file as the search was given it, `out` the folder of all studies.
     """
-    entry = view.by_number.get(number)
-    if entry is None:
-        return f"There is no trial {number} in this study."
-    if not entry.params:
+    if not view.by_number[number].params:
         return f"Trial {number} has no parameters yet, so there is nothing to train."
     words = ["posefront", "retrain", study, "--trial", str(number)]
     words += [] if Path(out) == RUNS else ["--out", str(out)]
-    words += [] if storage is None else ["--storage", storage]
+    words += [] if storage is None else ["--storage", without_passwords(storage)]
     return shlex.join(words)
-
-
-TIMES = " \u00d7 "
 
 
 def counts(*numbers: int) -> str:
@@ -125,11 +107,6 @@ def counts(*numbers: int) -> str:
 def number(value: float | None, unit: str = "") -> str:
     """A number of at most four significant digits, or nothing."""
     return "" if value is None else f"{compact(value)}{unit}".strip()
-
-
-def plain(value: Any) -> str:
-    """A parameter's value."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def ranged(distribution: BaseDistribution) -> str:

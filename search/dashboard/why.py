@@ -108,21 +108,14 @@ def _bars(drawn: go.Figure, result: Shares, names: Sequence[str], column: int, c
         drawn.add_vline(x=result.chance, line={"color": MUTED, "width": 1, "dash": "dot"}, row=1, col=column)
 
 
-def slices(view: View, target: Target, names: Sequence[str] | None = None) -> go.Figure:
-    """One panel a parameter: a target against its values; finished trials by age, those stopped early faint behind.
-
-    Args:
-        view: the study.
-        target: 'value' (the score where there is one), 'error', or 'cost', which every priced trial has.
-        names: parameters to show, at most 12; the first that were asked for where None.
-    """
+def slices(view: View, target: Target) -> go.Figure:
+    """One panel a parameter: a target against its values; finished trials by age, those stopped early faint behind."""
     asked = distributions(view.trials)
-    all_names = [name for name in (asked if names is None else names) if name in asked]
     measured = [entry for entry in view.entries if not math.isnan(ordinate(view, entry, target))]
-    if not all_names or not measured:
+    if not asked or not measured:
         return empty("No trial has been priced yet." if target == "cost" else "No trial has been judged yet.")
     # Entries are best first, finished ones before all others.
-    panels, shown = all_names[:PANELS], measured[:POINTS]
+    panels, shown = list(asked)[:PANELS], measured[:POINTS]
     # A price is exact without any training.
     whole = [entry for entry in shown if entry.state == "finished" or target == "cost"]
     rest = [entry for entry in shown if entry.state != "finished" and target != "cost"]
@@ -143,8 +136,8 @@ def slices(view: View, target: Target, names: Sequence[str] | None = None) -> go
     parts = ["coloured by age" if whole else "none finished", "grey: not trained in full" if rest else ""]
     if len(measured) > POINTS:
         parts.append(f"the best {POINTS:,} and {len(measured) - POINTS:,} not shown")
-    if len(all_names) > PANELS:
-        parts.append(f"the first {PANELS} parameters, {len(all_names) - PANELS} not shown")
+    if len(asked) > PANELS:
+        parts.append(f"the first {PANELS} parameters, {len(asked) - PANELS} not shown")
     what = "Price" if target == "cost" else "Score" if target == "value" and view.scored else view.error_name
     return heading(drawn, f"{what} against each parameter", "; ".join(part for part in parts if part))
 
@@ -234,11 +227,8 @@ def parallel(view: View) -> go.Figure:
     """Parallel coordinates: parameters, price, error and score of finished trials, the best 1,500 of them."""
     finished = [
         entry
-        for entry in view.entries
-        if entry.state == "finished"
-        and entry.error is not None
-        and not math.isnan(ranked(entry, view.scored))
-        and not math.isnan(view.price(entry))
+        for entry in view.by_state["finished"]
+        if entry.error is not None and not math.isnan(ranked(entry, view.scored)) and not math.isnan(view.price(entry))
     ]
     if not finished:
         return empty("Parallel coordinates show finished trials; there are none yet.")

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def levels(quantiles: Sequence[float]) -> list[float]:
     """The fraction that each quantile stands for: 0 to 1 in equal steps."""
@@ -10,14 +12,7 @@ def levels(quantiles: Sequence[float]) -> list[float]:
 
 def fraction_within(quantiles: Sequence[float], distance: float) -> float:
     """The fraction of errors that are at most `distance`, between the quantiles by straight lines."""
-    if distance < quantiles[0]:
-        return 0.0
-    level = levels(quantiles)
-    above = next((place for place, value in enumerate(quantiles) if value > distance), None)
-    if above is None:
-        return 1.0
-    low, high = quantiles[above - 1], quantiles[above]
-    return level[above - 1] + (distance - low) / (high - low) * (level[above] - level[above - 1])
+    return float(np.interp(distance, quantiles, levels(quantiles), left=0.0))
 
 
 def area_under(quantiles: Sequence[float], limit: float) -> float:
@@ -26,9 +21,7 @@ def area_under(quantiles: Sequence[float], limit: float) -> float:
     The area over the curve is the mean error where errors above the limit count as the limit, so that no curve has
     to be integrated: 1 - mean(min(error, limit)) / limit, by the trapezium rule over the quantiles.
     """
-    capped = [min(value, limit) for value in quantiles]
-    mean = (sum(capped) - (capped[0] + capped[-1]) / 2) / (len(capped) - 1)
-    return 1 - mean / limit
+    return 1 - float(np.trapezoid(np.minimum(quantiles, limit))) / (len(quantiles) - 1) / limit
 
 
 def within95(quantiles: Sequence[float]) -> float:

@@ -69,9 +69,7 @@ class Answers:
     quantiles: Annotated[list[FiniteFloat], Field(min_length=QUANTILES, max_length=QUANTILES)]
     # the 4 best, 4 median and 4 worst images by mean error, ascending; of fewer than 12 images each one once
     examples: list[Example]
-    # of all these errors, which need not be that of the study's error; empty for none. None in files written before it
-    # was kept: then it is the study's
-    unit: str | None = None
+    unit: str = ""  # of all these errors, which need not be that of the study's error; empty for none
 
     @property
     def pointed(self) -> bool:
@@ -134,9 +132,11 @@ def places(points: Array, count: int) -> list[list[float]]:
 
 
 def known_places(points: Array, count: int) -> list[list[float] | None]:
-    """As `places`, and None for a point whose third column is 0: it is not known."""
+    """As `places`, and None for a point that is NaN, or whose third column is 0: it is not known."""
     every = places(points, count)
-    is_known = points[:, 2] > 0 if every and points.shape[1] == 3 else [True] * len(every)
+    if not every:
+        return []
+    is_known = points[:, 2] > 0 if points.shape[-1] == 3 else np.isfinite(points[:, 0])
     return [place if known else None for place, known in zip(every, is_known, strict=True)]
 
 
@@ -174,11 +174,15 @@ def sides(folder: Path, row: int) -> tuple[int, int]:
         return 1, 1
 
 
-def load(folder: Path, number: int) -> Answers | None:
-    """The answers of trial `number`; None where there are none or they cannot be read."""
+def load(folder: Path, number: int, unit: str = "") -> Answers | None:
+    """The answers of trial `number`; None where there are none or they cannot be read.
+
+    Files written before the unit was kept are in that of the study's error, `unit`.
+    """
     try:
-        answers = _ANSWERS.validate_json(file(folder, number).read_bytes())
-    except (OSError, ValueError):
+        content = {"unit": unit, **json.loads(file(folder, number).read_bytes())}
+        answers = _ANSWERS.validate_json(json.dumps(content))  # of JSON, for from Python strict takes no dictionary
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     count = len(answers.labels)
     points = [len(points) for example in answers.examples for points in (example.answered, example.true)]

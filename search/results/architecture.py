@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
+from models.plan import Plan, Stage
+from search.format import shape_text
 from search.results import shapes
 from search.results.shapes import Shape
-
-if TYPE_CHECKING:  # torch is not needed to draw
-    from models.plan import Plan, Stage
 
 MARGIN = 12
 COLUMN, WIDEST = 92, 136
@@ -34,7 +32,6 @@ STYLE = """
 .arch-strong { font: bold 12px sans-serif; fill: var(--ink, #1d2127); text-anchor: middle; }
 .arch-small { font: 10.5px sans-serif; fill: var(--ink-2, #666d78); }
 .arch-mark { font: bold 11px sans-serif; fill: var(--ink-2, #666d78); text-anchor: middle; }
-.arch-title { font: bold 15px sans-serif; fill: var(--ink, #1d2127); }
 .arch-note { font: 12px sans-serif; fill: var(--ink-2, #666d78); }
 .arch-body { fill: #5b93c7; stroke: #2c5f8f; stroke-width: 0.75; stroke-linejoin: round; }
 .arch-head { fill: #e2a04a; stroke: #a3661a; stroke-width: 0.75; stroke-linejoin: round; }
@@ -56,42 +53,33 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Element:
-    """A stage, the input or the answer as it is drawn.
+    """A stage, the input or the answer as it is drawn."""
 
-    Attributes:
-        shape: its picture.
-        bold: the first line below it.
-        words: further lines, each broken where it doesn't fit.
-        cost: (params, flops), or None where nothing is computed.
-        mark: how the resolution changes on the way to it: '/2', 'x2', or empty.
-    """
-
-    shape: Shape
-    bold: str
-    words: tuple[str, ...]
-    cost: tuple[int, int] | None
-    mark: str = ""
+    shape: Shape  # its picture
+    bold: str  # the first line below it
+    words: tuple[str, ...]  # further lines, each broken where it doesn't fit
+    cost: tuple[int, int] | None  # (params, flops), or None where nothing is computed
+    mark: str = ""  # how the resolution changes on the way to it: '/2', 'x2', or empty
 
     def lines(self, column: float) -> list[str]:
         """The words in lines that fit."""
         return [line for words in self.words for line in wrapped(words, int((column - 4) / LETTER))]
 
 
-def figure(plan: "Plan", title: str = "") -> str:
+def figure(plan: Plan) -> str:
     """The drawing for a page, laid out for two widths: the style sheet shows the one that fits."""
-    drawn = (f'<div class="{name}">{svg(plan, title, width=width)}</div>' for name, width in _LAYOUTS)
+    drawn = (f'<div class="{name}">{svg(plan, width=width)}</div>' for name, width in _LAYOUTS)
     return f'<div class="architecture">{"".join(drawn)}</div>'
 
 
 _LAYOUTS = (("wide", 1160), ("narrow", 620))
 
 
-def svg(plan: "Plan", title: str = "", *, width: int = 1160, standalone: bool = False) -> str:
+def svg(plan: Plan, *, width: int = 1160, standalone: bool = False) -> str:
     """The drawing as one <svg>; where the stages don't fit side by side it has several rows.
 
     Args:
         plan: from `models.stages.plan`.
-        title: above it; escaped.
         width: of the viewBox, at least 220; letters are 12 units high.
         standalone: plain colours instead of a page's CSS variables, for paper.
     """
@@ -102,9 +90,6 @@ def svg(plan: "Plan", title: str = "", *, width: int = 1160, standalone: bool = 
     column = min(WIDEST, room / count)
     left = MARGIN + (room - count * column) / 2
     parts, top = [], float(MARGIN)
-    for line in wrapped(title, int(room / (LETTER * 1.4))):
-        parts.append(f'<text class="arch-title" x="{MARGIN}" y="{top + 13:.1f}">{escape(line)}</text>')
-        top += 22
     for start in range(0, len(elements), count):
         row = elements[start : start + count]
         high = max(element.shape.height for element in row)
@@ -120,25 +105,20 @@ def svg(plan: "Plan", title: str = "", *, width: int = 1160, standalone: bool = 
     style = re.sub(r"var\(--[\w-]+, (#\w+)\)", r"\1", STYLE) if standalone else STYLE
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="arch" role="img" viewBox="0 0 {width} {top - 4:.0f}">'
-        f"<title>{escape(title or 'Architecture')}</title><desc>{escape(described(plan))}</desc>"
+        f"<title>Architecture</title><desc>{escape(described(plan))}</desc>"
         f"<style>{style}</style>{''.join(parts)}</svg>"
     )
 
 
-def described(plan: "Plan") -> str:
+def described(plan: Plan) -> str:
     """The drawing in words, a sentence a stage."""
     stages = (
         f"{stage.kind}{f', {stage.repeats} times' if stage.repeats > 1 else ''}: "
-        f"{times((stage.channels, *stage.sides))}, {percent(stage.params, plan.params)} of Params, "
+        f"{shape_text((stage.channels, *stage.sides))}, {percent(stage.params, plan.params)} of Params, "
         f"{percent(stage.flops, plan.flops)} of FLOPs."
         for stage in plan.stages
     )
-    return " ".join([f"Input: {times(plan.input_shape)}.", *stages, f"Answer: {' '.join(_answer(plan.answer))}."])
-
-
-def times(numbers: Sequence[int]) -> str:
-    """A shape: '3 x 64 x 64', with the sign for times."""
-    return " \u00d7 ".join(map(str, numbers))
+    return " ".join([f"Input: {shape_text(plan.input_shape)}.", *stages, f"Answer: {' '.join(_answer(plan.answer))}."])
 
 
 def percent(part: float, whole: float) -> str:
@@ -155,17 +135,14 @@ def wrapped(words: str, letters: int) -> list[str]:
     return [line if len(line) <= letters else f"{line[: letters - 1]}\u2026" for line in lines]
 
 
-def _elements(plan: "Plan") -> list[Element]:
+def _elements(plan: Plan) -> list[Element]:
     """All elements, from the input to the answer."""
     maps = [stage for stage in plan.stages if len(stage.sides) > 1]
     frame = plan.input_shape[1:]
     largest = max([max(frame, default=1), *(max(stage.sides) for stage in maps)])
     most = max((stage.channels for stage in maps), default=1)
-    elements = [
-        Element(
-            shapes.image(_high(frame, largest)), times(frame), (_counted(plan.input_shape[0], "channel"), "input"), None
-        )
-    ]
+    picture, channels = shapes.image(_high(frame, largest)), _counted(plan.input_shape[0], "channel")
+    elements = [Element(picture, shape_text(frame), (channels, "input"), None)]
     before = frame
     for stage in plan.stages:
         shape = _shape(stage, plan, largest, most)
@@ -182,7 +159,7 @@ def _high(sides: Sequence[int], largest: int) -> float:
     return max(9.0, TALLEST * math.sqrt(max(sides[-2:], default=1) / largest))
 
 
-def _shape(stage: "Stage", plan: "Plan", largest: int, most: int) -> Shape:
+def _shape(stage: Stage, plan: Plan, largest: int, most: int) -> Shape:
     """The picture of a stage: maps as a box, distributions as bars, a vector as a column of numbers."""
     kind = "arch-head" if stage.head else "arch-body"
     if len(stage.sides) > 1:
@@ -194,13 +171,13 @@ def _shape(stage: "Stage", plan: "Plan", largest: int, most: int) -> Shape:
     return shapes.bars() if stage.sides else shapes.vector(kind)
 
 
-def _is_answer(plan: "Plan") -> bool:
+def _is_answer(plan: Plan) -> bool:
     """Whether the last stage has one map or distribution for each point of the answer."""
     last = plan.stages[-1]
     return len(plan.answer) == 2 and bool(last.sides) and last.channels == plan.answer[0]
 
 
-def _words(stage: "Stage", plan: "Plan") -> tuple[str, tuple[str, ...]]:
+def _words(stage: Stage, plan: Plan) -> tuple[str, tuple[str, ...]]:
     """What stands below a stage: its size in bold, then channels, kind and repeats, and what is special."""
     kind = stage.kind.replace(" x ", " \u00d7 ")
     kind += f"\u00a0\u00d7\u00a0{stage.repeats}" if stage.repeats > 1 else ""
@@ -210,11 +187,13 @@ def _words(stage: "Stage", plan: "Plan") -> tuple[str, tuple[str, ...]]:
     if not stage.sides:
         return str(stage.channels), ("numbers", kind, *extra)
     per_point = stage is plan.stages[-1] and _is_answer(plan)
+    if len(stage.sides) == 1 and per_point:
+        axes = plan.answer[1] if stage.sides[0] % plan.answer[1] == 0 else 1
+        each = f"for each of {_counted(stage.channels, 'point')}"
+        return f"{axes} \u00d7 {stage.sides[0] // axes} bins", (each, kind, *extra)
     if len(stage.sides) == 1:
-        axes = plan.answer[1] if per_point and stage.sides[0] % plan.answer[1] == 0 else 1
-        bold = f"{axes} \u00d7 {stage.sides[0] // axes} bins" if per_point else times((stage.channels, *stage.sides))
-        return bold, ((f"for each of {_counted(stage.channels, 'point')}",) if per_point else ()) + (kind, *extra)
-    return times(stage.sides), (_counted(stage.channels, "heatmap" if per_point else "channel"), kind, *extra)
+        return shape_text((stage.channels, *stage.sides)), (kind, *extra)
+    return shape_text(stage.sides), (_counted(stage.channels, "heatmap" if per_point else "channel"), kind, *extra)
 
 
 def _counted(number: int, noun: str) -> str:
@@ -227,10 +206,10 @@ def _answer(shape: tuple[int, ...]) -> list[str]:
         return [_counted(shape[0], "point"), "(x, y)" if shape[1] == 2 else "(x, y, score)"]
     if len(shape) == 1:
         return [str(shape[0]), "numbers", "answer"]
-    return [times(shape), "answer"] if shape else ["answer"]
+    return [shape_text(shape), "answer"] if shape else ["answer"]
 
 
-def _mark(before: Sequence[int], stage: "Stage") -> str:
+def _mark(before: Sequence[int], stage: Stage) -> str:
     """How much the resolution falls or rises on the way to a stage."""
     if stage.up > 1:
         return f"\u00d7{stage.up}"
@@ -262,7 +241,7 @@ def _arrows(row: Sequence[Element], left: float, column: float, middle: float, e
     return "".join(parts)
 
 
-def _draw(element: Element, plan: "Plan", left: float, column: float, middle: float, below: float, lines: int) -> str:
+def _draw(element: Element, plan: Plan, left: float, column: float, middle: float, below: float, lines: int) -> str:
     """An element at its place; its bars stand below the words of its row's longest."""
     centre = left + column / 2
     parts = [
@@ -287,7 +266,7 @@ def _draw(element: Element, plan: "Plan", left: float, column: float, middle: fl
     return f'<g class="arch-stage">{"".join(parts)}</g>'
 
 
-def _caption(plan: "Plan", elements: Sequence[Element]) -> str:
+def _caption(plan: Plan, elements: Sequence[Element]) -> str:
     """Totals, and what the signs mean that occur."""
     signs = ["a box's height stands for resolution, its thickness for channels (square roots)"]
     signs += ["a slab for each repeat"] if any(stage.repeats > 1 for stage in plan.stages) else []

@@ -16,16 +16,11 @@ GAP, LEFT, TOP, CAPTION, WORDS = 16, 96, 64, 34, 22
 INK, MUTED, PAPER = "#1c2126", "#6b7178", "#ffffff"
 
 
-def sheet(answers: Answers, folder: Path, title: str, unit: str) -> Image.Image:
+def sheet(answers: Answers, folder: Path, title: str) -> Image.Image:
     """The sheet, white, 1184 x 982 pixels; 66 higher where the pictures have words below them.
 
-    Args:
-        answers: the examples, and which points are joined.
-        folder: the study's, which holds the pictures; one that is missing there is left grey.
-        title: what stands above.
-        unit: of the study's error, for answers that do not say their own.
+    The pictures lie in the study's folder; one that is missing there is left grey.
     """
-    unit = unit if answers.unit is None else answers.unit
     worded = any(example.said for example in answers.examples)
     width, step = LEFT + EACH * (SIDE + GAP), SIDE + CAPTION + GAP + (WORDS if worded else 0)
     paper = Image.new("RGB", (width, TOP + len(RANKS) * step), PAPER)
@@ -41,7 +36,7 @@ def sheet(answers: Answers, folder: Path, title: str, unit: str) -> Image.Image:
             image = drawn(example, answers.edges, folder)
             paper.paste(image, (left + (SIDE - image.width) // 2, top + (SIDE - image.height) // 2))
             below = top + SIDE + 6
-            pen.text((left, below), measured(example.error, unit), INK, font(17))
+            pen.text((left, below), measured(example.error, answers.unit), INK, font(17))
             pen.text((left + SIDE, below + 2), f"image {example.row}", MUTED, font(14), anchor="ra")
             if example.said:
                 pen.text((left, below + WORDS + 2), within(pen, example.said, SIDE), INK, font(14))

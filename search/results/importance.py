@@ -15,6 +15,7 @@ from search.results.view import View
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Target = Literal["value", "error", "cost"]
+"""What is minimised, so the score's logarithm; the error; or the price's logarithm, which every priced trial has."""
 
 FEWEST = 8
 """Finished trials below which no importance is told."""
@@ -28,32 +29,20 @@ SHADOWS = 4
 
 @dataclass(frozen=True)
 class Share:
-    """A parameter's share.
+    """A parameter's share."""
 
-    Attributes:
-        name: of the parameter.
-        share: of the target's variance that the parameter explains alone, 0 to 1.
-        trials: that were asked for it.
-        chance: the largest share that a shuffled copy of a parameter got beside it; a share below it says nothing.
-    """
-
-    name: str
-    share: float
-    trials: int
-    chance: float
+    name: str  # of the parameter
+    share: float  # of the target's variance that the parameter explains alone, 0 to 1
+    trials: int  # that were asked for it
+    chance: float  # the largest share that a shuffled copy of a parameter got beside it; a share below it says nothing
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of all parameters.
+    """Shares of all parameters."""
 
-    Attributes:
-        shares: largest first.
-        trials: with a value of the target.
-    """
-
-    shares: tuple[Share, ...]
-    trials: int
+    shares: tuple[Share, ...]  # largest first
+    trials: int  # with a value of the target
 
     @property
     def chance(self) -> float:
@@ -79,10 +68,6 @@ def shares(view: View, target: Target) -> Shares | str:
     they share. The score and the error are judged on trials trained in full; the price on every trial that has one,
     since it needs no training. Samplers look where it is good, so that shares describe the trials at hand rather than
     the whole space.
-
-    Args:
-        view: the study.
-        target: 'value' (what is minimised, so the score's logarithm), 'error', or 'cost', the price's logarithm.
     """
     measured = [(entry, at(view, entry, target)) for entry in sorted(view.entries, key=lambda entry: entry.number)]
     known = [(entry.params, y) for entry, y in measured if not math.isnan(y)]

@@ -20,53 +20,34 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+ORDER = ("finished", "stopped", "running", "waiting", "failed", "refused")
+"""Of the states on a board."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One trial.
+    """One trial."""
 
-    Attributes:
-        number: the trial's number in the study.
-        name: of a starting trial, else empty.
-        state: 'finished', 'stopped' (early, by the scheduler), 'failed', 'running', 'waiting' or 'refused'.
-        value: what the study minimises, after the last epoch.
-        error: in the task's unit, after the last epoch.
-        readings: what is known of the network before training, by the reading's name.
-        score: Params x FLOPs x e^PixelDiff, where the study is ranked so and a float holds it.
-        band: the grade band.
-        epochs: trained.
-        budget: epochs it may train at the most; 0 where that is not known yet.
-        seconds: of training and judging.
-        images_per_s: trained.
-        peak_memory_mb: 10^6 bytes.
-        pareto: whether no finished trial is both cheaper (product of the cost readings) and more exact.
-        reason: why it failed or was refused, else empty.
-        params: as sampled.
-        worker: host and process that trained it last, else empty.
-        started: local time.
-        ended: local time.
-    """
-
-    number: int
-    name: str
-    state: str
-    value: float | None
-    error: float | None
-    readings: dict[str, float]
-    score: float | None
-    band: str
-    epochs: int
-    budget: int
-    seconds: float
-    images_per_s: float | None
-    peak_memory_mb: float | None
-    pareto: bool
-    reason: str
-    params: dict[str, Any]
-    worker: str
-    started: datetime | None
-    ended: datetime | None
+    number: int  # the trial's number in the study
+    name: str  # of a starting trial, else empty
+    state: str  # 'finished', 'stopped' (early, by the scheduler), 'failed', 'running', 'waiting' or 'refused'
+    value: float | None  # what the study minimises, after the last epoch
+    error: float | None  # in the task's unit, after the last epoch
+    readings: dict[str, float]  # what is known of the network before training, by the reading's name
+    score: float | None  # Params x FLOPs x e^PixelDiff, where the study is ranked so and a float holds it
+    band: str  # the grade band
+    epochs: int  # trained
+    budget: int  # epochs it may train at the most; 0 where that is not known yet
+    seconds: float  # of training and judging
+    images_per_s: float | None  # trained
+    peak_memory_mb: float | None  # 10^6 bytes
+    pareto: bool  # whether no finished trial is both cheaper (product of the cost readings) and more exact
+    reason: str  # why it failed or was refused, else empty
+    params: dict[str, Any]  # as sampled
+    config: dict[str, Any] | None  # what was trained, as search.config_record keeps it; None where it was not kept
+    worker: str  # host and process that trained it last, else empty
+    started: datetime | None  # local time
+    ended: datetime | None  # local time
 
     @property
     def params_m(self) -> float | None:
@@ -87,36 +68,30 @@ class Entry:
 def entries(
     trials: Sequence[FrozenTrial], metric: str, readings: Sequence[str] = READINGS, cost: Sequence[str] = READINGS
 ) -> list[Entry]:
-    """All trials: finished ones by value, then the others by state and value.
+    """All trials of a study: finished ones by value, then the others by state and value.
 
-    Args:
-        trials: of one study.
-        metric: the attribute under which each keeps its error.
-        readings: names of the readings that each keeps.
-        cost: names of those whose product is the price.
+    Each keeps its error under the attribute `metric`, and its readings under their names; the price is the product of
+    those named in `cost`.
     """
-    lines = [entry(trial, metric, False, readings) for trial in trials]
+    lines = [entry(trial, metric, readings) for trial in trials]
     # A study that another program began may lack the error or a reading.
     priced = [e for e in lines if e.state == "finished" and e.error is not None and not math.isnan(e.cost(cost))]
     optimal = unbeaten([(e.cost(cost), e.error or 0.0) for e in priced])
     front = {e.number for e, best in zip(priced, optimal, strict=True) if best}
     lines = [replace(e, pareto=True) if e.number in front else e for e in lines]
-    order = ["finished", "stopped", "running", "waiting", "failed", "refused"]
-    return sorted(
-        lines, key=lambda e: (order.index(e.state), e.value if e.value is not None else float("inf"), e.number)
-    )
+    return sorted(lines, key=lambda e: (ORDER.index(e.state), math.inf if e.value is None else e.value, e.number))
 
 
-def entry(trial: FrozenTrial, metric: str, pareto: bool, readings: Sequence[str] = READINGS) -> Entry:
-    """One trial as a line of the board."""
+def entry(trial: FrozenTrial, metric: str, readings: Sequence[str] = READINGS) -> Entry:
+    """One trial as a line of the board; whether it is on the front is not known yet."""
     attrs = trial.user_attrs
     curve = attrs.get("curve", [])
     last = curve[-1] if curve else {}
     return Entry(
         number=trial.number,
         name=attrs.get("name", ""),
-        state="refused" if "refused" in attrs else STATES[trial.state],
-        value=trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None,
+        state="refused" if attrs.get("refused") else STATES[trial.state],
+        value=_value(trial),
         error=attrs.get(metric, last.get("error")),
         readings={name: attrs[name] for name in readings if name in attrs},
         score=attrs.get("score"),
@@ -126,13 +101,22 @@ def entry(trial: FrozenTrial, metric: str, pareto: bool, readings: Sequence[str]
         seconds=attrs.get("seconds", sum(row["seconds"] for row in curve)),
         images_per_s=attrs.get("images_per_s"),
         peak_memory_mb=attrs.get("peak_memory_mb"),
-        pareto=pareto,
-        reason=attrs.get("failed", attrs.get("refused", "")),
+        pareto=False,
+        reason=attrs.get("failed") or attrs.get("refused", ""),
         params=dict(trial.params),
+        config=attrs.get("config"),
         worker=attrs.get("worker", ""),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    """What the study minimises after the last epoch: of a trial that has had all of them its own value."""
+    if trial.state is TrialState.COMPLETE and trial.values:
+        return float(trial.values[0])
+    steps = trial.intermediate_values
+    return steps[max(steps)] if steps else None
 
 
 def unbeaten(plane: Sequence[tuple[float, float]]) -> list[bool]:
@@ -140,7 +124,7 @@ def unbeaten(plane: Sequence[tuple[float, float]]) -> list[bool]:
 
     A point is beaten by one that is no larger in both and smaller in one; equal points do not beat each other.
     """
-    best, lowest = set(), float("inf")
+    best, lowest = set(), math.inf
     for x, y in sorted(set(plane)):
         if y < lowest:
             best.add((x, y))

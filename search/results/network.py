@@ -1,31 +1,20 @@
 """A trial's network as recorded when the trial was admitted: its cost table and its drawing, read without torch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
 from data.storage.files import replacing
-from models.plan import Cost, Plan
-
-if TYPE_CHECKING:
-    from models.cost import Buildable
+from models.plan import Architecture, Cost, Plan
 
 
 class NetworkRecord(BaseModel, frozen=True):
-    """What a table or a drawing of a trial's network needs.
+    """What a table or a drawing of a trial's network needs."""
 
-    Attributes:
-        trial: the trial's number.
-        arch: repr() of the architecture.
-        cost: parameters and FLOPs, in all and for each layer.
-        plan: the stages of the drawing, with the shapes of input and output.
-    """
-
-    trial: int
-    arch: str
-    cost: Cost
-    plan: Plan
+    trial: int  # the trial's number
+    arch: str  # repr() of the architecture
+    cost: Cost  # parameters and FLOPs, in all and for each layer
+    plan: Plan  # the stages of the drawing, with the shapes of input and output
 
 
 def file_of(folder: Path, number: int) -> Path:
@@ -33,7 +22,7 @@ def file_of(folder: Path, number: int) -> Path:
     return folder / "networks" / f"{number:06d}.json"
 
 
-def record(number: int, arch: "Buildable") -> NetworkRecord:
+def record(number: int, arch: Architecture) -> NetworkRecord:
     """A trial's network, computed; the count itself is cached for each architecture.
 
     Raises:
@@ -45,7 +34,7 @@ def record(number: int, arch: "Buildable") -> NetworkRecord:
     return NetworkRecord(trial=number, arch=repr(arch), cost=cost(arch), plan=plan(arch))
 
 
-def save(folder: Path, number: int, arch: "Buildable") -> None:
+def save(folder: Path, number: int, arch: Architecture) -> None:
     """Record the network of trial `number` in a study's folder.
 
     Raises:

@@ -21,17 +21,11 @@ LINES = 12
 
 
 class Point(NamedTuple):
-    """A trial in the plane.
-
-    Attributes:
-        entry: the trial.
-        x: ln of its price.
-        y: its error; None where it is not known or not finite.
-    """
+    """A trial in the plane."""
 
     entry: Entry
-    x: float
-    y: float | None
+    x: float  # ln of its price
+    y: float | None  # its error; None where it is not known or not finite
 
 
 @dataclass(frozen=True)
@@ -46,73 +40,45 @@ class Band:
 
 @dataclass(frozen=True)
 class Diagonal:
-    """A line of equal score from its upper left end to its lower right one.
-
-    Attributes:
-        label: the score in few characters; plain text, powers as 10^9.
-        best: whether it is the best trial's own.
-        labelled: whether there is room for the label where the line enters.
-    """
+    """A line of equal score from its upper left end to its lower right one."""
 
     x0: float
     y0: float
     x1: float
     y1: float
-    label: str
-    best: bool
-    labelled: bool
+    label: str  # the score in few characters; plain text, powers as 10^9
+    best: bool  # whether it is the best trial's own
+    labelled: bool  # whether there is room for the label where the line enters
 
 
 @dataclass(frozen=True)
 class Mark:
-    """The design that a study is measured against.
+    """The design that a study is measured against."""
 
-    Attributes:
-        x: ln of its price.
-        y: its error.
-        name: of the design; not escaped.
-        figures: its error, readings and score in words.
-        inside: whether it stands in the picture; else the axis would grow by half or more to show it.
-    """
-
-    x: float
-    y: float
-    name: str
-    figures: str
-    inside: bool
+    x: float  # ln of its price
+    y: float  # its error
+    name: str  # of the design; not escaped
+    figures: str  # its error, readings and score in words
+    inside: bool  # whether it stands in the picture; else the axis would grow by half or more to show it
 
 
 @dataclass(frozen=True)
 class Plane:
-    """What a picture of the plane shows.
+    """What a picture of the plane shows."""
 
-    Attributes:
-        points: the priced trials by their state, states in the order of STATES; those without a trial are left out.
-        front: (x, y) of the Pareto front of the finished trials, by x.
-        bands: grade bands within the picture; none unless the study is ranked by a score.
-        diagonals: lines of equal score; none unless the study is ranked by a score.
-        reference: the design that the study is measured against.
-        best: the best finished trial.
-        x: range of the axis of ln(price).
-        y: range of the axis of errors, up to `ceiling`.
-        rail: the y, above `ceiling`, at which trials without an error, or with one above the ceiling, are drawn.
-        top: end of the axis of errors where the rail is drawn.
-        x_title: 'ln(Params [M] \u00d7 FLOPs [G])'.
-        y_title: the error with its unit.
-    """
-
+    # the priced trials by their state, states in the order of STATES; those without a trial are left out
     points: dict[str, tuple[Point, ...]]
-    front: tuple[tuple[float, float], ...]
-    bands: tuple[Band, ...]
-    diagonals: tuple[Diagonal, ...]
-    reference: Mark | None
-    best: Point | None
-    x: tuple[float, float]
-    y: tuple[float, float]
-    rail: float
-    top: float
-    x_title: str
-    y_title: str
+    front: tuple[tuple[float, float], ...]  # (x, y) of the Pareto front of the finished trials, by x
+    bands: tuple[Band, ...]  # grade bands within the picture; none unless the study is ranked by a score
+    diagonals: tuple[Diagonal, ...]  # lines of equal score; none unless the study is ranked by a score
+    reference: Mark | None  # the design that the study is measured against
+    best: Point | None  # the best finished trial
+    x: tuple[float, float]  # range of the axis of ln(price)
+    y: tuple[float, float]  # range of the axis of errors, up to `ceiling`
+    rail: float  # the y, above `ceiling`, at which trials without an error, or with one above the ceiling, are drawn
+    top: float  # end of the axis of errors where the rail is drawn
+    x_title: str  # 'ln(Params [M] \u00d7 FLOPs [G])'
+    y_title: str  # the error with its unit
 
     @property
     def ceiling(self) -> float:

@@ -22,14 +22,7 @@ class Shape:
 
 
 def box(thick: float, high: float, kind: str, slabs: int = 1) -> Shape:
-    """A feature map as a solid: thickness for channels, height for resolution, a slab for each repeat.
-
-    Args:
-        thick: width of the front.
-        high: height of the front, which is the map's edge-on side.
-        kind: class of its colour.
-        slabs: how many it is cut into.
-    """
+    """A feature map as a solid: thickness for channels, height for resolution, a slab for each repeat."""
     back, up = LEAN[0] * high, LEAN[1] * high
     width, height = thick + back, high + up
     x, y = -width / 2, -height / 2 + up

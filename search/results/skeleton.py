@@ -47,12 +47,9 @@ class Drawing:
 
 
 def drawing(example: Example, edges: Edges, frame: Point) -> Drawing:
-    """What is to be drawn over a picture; nothing joins an answer whose truth is not known.
+    """What is to be drawn over a picture, whose frame is its width and height in any unit.
 
-    Args:
-        example: answered and true points.
-        edges: which points are joined.
-        frame: the picture's width and height, in any unit.
+    Nothing joins an answer whose truth is not known.
     """
     scaled = {
         kind: [None if point is None else (point[0] * frame[0], point[1] * frame[1]) for point in points]
@@ -85,13 +82,7 @@ def arrowhead(point: Point, frame: Point) -> tuple[Point, ...]:
 
 
 def svg(example: Example, edges: Edges, sides: tuple[int, int] = (1, 1)) -> str:
-    """Both skeletons as an SVG that covers the picture; the thin truth lies over the thick answer, so both are seen.
-
-    Args:
-        example: answered and true points.
-        edges: which points are joined.
-        sides: the picture's width and height, in any unit.
-    """
+    """Both skeletons as an SVG that covers the picture; the thin truth lies over the thick answer, so both are seen."""
     wide, high = (SIDE * side / max(sides) for side in sides)
     shapes = drawing(example, edges, (wide, high))
     paths = {

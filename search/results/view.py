@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from optuna.trial import FrozenTrial
 from models.readings import FLOPS, PARAMS
 from search.format import named, titled
 from search.objective import Described, Reference
-from search.results.leaderboard import Entry, entries
+from search.results.leaderboard import ORDER, Entry, entries
 
 if TYPE_CHECKING:
     from search.run.ledger import Row
@@ -22,17 +23,11 @@ KNOWN = {reading.name: (reading.title, reading.unit) for reading in (PARAMS, FLO
 
 @dataclass(frozen=True)
 class Measure:
-    """A reading as tables and axes call it.
+    """A reading as tables and axes call it."""
 
-    Attributes:
-        name: under which each trial keeps it.
-        title: e.g. 'Params'.
-        unit: e.g. 'M'; empty for none.
-    """
-
-    name: str
-    title: str
-    unit: str
+    name: str  # under which each trial keeps it
+    title: str  # e.g. 'Params'.
+    unit: str  # e.g. 'M'; empty for none.
 
     @property
     def label(self) -> str:
@@ -42,22 +37,15 @@ class Measure:
 
 @dataclass(frozen=True)
 class View:
-    """A study's trials at one moment.
+    """A study's trials at one moment."""
 
-    Attributes:
-        name: of the study.
-        objective: what is minimised, as the storage names it.
-        attrs: the study's own attributes: metric, unit, data, objective, readings, and how it searches (trials, epochs,
-            scheduler, grace, reduction).
-        trials: in the order of their numbers.
-        entries: the same trials as lines of the board, best first; the same length as `trials`.
-    """
-
-    name: str
-    objective: str
+    name: str  # of the study
+    objective: str  # what is minimised, as the storage names it
+    # the study's own attributes: metric, unit, data, objective, readings, and how it searches (trials, epochs,
+    # scheduler, grace, reduction)
     attrs: Mapping[str, Any]
-    trials: tuple[FrozenTrial, ...]
-    entries: tuple[Entry, ...]
+    trials: tuple[FrozenTrial, ...]  # in the order of their numbers
+    entries: tuple[Entry, ...]  # the same trials as lines of the board, best first; the same length as `trials`
 
     @classmethod
     def of(cls, name: str, objective: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> "View":
@@ -135,6 +123,17 @@ class View:
     def by_number(self) -> Mapping[int, Entry]:
         """Lines of the board by the trial's number."""
         return {entry.number: entry for entry in self.entries}
+
+    @cached_property
+    def by_state(self) -> Mapping[str, Sequence[Entry]]:
+        """Lines of the board in each state, best first."""
+        return {state: [entry for entry in self.entries if entry.state == state] for state in ORDER}
+
+    @cached_property
+    def ended(self) -> Sequence[Entry]:
+        """The trials that are over, in the order in which they ended; refused samples cost nothing and are left out."""
+        over = [entry for state in ("finished", "stopped", "failed") for entry in self.by_state[state]]
+        return sorted(over, key=lambda entry: (entry.ended or datetime.min, entry.number))
 
     def trial(self, number: int) -> FrozenTrial:
         """A trial by its number. Raises KeyError."""

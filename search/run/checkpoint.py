@@ -1,5 +1,6 @@
 """A trial's training state on disk: whole or absent, and few of them."""
 
+import logging
 import pickle
 import zipfile
 from collections.abc import Collection
@@ -9,6 +10,9 @@ from typing import Any
 import torch
 
 from data.storage.files import is_stale, replacing
+from search.run.settings import Owner
+
+log = logging.getLogger(__name__)
 
 
 def path(folder: Path, number: int) -> Path:
@@ -25,13 +29,20 @@ def save(state: dict[str, Any], file: Path) -> None:
         torch.save(state, half)
 
 
-def load(file: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The state in `file`, or None where there is none or it cannot be read (training then starts over)."""
+def load(file: Path, device: torch.device | str = "cpu", owner: Owner | None = None) -> dict[str, Any] | None:
+    """The state in `file`, or None where there is none or it cannot be read (training then starts over).
+
+    Where `owner` is given, another's state is none, too, and that is said. States written before they named their
+    owner are those of studies that have no id.
+    """
     try:
         state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
     except (FileNotFoundError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile):
         return None
-    return state
+    if owner is None or state.get("owner", owner if owner["study"] is None else None) == owner:
+        return state
+    log.warning("posefront: %s is the training state of another study, trial or configuration: it is not used.", file)
+    return None
 
 
 def judged(state: dict[str, Any]) -> dict[str, torch.Tensor]:

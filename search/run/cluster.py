@@ -125,7 +125,7 @@ def sweep(place: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class OwnPackages(JobConfig):  # type: ignore[misc]
+class OwnPackages(JobConfig):
     """A job whose workers import this project's packages first.
 
     Ray lets them begin with the driver's working folder, in which other packages may be called `data` or `models`, and

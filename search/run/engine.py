@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.errors import UserError
 from search.run.cluster import Devices, started
-from search.run.ledger import Ledger, first_line
+from search.run.ledger import Ledger
 from search.run.settings import FinalTraining, WorkerSettings
+from search.run.storage import StorageError
 from search.run.suspend import ray_workers, suspended
 from search.signals import stoppable
 
@@ -55,8 +55,7 @@ def search(
     gpus: float | None = None,
     address: str | None = None,
     hours: float | None = None,
-    watch: Callable[[Ledger], None] = lambda _: None,
-    weights: str | None = None,
+    watch: Callable[[], None] = lambda: None,
     final: FinalTraining | None = None,
 ) -> Outcome:
     """Train trials until the study has all of them, the time is up, or someone stops it.
@@ -71,7 +70,6 @@ def search(
         address: an existing Ray cluster; None to start one on this machine.
         hours: stop after so long; what is being trained waits for the next run.
         watch: called about ten times a second.
-        weights: pre-trained ones that every trial begins with; None for its own choice.
         final: of a last training.
 
     Raises:
@@ -92,7 +90,7 @@ def search(
         waiting = 0
         try:
             root = None if data is None else str(data)
-            settings = WorkerSettings(str(file), root, str(folder), devices.threads, weights, final)
+            settings = WorkerSettings(str(file), root, str(folder), devices.threads, final)
             tune_trials(run, settings, scratch)
         finally:
             with run.guarded():
@@ -140,14 +138,8 @@ def conclude(run: "SearchRun", attachments: "Attachments", waiting: int) -> Outc
     Raises:
         UserError: its storage failed, or nothing but failures came.
     """
-    import optuna
-    import sqlalchemy.exc
-
-    if isinstance(run.trouble, (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)):
-        raise UserError(
-            f"the study's storage failed ({first_line(run.trouble)}); nothing reported before is lost: mend that and "
-            "give the same command again."
-        ) from run.trouble
+    if isinstance(run.trouble, StorageError):
+        raise run.trouble  # nothing can be attached either
     attachments.end()
     if run.trouble is not None:
         raise run.trouble

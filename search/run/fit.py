@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from data.storage.batches import batches
 from data.storage.pack import Part
 from models.pretrained import WeightsError, load_
 from search.run.learning_rate import schedule
+from search.run.settings import Epoch as Epoch
 from search.study import Config, Task
 
 State = dict[str, Any]
@@ -32,38 +32,6 @@ JUDGED_AT_ONCE = 256
 
 class DivergedError(Exception):
     """The loss or the error of a network is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch measured.
-
-    Attributes:
-        epoch: 1 for the first.
-        error: over the whole validation set, in the task's unit.
-        train_loss: mean over the epoch's steps.
-        valid_loss: mean over the validation set.
-        lr: the learning rate of the last step.
-        seconds: training and judging together.
-        train_seconds: training alone.
-        images: images trained on.
-        memory_mb: largest memory of the trial so far; on a GPU what torch allocated there, on a CPU the
-            process's resident memory, sampled after every step.
-    """
-
-    epoch: int
-    error: float
-    train_loss: float
-    valid_loss: float
-    lr: float
-    seconds: float
-    train_seconds: float
-    images: int
-    memory_mb: float
-
-    def row(self) -> dict[str, float]:
-        """The same as a plain dictionary."""
-        return asdict(self)
 
 
 class Reached(NamedTuple):

@@ -32,7 +32,7 @@ class SearchRun:
         stop: Callable[[], str],
         began: float,
         hours: float | None,
-        watch: Callable[[Ledger], None],
+        watch: Callable[[], None],
     ) -> None:
         self.ledger, self.states, self.devices, self.watch = ledger, states, devices, watch
         self._attachments = attachments
@@ -64,6 +64,7 @@ class SearchRun:
 
     def record(self, number: int, result: dict[str, Any]) -> None:
         """Enter one result of a worker."""
+        self.ledger.check()
         self._last = time.monotonic()
         if "failed" in result:
             self.ledger.fail(number, result["failed"])
@@ -147,7 +148,9 @@ class LedgerCallback(tune.Callback):
 
     def on_step_end(self, **_: Any) -> None:  # type: ignore[override]
         """Several times a second."""
-        self._run.watch(self._run.ledger)
+        with self._run.guarded():
+            self._run.ledger.check()
+        self._run.watch()
 
 
 class Stopper(tune.Stopper):

@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from uuid import uuid4
 
 import optuna
 from optuna.storages import BaseStorage
@@ -19,14 +20,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import UserError
 from models.readings import Reading, Readings
+from search.config_record import digest, rebuild
+from search.config_record import record as config_record
 from search.format import digits
-from search.run.sampler import TrialSampler, derived
-from search.run.settings import ROW, Row, TrialAssignment
-from search.run.storage import first_line, open_storage
+from search.paths import check_file
+from search.run.ranges import NoChoiceError
+from search.run.sampler import SamplerError, StoppableStudy, TrialSampler, derived
+from search.run.settings import ROW, Owner, Row, TrialAssignment
+from search.run.storage import StorageError, open_storage
 from search.schedulers import record
 from search.study import Architecture, Config, Study
 
-__all__ = ["ROW", "Ledger", "Row", "TrialAssignment", "first_line", "is_finished", "open_storage"]
+__all__ = ["ROW", "Ledger", "Row", "TrialAssignment", "is_finished", "open_storage"]
 
 REFUSALS = 300
 """Samples in a row that may break the bounds before the search gives up."""
@@ -39,7 +44,13 @@ class Ledger:
     """A study in its storage, and which of its trials are being trained now."""
 
     def __init__(
-        self, study: Study, name: str, storage: BaseStorage, data: str = "", seeds: Mapping[str, int] | None = None
+        self,
+        study: Study,
+        name: str,
+        storage: BaseStorage,
+        data: str = "",
+        seeds: Mapping[str, int] | None = None,
+        file: str | None = None,
     ) -> None:
         """Open or begin the study `name` on the data of identity `data`.
 
@@ -49,18 +60,20 @@ class Ledger:
             storage: where.
             data: what the task calls its data.
             seeds: of the starting trials that shall not have their number's own.
+            file: of the study, as `search.paths.written` has it; None where it is not to be kept.
 
         Attributes:
             undisturbed: what a timed reading is measured in; the engine has its workers stand still meanwhile.
             on_admission: called with the number and the architecture of each trial that is to be trained.
+            check: called before anything is written; raises where another driver has taken the study over.
 
         Raises:
-            UserError: the storage holds a study of that name that minimises something else or saw other data.
+            UserError: the storage holds a study of that name that minimises something else, saw other data or is
+                another file's.
         """
         self.study = study
-        self.optuna_study = optuna.create_study(
-            study_name=name, storage=storage, direction="minimize", load_if_exists=True
-        )
+        optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
+        self.optuna_study = StoppableStudy(name, storage)
         self._storage = storage
         self.running: dict[int, optuna.Trial] = {}
         self.ended: list[FrozenTrial] = []
@@ -69,10 +82,13 @@ class Ledger:
         self.readings: dict[int, Readings] = {}
         self.undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
         self.on_admission: Callable[[int, Architecture], None] = lambda _, __: None
+        self.check: Callable[[], None] = lambda: None
         self._workers: dict[int, str] = {}
         self._failed_in_a_row = 0
+        check_file(self.optuna_study, file)
         self._check_objective(name)
-        self._describe(name, data)
+        self._describe(name, data, file)
+        self.optuna_study.ask_again(TrialSampler(study.make_sampler, study.seed, 0))
         trials = self.optuna_study.get_trials(deepcopy=False)
         self.finished = sum(is_finished(trial) for trial in trials)
         names = {trial.user_attrs.get("name") for trial in trials}
@@ -94,9 +110,13 @@ class Ledger:
                 "--out another folder to begin a new study."
             )
 
-    def _describe(self, name: str, data: str) -> None:
+    def _describe(self, name: str, data: str, file: str | None) -> None:
         """Keep with the study what its pages must know, or refuse other data."""
         study, stored = self.study, self.optuna_study.user_attrs
+        if "metric" not in stored and "id" not in stored:  # one that was begun before there were ids has none
+            self.optuna_study.set_user_attr("id", uuid4().hex)
+        if file is not None and stored.get("file") != file:
+            self.optuna_study.set_user_attr("file", file)
         for key, value in (
             ("metric", study.task.metric),
             ("unit", study.task.unit),
@@ -115,58 +135,82 @@ class Ledger:
         if stored.get("search") != how:
             self.optuna_study.set_user_attr("search", how)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to train: all trials are finished, or the sampler has ended the search."""
+        waiting = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
+        return self.finished >= self.study.trials or (self.optuna_study.is_stopped and not waiting)
+
     def adopt(self) -> int:
-        """Put what a dead run left RUNNING back to WAITING; how many there were."""
-        orphans = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for trial in orphans:
-            self._wait(trial)
-        return len(orphans)
-
-    def release(self) -> int:
-        """Put what is being trained now back to WAITING, for the next run; how many there are."""
-        for trial in self.running.values():
-            self._wait(trial)
-        released = len(self.running)
-        self.running.clear()
-        return released
-
-    def _wait(self, trial: optuna.Trial | FrozenTrial) -> None:
-        """Put a RUNNING trial back to WAITING.
+        """Put what is RUNNING and trained by nobody, as a dead run leaves it, back to WAITING; how many there were.
 
         Optuna has no public way: `tell` ends trials, `enqueue_trial` makes another one. pyproject.toml bounds Optuna's
         version for this, and tests/search/test_ledger.py goes through it.
         """
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        running = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        orphans = [trial for trial in running if trial.number not in self.running]
+        for trial in orphans:
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        return len(orphans)
+
+    def release(self) -> int:
+        """Put what is being trained now back to WAITING, for the next run; how many there are."""
+        released = len(self.running)
+        self.running.clear()
+        self.check()
+        self.adopt()
+        return released
 
     def ask(self) -> TrialAssignment | None:
         """The next trial to train, its price known and admitted; None when the study has all its trials.
 
         Raises:
-            UserError: nothing but refused samples, or nothing but failures, for too long.
+            UserError: nothing but refused samples, or nothing but failures, for too long; or the sampler failed.
         """
+        self.check()
         for _ in range(REFUSALS):
             if self.finished + len(self.running) >= self.study.trials:
                 return None
             trial = self._sample()
+            if trial is None:
+                return None
             try:
-                config = self.study.space(trial, self.study.task)
+                config = self._config(trial)
                 readings = self._read(trial, config)
+            except (SamplerError, StorageError):
+                raise  # no fault of the trial's
+            except NoChoiceError as reason:
+                self._refuse(trial, str(reason))
+                continue
             except Exception as error:  # noqa: BLE001 - the study file's own code: its fault is written down
                 self.fail(trial.number, f"{type(error).__name__} while building the trial: {error}")
                 continue
             if self._admit(trial, readings):
                 self.on_admission(trial.number, config.arch)
                 return self._assign(trial, readings)
-        bounds = ", ".join(f"{reading.title} {bound:g} {reading.unit}".strip() for reading, bound in self._bounds())
+        last = self.ended[-1].user_attrs.get("refused", "failing")
         raise UserError(
-            f"{REFUSALS} samples in a row broke the study's bounds ({bounds}); widen the bounds or narrow the space."
+            f"{REFUSALS} samples in a row were refused, the last for {last}; widen the bounds or narrow the space."
         )
 
-    def _sample(self) -> optuna.Trial:
-        """A trial that waits, else a new one, with the sampler of its number."""
+    def _config(self, trial: optuna.Trial) -> Config:
+        """The configuration that an earlier run kept with a trial, else what the space makes of it, kept from now."""
+        kept = trial.user_attrs.get("config")
+        if kept is not None:
+            return rebuild(kept)
+        config = self.study.space(trial, self.study.task)
+        trial.set_user_attr("config", config_record(config))
+        return config
+
+    def _sample(self) -> optuna.Trial | None:
+        """A trial that waits, else a new one, with the sampler of its number; None where that has ended the search."""
+        self.adopt()  # a new trial whose making a failing server did not confirm
         trials = self.optuna_study.get_trials(deepcopy=False)
         number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
-        self.optuna_study.sampler = TrialSampler(self.study.sampler, self.study.seed, number)
+        self.optuna_study.sampler = sampler = TrialSampler(self.study.make_sampler, self.study.seed, number)
+        is_over = self.optuna_study.is_stopped or sampler.is_exhausted(self.optuna_study)
+        if number == len(trials) and is_over:
+            return None
         trial = self.optuna_study.ask()
         self.running[trial.number] = trial
         for key, value in (("budget", self.study.epochs), ("seed", derived(self.study.seed, trial.number))):
@@ -217,26 +261,56 @@ class Ledger:
                 trial.set_constraint(reading.title, math.log(readings[reading.name] / bound))
         broken = self._broken(readings)
         if broken:
-            trial.set_user_attr("refused", ", ".join(broken))
-            self._tell(trial.number, TrialState.PRUNED)
+            self._refuse(trial, ", ".join(broken))
         return not broken
+
+    def _refuse(self, trial: optuna.Trial, reason: str) -> None:
+        trial.set_user_attr("refused", reason)
+        self._tell(trial.number, TrialState.PRUNED)
+
+    @property
+    def id(self) -> str | None:
+        """The study's own; None in one that was begun before there were ids."""
+        found: str | None = self.optuna_study.user_attrs.get("id")
+        return found
+
+    def owner(self, trial: optuna.Trial | FrozenTrial) -> Owner:
+        """Whose the training state of a trial is."""
+        return {"study": self.id, "trial": trial.number, "config": digest(trial.user_attrs.get("config"))}
 
     def _assign(self, trial: optuna.Trial, readings: Readings) -> TrialAssignment:
         """The trial as a worker needs it, with what an earlier run left."""
         number, stored = trial.number, trial.user_attrs
         curve = list(stored.get("curve", []))
         self.curves[number], self.readings[number] = curve, readings
+        self._repair(trial, curve)
         last = curve[-1] if curve else None
-        self.assigned[number] = TrialAssignment(number, trial.params, stored["seed"], stored["budget"], last)
+        self.assigned[number] = TrialAssignment(
+            number, trial.params, stored["config"], self.owner(trial), stored["seed"], stored["budget"], last
+        )
         return self.assigned[number]
 
+    def _repair(self, trial: optuna.Trial, curve: list[Row]) -> None:
+        """Derive from the curve what a run that died left undone: values not reported, an end that did not come."""
+        if curve:
+            frozen = self.optuna_study.get_trials(deepcopy=False)[trial.number]
+            for row in curve:
+                if row["epoch"] not in frozen.intermediate_values:
+                    trial.report(self.value(trial.number, row), int(row["epoch"]))
+        for end in ("failed", "refused"):
+            if trial.user_attrs.get(end):
+                trial.set_user_attr(end, "")
+
     def report(self, number: int, row: Row) -> None:
-        """Write down one epoch of a running trial; an epoch that is known already stays as it was."""
+        """Write down one epoch of a running trial; an epoch that is known already stays as it was.
+
+        The curve is written first: what follows from it is made good by the next run, should this one die in between.
+        """
         curve, trial = self.curves[number], self.running[number]
         if curve and row["epoch"] <= curve[-1]["epoch"]:
             return
+        trial.set_user_attr("curve", [*curve, row])
         curve.append(row)
-        trial.set_user_attr("curve", curve)
         trial.report(self.value(number, row), int(row["epoch"]))
 
     def place(self, number: int, worker: str) -> None:
@@ -300,7 +374,7 @@ class Ledger:
         trial = self.running.pop(number)
         self.curves.pop(number, None)
         self.assigned.pop(number, None)
-        self.finished += "refused" not in trial.user_attrs
+        self.finished += not trial.user_attrs.get("refused")
         self.ended.append(self.optuna_study.tell(trial, value, state=state))
 
     def past(self) -> Iterator[tuple[int, int, Mapping[int, float]]]:
@@ -323,4 +397,4 @@ class Ledger:
 
 def is_finished(trial: FrozenTrial) -> bool:
     """Whether a trial counts as one of the study's: over, and not refused before training."""
-    return trial.state.is_finished() and "refused" not in trial.user_attrs
+    return trial.state.is_finished() and not trial.user_attrs.get("refused")

@@ -53,18 +53,19 @@ class View:
         self._task = self._bar.add_task("search", total=ledger.study.trials, completed=ledger.finished)
 
     def _count(self, trial: FrozenTrial) -> Entry:
-        ended = entry(trial, self._ledger.study.task.metric, pareto=False)
+        ended = entry(trial, self._ledger.study.task.metric)
         self._counts[ended.state] += 1
         better = self._best is None or (ended.value or 0) < (self._best.value or 0)
         if trial.state is TrialState.COMPLETE and better:
             self._best = ended
         return ended
 
-    def __call__(self, ledger: Ledger) -> None:
+    def __call__(self) -> None:
         """Print what has ended since the last call, and redraw four times a second.
 
         Not from a thread of rich's: the ledger changes under it.
         """
+        ledger = self._ledger
         task = ledger.study.task
         while self._shown < len(ledger.ended):
             ended = self._count(ledger.ended[self._shown])
@@ -131,9 +132,9 @@ def watched(console: Console, ledger: Ledger) -> Iterator[View]:
     view = View(console, ledger)
     if not console.is_terminal:
         yield view
-        view(ledger)
+        view()
         return
     with Live(view, console=console, auto_refresh=False, transient=True) as live:
         view._live = live
         yield view
-        view(ledger)
+        view()

@@ -1,15 +1,55 @@
 """What the driver tells its workers: plain data, read without torch."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from search.variant import Variants
 
-Row = dict[str, float]
-"""One epoch's measurements: search.run.fit.Epoch as a dictionary."""
 
-ROW = ("epoch", "error", "train_loss", "valid_loss", "lr", "seconds", "train_seconds", "images", "memory_mb")
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch measured.
+
+    Attributes:
+        epoch: 1 for the first.
+        error: over the whole validation set, in the task's unit.
+        train_loss: mean over the epoch's steps.
+        valid_loss: mean over the validation set.
+        lr: the learning rate of the last step.
+        seconds: training and judging together.
+        train_seconds: training alone.
+        images: images trained on.
+        memory_mb: largest memory of the trial so far; on a GPU what torch allocated there, on a CPU the
+            process's resident memory, sampled after every step.
+    """
+
+    epoch: int
+    error: float
+    train_loss: float
+    valid_loss: float
+    lr: float
+    seconds: float
+    train_seconds: float
+    images: int
+    memory_mb: float
+
+    def row(self) -> Row:
+        """The same as a plain dictionary."""
+        return asdict(self)
+
+
+Row = dict[str, float]
+"""An `Epoch` as a dictionary."""
+
+ROW = tuple(field.name for field in fields(Epoch))
 """Its keys."""
+
+
+Owner = dict[str, str | int | None]
+"""Whose a trial's training state is: 'study' (its id; None in a study begun before there were any), 'trial' (the
+number) and 'config' (the digest of its configuration)."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +58,9 @@ class TrialAssignment:
 
     Attributes:
         number: the trial's number in the study.
-        params: what was sampled; `space(FixedTrial(params), task)` rebuilds the Config.
+        params: what was sampled.
+        config: its configuration, as search.config_record keeps it.
+        owner: whose its files are; see `Owner`.
         seed: of its training.
         epochs: length of its training.
         last: what its last epoch measured in an earlier run; None for a fresh trial.
@@ -26,6 +68,8 @@ class TrialAssignment:
 
     number: int
     params: dict[str, Any]
+    config: dict[str, Any]
+    owner: Owner
     seed: int
     epochs: int
     last: Row | None
@@ -36,15 +80,16 @@ class FinalTraining:
     """How a last training differs from a trial's.
 
     Attributes:
-        ema: decay of the running mean of the weights where the trial itself keeps none.
-        teacher: folder of a model (search.after.model) whose answers are learnt beside the true points; None for none.
-        study: the teacher's study, by name or file.
+        teacher: configuration of a network whose answers are learnt beside the true points, as search.config_record
+            keeps it; None for none.
+        weights: the teacher's, a .safetensors file.
+        study: the teacher's study, by name or file; None where its configuration needs none.
         weight: of the teacher's answers in the loss, 0 to 1; the rest is the true points'.
         variants: what is changed in which trial, as search.variant has it; empty for nothing in any.
     """
 
-    ema: float = 0.0
-    teacher: str | None = None
+    teacher: dict[str, Any] | None = None
+    weights: str = ""
     study: str | None = None
     weight: float = 0.5
     variants: Variants = field(default_factory=dict)
@@ -59,7 +104,6 @@ class WorkerSettings:
         data: the folder that replaces the task's own; None to leave it.
         folder: the study's folder; training states, answers and pictures are written in it.
         threads: CPU threads a trial.
-        weights: pre-trained ones that every trial begins with instead of its own choice; None to leave it.
         final: of a last training; None in a search.
     """
 
@@ -67,5 +111,4 @@ class WorkerSettings:
     data: str | None
     folder: str
     threads: int
-    weights: str | None = None
     final: FinalTraining | None = None

@@ -1,12 +1,88 @@
-"""Opening Optuna's storage, with a sentence for what a user can get wrong."""
+"""Opening Optuna's storage, waiting for one that is away for a moment, and a sentence for one that stays away."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 import optuna
 import sqlalchemy.exc
+from optuna.distributions import CategoricalDistribution, distribution_to_json
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
+from optuna.storages._rdb.models import TrialModel, TrialParamModel
+from sqlalchemy import select, update
 
 from data.errors import UserError
+from search.storage_url import file_of, without_passwords
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+log = logging.getLogger(__name__)
+
+PATIENCE = 60.0
+"""Seconds that a server which does not answer, or a locked file, is waited for."""
+
+DISK_FULL = ("53100", "1021")
+"""How PostgreSQL and MySQL say so."""
+
+
+class StorageError(UserError):
+    """The storage cannot be read or written; what was reported before is in it."""
+
+
+class PatientStorage:
+    """A storage whose calls wait for a server that restarts, and whose failures are one sentence.
+
+    Each of Optuna's calls is a transaction and sets values, so that one which came through unseen may be made again: a
+    trial that is in its new state already was put there by the call before, as a study has one driver. Of a new trial
+    there are two then; the ledger adopts the one that nobody trains.
+
+    Attributes:
+        inner: the storage.
+    """
+
+    def __init__(self, inner: BaseStorage, url: str) -> None:
+        self.inner, self._url = inner, without_passwords(url)
+        self._stays_away = False
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self.inner, name)
+        return partial(self.call, attribute) if callable(attribute) else attribute
+
+    def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """What a call gives once the database answers.
+
+        Raises:
+            StorageError: it does not answer within PATIENCE, or waiting does not help.
+        """
+        until = time.monotonic() + (0 if self._stays_away else PATIENCE)
+        pause = 0.0
+        while True:
+            try:
+                result = method(*args, **options)
+                self._stays_away = False
+                return True if pause and result is False else result
+            except UpdateFinishedTrialError:
+                if not pause:
+                    raise
+                return True  # the call before had come through
+            except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+                left = until - time.monotonic()
+                if not passing(error) or left <= 0:
+                    self._stays_away = passing(error)
+                    raise StorageError(
+                        f"the storage {self._url} failed: {reason(error)}; nothing reported before is lost: mend that "
+                        "and give the same command again."
+                    ) from error
+                if not pause:
+                    log.warning("posefront: waiting for the storage %s: %s.", self._url, reason(error))
+                pause = min(2 * pause or 0.1, 2.0, left)
+                time.sleep(pause)
+
+
+BaseStorage.register(PatientStorage)
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -15,21 +91,91 @@ def open_storage(url: str) -> BaseStorage:
     Raises:
         UserError: the URL is malformed, its driver is missing, or the database cannot be opened.
     """
+    shown = without_passwords(url)
+    # A connection that a server's restart has cut is noticed and replaced before it is used.
+    options = {} if file_of(url) else {"pool_pre_ping": True}
     try:
+        opening = partial(optuna.storages.RDBStorage, url, options)
         try:
-            return optuna.storages.get_storage(url)
+            opened = opening()
         except sqlalchemy.exc.OperationalError as error:
             if "already exists" not in str(error):
                 raise
-            return optuna.storages.get_storage(url)  # someone else, a dashboard perhaps, made the tables meanwhile
+            opened = opening()  # someone else, a dashboard perhaps, made the tables meanwhile
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
-        raise UserError(
-            f"--storage {url!r} is no database URL ({first_line(error)}); e.g. sqlite:///study.db."
-        ) from error
+        why = without_passwords(first_line(error))
+        raise UserError(f"--storage {shown!r} is no database URL ({why}); e.g. sqlite:///study.db.") from error
     except ImportError as error:
-        raise UserError(f"--storage {url!r} needs a database driver that is not installed: {error}.") from error
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        raise UserError(f"the storage {url!r} cannot be opened: {first_line(error)}.") from error
+        raise UserError(f"--storage {shown!r} needs a database driver that is not installed: {error}.") from error
+    except RuntimeError as error:
+        if "storage upgrade" in str(error):
+            raise UserError(
+                f"the tables of {shown} were made by an older version of Optuna; bring them up to date with "
+                "`optuna storage upgrade --storage URL`."
+            ) from error
+        raise UserError(
+            f"the tables of {shown} were made by another version of Optuna ({first_line(error)}); give another storage."
+        ) from error
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+        raise UserError(f"the storage {shown!r} cannot be opened: {reason(error)}.") from error
+    return cast(BaseStorage, PatientStorage(optuna.storages.get_storage(opened), url))
+
+
+def rewrite_choices(storage: BaseStorage, study_id: int, name: str, distribution: CategoricalDistribution) -> None:
+    """Give a parameter of all trials of a study other choices, in one transaction; those it had keep their places.
+
+    Optuna, which keeps the place of a trial's choice, has no public way; pyproject.toml bounds its version for this.
+    """
+    patient = cast(PatientStorage, storage)
+    backend = patient.inner._backend  # type: ignore[attr-defined]
+    params, trials = TrialParamModel.__table__, TrialModel.__table__
+    those = select(trials.c.trial_id).where(trials.c.study_id == study_id)
+    change = update(params).where(params.c.param_name == name, params.c.trial_id.in_(those))
+
+    def write() -> None:
+        with backend.engine.begin() as connection:
+            connection.execute(change.values(distribution_json=distribution_to_json(distribution)))
+
+    patient.call(write)
+    patient.inner = optuna.storages.get_storage(backend)  # which has read no trial yet
+
+
+def _driver_error(error: BaseException) -> BaseException:
+    """What the database's driver raised, underneath SQLAlchemy's and Optuna's errors."""
+    below = getattr(error, "orig", None) or error.__cause__
+    return error if below is None else _driver_error(below)
+
+
+def _is_full(driver: BaseException) -> bool:
+    """Whether a disk is full."""
+    if isinstance(driver, sqlite3.Error):
+        return getattr(driver, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    codes = {getattr(driver, name, None) for name in ("sqlstate", "pgcode")} | {*map(str, driver.args[:1])}
+    return not codes.isdisjoint(DISK_FULL) or "No space left on device" in str(driver)
+
+
+def passing(error: BaseException) -> bool:
+    """Whether the same call may succeed in a while: a locked file, a server that does not answer."""
+    driver = _driver_error(error)
+    if isinstance(driver, sqlite3.Error):
+        code = getattr(driver, "sqlite_errorcode", 0)
+        return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    while error.__cause__ is not None and not isinstance(error, sqlalchemy.exc.DBAPIError):
+        error = error.__cause__
+    is_away = isinstance(error, (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError))
+    return (is_away or getattr(error, "connection_invalidated", False)) and not _is_full(driver)
+
+
+def reason(error: BaseException) -> str:
+    """Why a database failed, without a full stop: its disk, its lock, its server, else what its driver says."""
+    driver = _driver_error(error)
+    said = without_passwords(first_line(driver))
+    if _is_full(driver):
+        return f"its disk is full ({said})"
+    if passing(error):
+        away = "another program keeps it locked" if isinstance(driver, sqlite3.Error) else "its server does not answer"
+        return f"{away} ({said})"
+    return said
 
 
 def first_line(error: BaseException) -> str:

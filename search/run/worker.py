@@ -4,27 +4,28 @@ import gc
 import os
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 
 from data.errors import UserError
+from search.config_record import rebuild
 from search.load import load_study
 from search.results import answers
 from search.run import checkpoint as weights
 from search.run.fit import DivergedError, Teacher, fit
 from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
-from search.study import Config, Study, Task, replay
-from search.variant import change_of, varied, vary_task
+from search.study import Config, Study, Task
+from search.variant import change_of, vary_task
 
 
 @cache
-def studied(name: str, data: str | None, weights: str | None = None) -> Study:
+def studied(name: str, data: str | None) -> Study:
     """A study, loaded once a process."""
-    return load_study(name, data=data, weights=weights)
+    return load_study(name, data=data)
 
 
 def work(settings: WorkerSettings, trial: TrialAssignment, device: torch.device) -> Iterator[dict[str, Any]]:
@@ -53,13 +54,11 @@ def work(settings: WorkerSettings, trial: TrialAssignment, device: torch.device)
 
 
 def configured(settings: WorkerSettings, trial: TrialAssignment) -> tuple[Config, Task]:
-    """What a trial's parameters say is trained, and on what."""
-    final = settings.final or FinalTraining()
-    study = varied(studied(settings.study, settings.data, settings.weights), final.variants)
-    config, _ = replay(study, trial.params)
-    if final.ema and not config.training.ema:
-        config = replace(config, training=replace(config.training, ema=final.ema))
-    return config, vary_task(study.task, change_of(trial.params, final.variants))
+    """What is trained, and on what."""
+    task = studied(settings.study, settings.data).task  # first: the configuration may name classes of the study's file
+    if settings.final is not None:
+        task = vary_task(task, change_of(trial.params, settings.final.variants))
+    return rebuild(trial.config), task
 
 
 def train(
@@ -68,8 +67,8 @@ def train(
     """The rows that are known already, then those of the epochs that are left."""
     folder = Path(settings.folder)
     file = weights.path(folder / "weights", trial.number)
-    teacher = teacher_of(settings.final or FinalTraining(), settings.data, device)
-    state = weights.load(file, device)
+    teacher = teacher_of(settings.final, device)
+    state = weights.load(file, device, trial.owner)
     if trial.last is not None:
         yield trial.last
     reached = trial.last["epoch"] if trial.last else 0
@@ -83,7 +82,7 @@ def train(
         # pictures they name before them.
         answers.save_pictures(judged, task, folder)
         answers.save(judged, folder, trial.number)
-        weights.save({"row": row, **trained.take()}, file)
+        weights.save({"row": row, "owner": trial.owner, **trained.take()}, file)
         yield row
 
 
@@ -96,18 +95,16 @@ def reason_of(error: Exception, config: Config | None, device: torch.device) -> 
     return out_of_memory(config, device) if is_out_of_memory(error) else described(error)
 
 
-def teacher_of(final: FinalTraining, data: str | None, device: torch.device) -> Teacher | None:
-    """The teacher of a last training, if it has one.
-
-    Raises:
-        UserError: its model cannot be read.
-    """
-    if final.teacher is None:
+def teacher_of(final: FinalTraining | None, device: torch.device) -> Teacher | None:
+    """The teacher of a last training, if it has one."""
+    if final is None or final.teacher is None:
         return None
-    from search.after.model import load  # a last training's alone
-
-    model = load(Path(final.teacher), final.study, None if data is None else Path(data))
-    return Teacher(model.net.to(device), model.config.arch.size, final.weight)
+    if final.study is not None:
+        studied(final.study, None)  # whose file defines its architecture
+    arch = rebuild(final.teacher).arch
+    net = arch.build()
+    net.load_state_dict(safetensors.torch.load_file(final.weights))
+    return Teacher(net.eval().to(device), arch.size, final.weight)
 
 
 def settle(threads: int, device: torch.device) -> None:

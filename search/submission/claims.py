@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 from data.errors import UserError
 from search.after import model
-from search.after.model import Facts, Seed
+from search.after.model import Facts
 
 FORMAT = 1
 """Of the part "submission"; another number is another version's."""
@@ -91,6 +91,9 @@ class _Facts(BaseModel):
     mirrored: Any = None
     size: Any = None
     arch: Any = None
+    study_id: Any = None
+    config: Any = None
+    preprocessing: Any = None
 
 
 def digest(facts: Facts) -> str:
@@ -138,7 +141,7 @@ def read(file: Path) -> tuple[Facts, Claims]:
         _check_format(file, content, model.FORMAT)
         _check_format(file, part, FORMAT)
         _Facts.model_validate(content)
-        facts = Facts(**(content | {"seeds": tuple(Seed(**seed) for seed in content["seeds"])}))
+        facts = model.parsed(json.dumps(content).encode())
         return facts, Claims.model_validate(part)
     except ValidationError as error:
         field = ".".join(map(str, error.errors()[0]["loc"][:2]))

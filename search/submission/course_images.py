@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from data.errors import UserError
+from data.storage.image import BadImage, read_image
 from search.after.model import Model
 from search.after.predict import answers
 
@@ -24,11 +24,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def test_images(test: Path, data: Path | None) -> list[Path]:
-    """The test images, by name.
+    """The images (.jpg, .jpeg, .png) of a folder by name, or of FreiHAND's, whose evaluation/rgb holds the test images.
 
-    Args:
-        test: a folder of images (.jpg, .jpeg, .png), or FreiHAND's, whose evaluation/rgb holds them.
-        data: FreiHAND's folder, whose training images are no test images; None where hands are drawn.
+    `data` is FreiHAND's folder, whose training images are no test images; None where hands are drawn.
 
     Raises:
         UserError: there are none, or they are training images.
@@ -52,7 +50,7 @@ def test_images(test: Path, data: Path | None) -> list[Path]:
     return files
 
 
-def locate(model: Model, files: list[Path], device: torch.device | str = "cpu") -> Array:
+def locate(model: Model, files: list[Path]) -> Array:
     """The joints in test images, each read once, as the notebook reads them.
 
     Float64 (N, P, 2), pixels of the 224 x 224 image, pixel centres at whole numbers.
@@ -70,7 +68,7 @@ def locate(model: Model, files: list[Path], device: torch.device | str = "cpu") 
             except UserError as error:
                 wrong.append(str(error))
         if not wrong:
-            points.append(SIDE * answers(model, torch.stack(images), torch.device(device)) - 0.5)
+            points.append(SIDE * answers(model, torch.stack(images)) - 0.5)
     if wrong:
         more = f" and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
         raise UserError(
@@ -87,11 +85,6 @@ def pixels(file: Path) -> torch.Tensor:
         UserError: it will not do; the message is its name and why, no whole sentence.
     """
     try:
-        with Image.open(file) as opened:
-            if opened.size != (SIDE, SIDE):
-                raise UserError(f"{file.name} ({opened.width} x {opened.height} pixels instead of {SIDE} x {SIDE})")
-            return torch.from_numpy(np.array(opened.convert("RGB")))
-    except UnidentifiedImageError:
-        raise UserError(f"{file.name} (not an image)") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file.name} ({getattr(error, 'strerror', None) or error})") from None
+        return torch.from_numpy(read_image(file, (SIDE, SIDE)).copy())
+    except BadImage as bad:
+        raise UserError(f"{file.name} ({bad.detail})") from None

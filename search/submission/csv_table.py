@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import UserError
-from data.storage.files import replacing
+from data.storage.files import writing
 from search.submission.csv_layout import Layout, check_complete, matched, named, recognised, stem
 
 DECIMALS = 4
@@ -71,11 +71,8 @@ def write(table: Table, file: Path) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    try:
-        with replacing(file) as half, half.open("w", encoding="utf-8", newline="") as opened:
-            csv.writer(opened, lineterminator="\n").writerows([table.header, *table.rows])
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror or error}); name a folder of yours.") from error
+    with writing(file, "name a folder of yours") as half, half.open("w", encoding="utf-8", newline="") as opened:
+        csv.writer(opened, lineterminator="\n").writerows([table.header, *table.rows])
 
 
 def read(file: Path) -> Table:

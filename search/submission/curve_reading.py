@@ -101,7 +101,4 @@ MEANT: dict[Verdict, str] = {
 
 def change(x: np.ndarray[tuple[int], np.dtype[np.float64]], y: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
     """From the first to the last x along the straight line of least squares."""
-    if len(x) < 2:
-        return 0.0
-    centred = x - x.mean()
-    return float((centred * y).sum() / (centred**2).sum() * (x[-1] - x[0]))
+    return float(np.polyfit(x, y, 1)[0] * (x[-1] - x[0])) if len(x) > 1 else 0.0

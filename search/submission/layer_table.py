@@ -5,7 +5,7 @@ from functools import partial
 from itertools import groupby
 
 from models.plan import Cost, Layer
-from search.submission.report_text import line
+from search.format import line, shape_text
 
 ROWS = 110
 """Rows of the table; of a longer network the rows of one block become one."""
@@ -45,9 +45,8 @@ def _merged(name: str, rows: Sequence[Layer]) -> Layer:
 
 def printed(row: Layer) -> tuple[str, ...]:
     """A row as it is printed."""
-    shape = " \u00d7 ".join(map(str, row.output[1:]))
     numbers = (f"{number:,}" for number in (row.params, row.flops_m, row.flops_ma))
-    return line(row.name or "(decoding)", 40), line(row.type, 24), shape, *numbers
+    return line(row.name or "(decoding)", 40), line(row.type, 24), shape_text(row.output[1:]), *numbers
 
 
 def note(price: Cost, rows: int) -> str:

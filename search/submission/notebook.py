@@ -23,10 +23,12 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode, v4
 
 from data.errors import UserError
+from data.storage.image import displayed, in_colour
 from data.transforms.augment import level
 from data.transforms.warp import inputs, reduce
 from models.heads import Direct
 from search.after.model import Model
+from search.format import value_text
 from search.results.skeleton import skeleton
 from search.run.ledger import Row
 from search.submission.csv_layout import Layout
@@ -43,14 +45,11 @@ TEMPLATE = Path(__file__).with_name("notebook_template.md")
 """The cells: Markdown, and code in fences; <<MARKS>> are filled in."""
 
 
-def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None = None) -> NotebookNode:
+def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode:
     """The notebook, not yet executed.
 
-    Args:
-        model: what is handed in; its facts' data must hold `valid_rows`, the images it was judged on.
-        name: of the author.
-        data: where the notebook looks for FreiHAND's folder unless told otherwise.
-        layout: of the submitted csv where it follows an organiser's sample (`Table.layout`), None for our own.
+    The model's facts must say which images it was judged on (`valid_rows`). The layout is that of the submitted csv
+    where it follows an organiser's sample (`Table.layout`), None for our own.
 
     Raises:
         UserError: the model does not find joints in FreiHAND's layout, or does not say which images it was judged on.
@@ -63,7 +62,7 @@ def build(model: Model, name: str, data: str = "FreiHAND", layout: Layout | None
             f"{model.folder}/model.json names no validation images (data.valid_rows); make it anew with "
             f"`posefront retrain {facts.study} --trial {facts.trial}`."
         )
-    words, values = _words(model, name), _values(model, data, layout)
+    words, values = _words(model, name), _values(model, layout)
     cells: list[NotebookNode] = []
     for code, text in _template("own" if layout is None else "like"):
         cell = (v4.new_code_cell if code else v4.new_markdown_cell)(_filled(text, values if code else words).strip())
@@ -165,17 +164,17 @@ def _template(kind: str) -> Iterator[tuple[bool, str]]:
             yield True, parts[place + 2]
 
 
-def _values(model: Model, data: str, layout: Layout | None) -> dict[str, str]:
+def _values(model: Model, layout: Layout | None) -> dict[str, str]:
     """What stands for the marks in the template's code: Python."""
     return {
-        "DATA": json.dumps(data, ensure_ascii=False),
+        "DATA": json.dumps("FreiHAND"),
         "IN_DATA": json.dumps(DATA),
         "IN_TEST": json.dumps(TEST),
         "SIZE": str(model.config.arch.size),
-        "EDGES": repr([tuple(edge) for edge in model.study.task.edges]),
+        "EDGES": repr([tuple(edge) for edge in model.edges]),
         "LAYOUT": repr(None if layout is None else _plain_layout(layout)),
         "NETWORK_SOURCE": source(model.net, model.config.arch.input_shape).strip(),
-        "INPUTS_SOURCE": embed(inputs, level, reduce),
+        "INPUTS_SOURCE": embed(displayed, in_colour, inputs, level, reduce),
         "SKELETON_SOURCE": embed(skeleton),
     }
 
@@ -210,12 +209,10 @@ def _plain_layout(layout: Layout) -> dict[str, Any]:
 
 
 def _flat(thing: Any) -> dict[str, str]:
-    """The fields of a dataclass in words."""
-    return {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in asdict(thing).items()}
+    return {name: value_text(value) for name, value in asdict(thing).items()}
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
     lines = [header, ["---"] * len(header), *([plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from data.errors import UserError
-from data.storage.files import replacing
+from data.storage.files import writing
 from models.stages import plan
 from search.after.model import Model
-from search.format import digits
+from search.format import digits, line
 from search.objective import log_score
 from search.results import ablation as kept
 from search.results.answers import Answers, Example
@@ -25,7 +25,6 @@ from search.submission import report_text as text
 from search.submission.curve_reading import read
 from search.submission.layer_table import layers, note, printed
 from search.submission.report_data import Ablation, Content, Picture
-from search.submission.report_text import line
 
 TEMPLATE = Path(__file__).with_name("report.typ")
 
@@ -44,11 +43,8 @@ def write(content: Content, file: Path) -> int:
     inputs = {"content": json.dumps(asdict(content), allow_nan=False)}
     document = typst.compile(TEMPLATE, ignore_system_fonts=True, sys_inputs=inputs)
     pages = typst.query(TEMPLATE, "<pages>", field="value", one=True, ignore_system_fonts=True, sys_inputs=inputs)
-    try:
-        with replacing(file) as half:
-            half.write_bytes(document)
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+    with writing(file, "give --out a folder of yours") as half:
+        half.write_bytes(document)
     return int(json.loads(pages))
 
 
@@ -156,7 +152,6 @@ def _ablation(ablation: kept.Ablation | None, view: View) -> Picture:
 def _examples(
     rank: str, answers: Answers | None, pictures: Callable[[int], bytes | None], unit: str
 ) -> tuple[Picture, ...]:
-    """Validation images of one rank with both skeletons."""
     if answers is None:
         return ()
     shown = [example for example in answers.examples if example.rank == rank and example.true]

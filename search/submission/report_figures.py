@@ -4,11 +4,16 @@ import base64
 import io
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Sequence
+from contextlib import ContextDecorator
+from typing import Any
 
-from search.format import percent, powers
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from search.format import line, percent, powers
 from search.results import skeleton
 from search.results.answers import Answers, Example
 from search.results.importance import Shares, largest_shares
@@ -18,11 +23,6 @@ from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, SERIES, STATES
 from search.results.view import View
 from search.run.ledger import Row
 from search.submission.report_data import Ablation
-from search.submission.report_text import line
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 HALF, WHOLE = 236.0, 482.0
 """Widths of figures: the report's text is `WHOLE` wide."""
@@ -66,25 +66,12 @@ OVERLAY = """
 MARKERS = {"circle": "o", "diamond": "D", "x": "x", "line-ns": "|"}
 """The symbols of `STATES` as matplotlib calls them; '-open' is left to the face's colour."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """A function that draws by STYLE, whatever matplotlib's own settings are."""
-
-    @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> R:
-        from matplotlib import style
-
-        with style.context(["default", STYLE]):
-            return draw(*args, **kwargs)
-
-    return styled
+_styled: ContextDecorator = style.context(["default", STYLE])
+"""Decorates a function that draws: by STYLE, whatever matplotlib's own settings are."""
 
 
 @_styled
-def svg(figure: "Figure") -> str:
+def svg(figure: Figure) -> str:
     """A figure as SVG, the same for the same figure; a letter that no font has is a box."""
     written = io.StringIO()
     with warnings.catch_warnings():
@@ -94,7 +81,7 @@ def svg(figure: "Figure") -> str:
 
 
 @_styled
-def losses(curves: Sequence[Sequence[Row]]) -> "Figure":
+def losses(curves: Sequence[Sequence[Row]]) -> Figure:
     """Training and validation loss of the chosen seed, its lowest validation loss, and pale the other seeds."""
     figure, axes = _frame(WHOLE, 169, "epoch", "loss")
     _draw_curves(axes, curves, "train_loss", SERIES[0], "training")
@@ -108,7 +95,7 @@ def losses(curves: Sequence[Sequence[Row]]) -> "Figure":
 
 
 @_styled
-def errors(curves: Sequence[Sequence[Row]], title: str) -> "Figure":
+def errors(curves: Sequence[Sequence[Row]], title: str) -> Figure:
     """The error on the validation part after every epoch."""
     figure, axes = _frame(HALF, 112, "epoch", title)
     _draw_curves(axes, curves, "error", SERIES[1])
@@ -117,7 +104,7 @@ def errors(curves: Sequence[Sequence[Row]], title: str) -> "Figure":
 
 
 @_styled
-def rates(rows: Sequence[Row]) -> "Figure":
+def rates(rows: Sequence[Row]) -> Figure:
     """The learning rate at the end of every epoch, in thousandths, so that the axis has short numbers."""
     figure, axes = _frame(HALF, 112, "epoch", "learning rate [10\u207b\u00b3]")
     _draw_curves(axes, [[{**row, "lr": 1000 * row["lr"]} for row in rows]], "lr", SERIES[4])
@@ -126,14 +113,14 @@ def rates(rows: Sequence[Row]) -> "Figure":
 
 
 @_styled
-def pareto(view: View, cost: float, error: float, trial: int, height: float = 258) -> "tuple[Figure, int]":
+def pareto(view: View, cost: float, error: float, trial: int) -> tuple[Figure, int]:
     """Price against error of the whole search and of this network, and how many trials are not in the picture.
 
     `cost` is ln(Params [M] x FLOPs [G]) and `error` the error of the network of `trial`; a dashed line comes from the
     error that it had in the search.
     """
     shown = plane(view, [(cost, error)])
-    figure, axes = _frame(WHOLE, height, shown.x_title, shown.y_title)
+    figure, axes = _frame(WHOLE, 258, shown.x_title, shown.y_title)
     axes.set(xlim=shown.x, ylim=shown.y)
     _draw_scores(axes, shown)
     if len(shown.front) > 1:
@@ -152,7 +139,7 @@ def pareto(view: View, cost: float, error: float, trial: int, height: float = 25
     return figure, len(view.entries) - count
 
 
-def _draw_trials(axes: "Axes", shown: Plane) -> int:
+def _draw_trials(axes: Axes, shown: Plane) -> int:
     """The trials by their state; how many they are."""
     inside = {
         state: [(p.x, p.y) for p in points if p.y is not None and p.y <= shown.ceiling]
@@ -173,7 +160,7 @@ def _draw_trials(axes: "Axes", shown: Plane) -> int:
     return count
 
 
-def _draw_scores(axes: "Axes", shown: Plane) -> None:
+def _draw_scores(axes: Axes, shown: Plane) -> None:
     """The grade bands, named beside the frame where there is room, and lines of equal score with their labels."""
     low, high = shown.y
     for band in shown.bands:
@@ -203,16 +190,16 @@ def _draw_scores(axes: "Axes", shown: Plane) -> None:
 
 
 @_styled
-def importance(targets: Sequence[tuple[str, Shares | str]], most: int = 10) -> "Figure | None":
+def importance(targets: Sequence[tuple[str, Shares | str]]) -> Figure | None:
     """What each parameter explains alone; None where nothing is known of any target.
 
-    A target has a panel: its title, and the shares or the sentence why they are not known. Of more than `most`
-    parameters those with the largest share of any target are shown.
+    A target has a panel: its title, and the shares or the sentence why they are not known. The ten parameters with the
+    largest share of any target are shown.
     """
     largest = largest_shares(shares for _, shares in targets)
     if not largest:
         return None
-    names = sorted(largest, key=lambda name: -largest[name])[:most]
+    names = sorted(largest, key=lambda name: -largest[name])[:10]
     figure, panels = _bar_frame([line(name, 34) for name in names], len(targets), WHOLE, 11)
     for axes, (title, shares), colour in zip(panels, targets, (ACCENT, SERIES[1], SERIES[4]), strict=False):
         if isinstance(shares, str):
@@ -233,7 +220,7 @@ def importance(targets: Sequence[tuple[str, Shares | str]], most: int = 10) -> "
 
 
 @_styled
-def joints(answers: Answers, unit: str) -> "Figure":
+def joints(answers: Answers, unit: str) -> Figure:
     """The mean error at each point, in the colour of its limb; of more than `MOST` points the largest."""
     errors = {place: error for place, error in enumerate(answers.errors) if error is not None}
     order = sorted(errors, key=lambda place: -errors[place])[:MOST]
@@ -248,7 +235,7 @@ def joints(answers: Answers, unit: str) -> "Figure":
 
 
 @_styled
-def correct(answers: Answers, unit: str, height: float = 220) -> "Figure":
+def correct(answers: Answers, unit: str) -> Figure:
     """PCK: the share of all points that are no farther off than a threshold, against the threshold."""
     last = len(answers.quantiles) - 1
     reach = max(answers.quantiles[round(0.97 * last)], 1e-9)
@@ -256,14 +243,14 @@ def correct(answers: Answers, unit: str, height: float = 220) -> "Figure":
     # A threshold below the least error has no point within it.
     x = [0.0, answers.quantiles[0], *(answers.quantiles[place] for place in inside)]
     y = [0.0, 0.0, *(100 * place / last for place in inside)]
-    figure, axes = _frame(HALF, height, f"threshold [{unit}]", "points within it [%]")
+    figure, axes = _frame(HALF, 220, f"threshold [{unit}]", "points within it [%]")
     axes.plot(x, y, color=SERIES[2])
     axes.set(xlim=(0, reach), ylim=(0, 100))
     return figure
 
 
 @_styled
-def ablation(changes: Sequence[Ablation], error: str, unit: str) -> "Figure | None":
+def ablation(changes: Sequence[Ablation], error: str, unit: str) -> Figure | None:
     """What each change did to an error of this name and unit, with its interval; None where there are none."""
     if not changes:
         return None
@@ -300,20 +287,16 @@ def hand(picture: bytes | None, media_type: str, example: Example, edges: Sequen
     )
 
 
-def _frame(width: float, height: float, x: str, y: str) -> "tuple[Figure, Axes]":
+def _frame(width: float, height: float, x: str, y: str) -> tuple[Figure, Axes]:
     """A figure of so many points with one pair of axes."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(width / 72, height / 72))
     axes = figure.subplots()
     axes.set(xlabel=line(x), ylabel=line(y))
     return figure, axes
 
 
-def _bar_frame(names: Sequence[str], panels: int, width: float, row: float) -> "tuple[Figure, Sequence[Axes]]":
+def _bar_frame(names: Sequence[str], panels: int, width: float, row: float) -> tuple[Figure, Sequence[Axes]]:
     """A figure with panels of horizontal bars side by side, a row for each name."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(width / 72, (row * max(len(names), 1) + 16) / 72))
     axes = list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
     for panel in axes:
@@ -324,24 +307,22 @@ def _bar_frame(names: Sequence[str], panels: int, width: float, row: float) -> "
     return figure, axes
 
 
-def _name_rows(axes: "Axes", names: Sequence[str]) -> None:
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     """Rows from above to below, each with its name."""
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), names, color=INK)
     axes.grid(visible=False, axis="y")
 
 
-def _bar(axes: "Axes", place: int, value: float, label: str, colour: str, dotted: float = 0.0) -> None:
+def _bar(axes: Axes, place: int, value: float, label: str, colour: str, dotted: float = 0.0) -> None:
     """A bar with its number behind it, not on the dotted line at `dotted`."""
     axes.barh(place, value, 0.68, color=colour)
     end = max(value, dotted) if value < 1.1 * dotted else value
     axes.annotate(label, (end, place), (3, 0), textcoords="offset points", color=PALE, va="center_baseline")
 
 
-def _draw_curves(axes: "Axes", curves: Sequence[Sequence[Row]], name: str, colour: str, label: str = "") -> None:
+def _draw_curves(axes: Axes, curves: Sequence[Sequence[Row]], name: str, colour: str, label: str = "") -> None:
     """One reading by epoch: the first curve, pale the others."""
-    from matplotlib.ticker import MaxNLocator
-
     for place, rows in reversed(list(enumerate(curves))):
         x, y = [row["epoch"] for row in rows], [row[name] for row in rows]
         if place:
@@ -353,10 +334,8 @@ def _draw_curves(axes: "Axes", curves: Sequence[Sequence[Row]], name: str, colou
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
-def _scale(axes: "Axes", values: Sequence[float], ratio: float) -> None:
+def _scale(axes: Axes, values: Sequence[float], ratio: float) -> None:
     """Room around the values; an axis of logarithms where they are positive and span more than a ratio."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
     low, high = min(values), max(values)
     if low > 0 and high / low > ratio:
         axes.set_yscale("log")
@@ -369,6 +348,6 @@ def _scale(axes: "Axes", values: Sequence[float], ratio: float) -> None:
     axes.set_ylim(max(0.0, low - room) if low >= 0 else low - room, high + room)
 
 
-def _legend(axes: "Axes", columns: int) -> None:
+def _legend(axes: Axes, columns: int) -> None:
     """The legend above the frame."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns)

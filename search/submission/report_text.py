@@ -3,7 +3,6 @@
 import math
 import shlex
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -11,24 +10,15 @@ from typing import Any
 
 from models.plan import Cost
 from search.after.model import Facts, Model
-from search.format import duration, of_log, percent, times
+from search.format import duration, line, of_log, percent, shape_text, times, value_text
 from search.objective import Reference, band
 from search.results.accuracy import fraction_within, within95
 from search.results.answers import Answers
 from search.results.importance import Shares
 from search.results.view import View
 
-LONG = 72
-"""Letters of a name or a value that are printed."""
-
 NAMES = {"arch": "network", "training": "training", "augment": "augmentation"}
 """Parts of a configuration as the report calls them."""
-
-
-def line(text: object, most: int = LONG) -> str:
-    """Any text on one line of at most `most` letters, without control characters."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return words if len(words) <= most else f"{words[: most - 1]}\u2026"
 
 
 def date(iso: str) -> str:
@@ -53,9 +43,9 @@ def formula(price: Cost, error: float, log: float) -> tuple[str, str, str, str]:
 def summary(model: Model, view: View, log: float | None) -> str:
     """The result in a paragraph; `log` is the score's logarithm where the study is ranked by a score."""
     facts, price = model.facts, model.price
-    shape = " \u00d7 ".join(map(str, model.config.arch.input_shape[1:]))
-    counts = Counter(entry.state for entry in view.entries)
-    states = ", ".join(f"{counts[state]:,} {words}" for state, words in SEARCHED.items() if counts[state])
+    shape = shape_text(model.config.arch.input_shape[1:])
+    counts = {words: len(view.by_state[state]) for state, words in SEARCHED.items()}
+    states = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
     valid = facts.data.get("valid")
     images = f"{valid:,} validation images" if isinstance(valid, int) else "validation images"
     seeds = "once" if len(facts.seeds) == 1 else f"with {len(facts.seeds)} seeds"
@@ -129,7 +119,7 @@ def how_measured(model: Model) -> str:
 def pareto(view: View, missing: int, trial: int) -> str:
     """How to read the picture of the search."""
     place = next((place for place, entry in enumerate(view.entries, 1) if entry.number == trial), None)
-    finished = sum(entry.state == "finished" for entry in view.entries)
+    finished = len(view.by_state["finished"])
     own = view.by_number.get(trial)
     parts = ["Every trial of the search by its price and its error after its last epoch"]
     parts += ["; dotted lines join equal scores, and down and to the left is better"] if view.scored else []
@@ -219,21 +209,18 @@ def commands(facts: Facts, author: str) -> tuple[str, ...]:
 def settings(model: Model) -> tuple[tuple[str, str], ...]:
     """All hyperparameters: those that were searched, then the others of the configuration, by part."""
     facts = model.facts
-    rows = [(line(name, 34), _value(value)) for name, value in facts.params.items()]
+    rows = [(line(name, 34), line(value_text(value), 40)) for name, value in facts.params.items()]
     config = asdict(model.config)
     rest = []
     for part, title in NAMES.items():
         fields = config.get(part)
         if isinstance(fields, dict):
             rest += [
-                (f"{title}: {line(name, 24)}", _value(v)) for name, v in fields.items() if name not in facts.params
+                (f"{title}: {line(name, 24)}", line(value_text(value), 40))
+                for name, value in fields.items()
+                if name not in facts.params
             ]
     return (*rows, *rest)
-
-
-def _value(value: Any) -> str:
-    """A hyperparameter's value."""
-    return line(f"{value:.6g}" if isinstance(value, float) else value, 40)
 
 
 def origin(model: Model, view: View) -> tuple[tuple[str, str], ...]:

@@ -51,13 +51,12 @@ def submit(
     out: Path,
     *,
     like: Path | None = None,
-    device: torch.device | str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Submission:
     """Answer the test images, run the notebook, print the report, pack the zip.
 
-    All is made in a folder of its own inside `out` and moved when it is complete, the zip last: a zip in `out`
-    belongs to the files beside it, and whatever goes wrong leaves `out` as it was.
+    All is made in a folder of its own inside `out` and moved when it is complete, the zip last: a zip in `out` belongs
+    to the files beside it, and whatever goes wrong leaves `out` as it was.
 
     Args:
         model: what is handed in.
@@ -67,7 +66,6 @@ def submit(
         data: FreiHAND's folder, whose validation images the notebook measures on.
         out: a folder, made if need be.
         like: the organiser's sample csv, to follow.
-        device: where the test images are answered.
         progress: told what is done next.
 
     Raises:
@@ -78,7 +76,7 @@ def submit(
     _check_data(model, data)
     files = test_images(test, data)
     progress(f"answering {len(files):,} test images")
-    table, weights = _answered(model, files, like, device)
+    table, weights = _answered(model, files, like)
     half = _begin(out, stem)
     try:
         csv_table.write(table, half / CSV)
@@ -109,18 +107,16 @@ def submit(
         shutil.rmtree(half, ignore_errors=True)
 
 
-def _answered(
-    model: Model, files: list[Path], like: Path | None, device: torch.device | str
-) -> tuple[csv_table.Table, dict[str, Tensor]]:
+def _answered(model: Model, files: list[Path], like: Path | None) -> tuple[csv_table.Table, dict[str, Tensor]]:
     """What the deployed network answers for the test images, and its weights."""
     plain = network_source.plain(network_source.source(model.net, model.config.arch.input_shape))
     weights = network_source.weights(model.net)
     plain.load_state_dict(weights)
-    points = locate(replace(model, net=plain), files, device)
+    points = locate(replace(model, net=plain), files)
     names = [file.name for file in files]
     if like is None:
         return csv_table.default(names, points), weights
-    return csv_table.like(like, names, points, model.study.task.labels), weights
+    return csv_table.like(like, names, points, model.labels), weights
 
 
 def _write_notebook(built: nbformat.NotebookNode, model: Model, data: Path, file: Path) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A submission checked by what it says: nothing in the zip is run, and every number is measured again.
 
-The network is rebuilt from the study and the recorded parameters, the packed weights are loaded into the source that
-this version writes for it, and the validation part is answered anew.
+The network is rebuilt from the recorded configuration, the packed weights are loaded into the source that this version
+writes for it, and the validation part is answered anew.
 """
 
 import math
@@ -18,17 +18,18 @@ from torch import nn
 from data.errors import UserError
 from data.storage.batches import batches
 from models.cost import cost
-from models.plan import CostError
 from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256
+from search.config_record import config_of
 from search.load import load_study
+from search.objective import log_score, score
 from search.study import Study, Task, replay
 from search.submission import archive, csv_table, network_source, notebook
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
 from search.submission.claims import NUMBERS, Claims, claimed, digest, names_digest, read
 from search.submission.course_images import locate, test_images
-from search.submission.csv_layout import named, recognised
+from search.submission.csv_layout import Layout, named, recognised
 from search.submission.submit import CSV, ENDING, REPORT, file_name
 
 PIXELS = 0.25
@@ -51,7 +52,6 @@ class Opened:
     facts: Facts  # of the model
     claims: Claims  # of the submission
     data: Path | None  # FreiHAND's folder; None for the study's own
-    device: torch.device  # where to compute
 
 
 def verify(
@@ -61,7 +61,6 @@ def verify(
     study: str | None = None,
     test: Path | None = None,
     retrain: Callable[[Facts], float] | None = None,
-    device: torch.device | str = "cpu",
 ) -> Verdict:
     """Check a submission against its claims.
 
@@ -72,7 +71,6 @@ def verify(
             names is never run.
         test: the test images, to answer them again; None leaves it.
         retrain: trains again as recorded and answers the error, where all else is right; None leaves it.
-        device: where to compute.
 
     Raises:
         UserError: the zip cannot be opened or could do harm, or the study, the data or the test images are not there.
@@ -88,7 +86,7 @@ def verify(
             facts, claims = read(folder / FACTS)
         except UserError as error:
             return Verdict([*lines, failed("model.json", error)])
-        opened = Opened(folder, stem, facts, claims, data, torch.device(device))
+        opened = Opened(folder, stem, facts, claims, data)
         lines += content(opened, recorded(opened, study), test)
         if retrain is not None and all(line.passed for line in lines):
             lines.append(number("PixelDiff, trained again", facts.error, retrain(facts)))
@@ -149,9 +147,8 @@ def consistent(opened: Opened) -> Iterator[Check]:
     """The claimed numbers fit one another, and the report is one."""
     facts = opened.facts
     if facts.score is not None:
-        log = math.log(facts.params_count / 1e6) + math.log(facts.flops / 1e9) + facts.error
-        there = math.exp(log) if log < 709 else None
-        yield number("score of the claimed numbers", facts.score, there, _ROUNDED)
+        log = log_score(facts.params_count / 1e6, facts.flops / 1e9, facts.error)
+        yield number("score of the claimed numbers", facts.score, score(log), _ROUNDED)
     report = (opened.folder / REPORT).read_bytes()
     pages = len(re.findall(rb"/Type\s*/Page\b", report)) if report.startswith(b"%PDF-") else 0
     right = pages == opened.claims.pages and PAGES[0] <= pages <= PAGES[1]
@@ -175,13 +172,12 @@ def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | Non
     """The recorded network, and the plain one with the packed weights; None for what cannot be built."""
     facts, folder = opened.facts, opened.folder
     try:
-        config, asked = replay(study, facts.params)
-        unknown = sorted(facts.params.keys() - asked.keys())
-        if unknown:
-            raise ValueError(f"{unknown[0]} is none of its parameters")
+        config = config_of(study, facts.params, facts.config)
+        if facts.config is None and (unknown := facts.params.keys() - replay(study, facts.params)[1].keys()):
+            raise ValueError(f"{min(unknown)} is none of its parameters")
         net, price = config.arch.build().eval(), cost(config.arch)
         plain = network_source.plain(network_source.source(net, config.arch.input_shape))
-    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, CostError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, UserError) as error:
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]
@@ -248,7 +244,7 @@ def same_code(opened: Opened, packed: NotebookNode, own: NotebookNode) -> Iterat
 
 def measured_again(opened: Opened, model: Model, plain: nn.Module) -> Iterator[Check]:
     """PixelDiff, params, FLOPs and score of the packed weights on the validation part."""
-    error = error_of(plain, model, opened.device)
+    error = error_of(plain, model)
     attributes = model.study.objective.attributes(read_all(model.study.readings, model.config.arch), error)
     there = {
         "PixelDiff": error,
@@ -262,13 +258,13 @@ def measured_again(opened: Opened, model: Model, plain: nn.Module) -> Iterator[C
 
 
 @torch.inference_mode()
-def error_of(plain: nn.Module, model: Model, device: torch.device) -> float:
+def error_of(plain: nn.Module, model: Model) -> float:
     """The error of a network on the validation part."""
     task, size = model.study.task, model.config.arch.size
-    part, net = task.split(size).valid, plain.to(device)
+    part, cpu = task.split(size).valid, torch.device("cpu")
     outputs = [
-        net(task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)).float().cpu()
-        for pixels, _ in batches(part.pixels, part.rows, part.targets, _BATCH, device)
+        plain(task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)).float()
+        for pixels, _ in batches(part.pixels, part.rows, part.targets, _BATCH, cpu)
     ]
     return task.error(torch.cat(outputs).numpy(), part)
 
@@ -288,26 +284,25 @@ def answers(opened: Opened, task: Task, model: Model | None, test: Path | None) 
         text = f"{CSV}: the row of {named(layout, wrong)[0]!r} holds what is no finite number." if wrong else ""
         yield truth("coordinates are finite", wrong is None, f"{len(table.rows):,} rows", text)
         if test is not None and model is not None and wrong is None:
-            yield from answered_again(opened, replace(table, layout=layout), model, test)
+            yield from answered_again(opened, table, layout, model, test)
     except UserError as error:
         if not str(error).startswith(str(csv)):  # of the test images
             raise
         yield failed("csv", error, opened.folder)
 
 
-def answered_again(opened: Opened, table: csv_table.Table, model: Model, test: Path) -> Iterator[Check]:
+def answered_again(opened: Opened, table: csv_table.Table, layout: Layout, model: Model, test: Path) -> Iterator[Check]:
     """The test images are those of the csv, and the packed weights answer what it says."""
     files = test_images(test, opened.data or model.study.task.root)
     same = names_digest(files) == opened.claims.test_names_sha256
     text = f"{test} holds other test images than the csv was made for."
     yield truth("test images", same, f"{len(files):,}", text, f"{opened.claims.test_images:,}")
-    points = locate(model, files, opened.device)
+    points = locate(model, files)
     again = csv_table.like(opened.folder / CSV, [file.name for file in files], points, model.study.task.labels)
-    assert table.layout is not None  # noqa: S101 - for the type checker
     worst, name = max(
-        (abs(float(row[i]) - float(own[i])), named(table.layout, row)[0])
+        (abs(float(row[i]) - float(own[i])), named(layout, row)[0])
         for row, own in zip(table.rows, again.rows, strict=True)
-        for i in table.layout.columns
+        for i in layout.columns
     )
     text = f"{CSV}: the row of {name!r} is {worst:.2f} px from what the packed weights answer."
     yield truth("answers for the test images", worst <= PIXELS, f"{worst:.4f} px", text, f"within {PIXELS:g} px")

@@ -115,7 +115,6 @@ FIGURES: dict[str, Callable[[View], go.Figure]] = {
     "cost slices": lambda seen: why.slices(seen, "cost"),
     "parallel": why.parallel,
     "learning": curves.learning,
-    "loss": lambda seen: curves.learning(seen, "train_loss"),
     "one": lambda seen: curves.of_trial(seen, seen.trials[0].number) if seen.trials else base.empty("no trial"),
 }
 
@@ -471,17 +470,17 @@ def test_the_page_of_the_picture_is_one_file(tmp_path: Any) -> None:
 
 def test_a_slice_shows_each_trial_at_its_value() -> None:
     seen = sampled(60)
-    drawn = why.slices(seen, "error", ["lr", "head", "beta", "no such"])
+    drawn = why.slices(seen, "error")
     by_number = {entry.number: entry for entry in seen.entries}
-    shown: dict[str, dict[int, float]] = {axis: {} for axis in ("x", "x2", "x3")}
+    shown: dict[str, dict[int, float]] = {axis: {} for axis in ("x", "x2", "x3", "x4", "x5")}
     for trace in drawn.data:
         shown[trace.xaxis] |= dict(zip(trace.customdata.tolist(), trace.x.tolist(), strict=True))
     judged = {number for number, entry in by_number.items() if entry.error is not None}
-    assert set(shown["x"]) == set(shown["x2"]) == judged
-    assert set(shown["x3"]) == {number for number in judged if "beta" in by_number[number].params}
-    assert all(shown["x"][number] == pytest.approx(by_number[number].params["lr"]) for number in judged)
-    assert all(round(shown["x2"][n]) == ["direct", "heatmap"].index(by_number[n].params["head"]) for n in judged)
-    assert drawn.layout.xaxis.type == "log"
+    assert set(shown["x2"]) == set(shown["x3"]) == judged
+    assert set(shown["x5"]) == {number for number in judged if "beta" in by_number[number].params}
+    assert all(shown["x2"][number] == pytest.approx(by_number[number].params["lr"]) for number in judged)
+    assert all(round(shown["x3"][n]) == ["direct", "heatmap"].index(by_number[n].params["head"]) for n in judged)
+    assert drawn.layout.xaxis2.type == "log"
 
 
 def test_parallel_coordinates_hold_what_each_trial_has() -> None:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -52,7 +53,11 @@ def answers(points: int, edges: list[list[int]], each: int = 4, spread: float = 
             true = rng.uniform(0.2, 0.8, (points, 2))
             answered = true + rng.normal(0, spread, true.shape)
             examples.append(Example(rank, len(examples) * 7, 1.5, answered.tolist(), true.tolist()))
-    return Answers(1, [f"p{i}" for i in range(points)], edges, [1.0] * points, [1.0] * 201, examples)
+    return Answers(1, [f"p{i}" for i in range(points)], edges, [1.0] * points, [1.0] * 201, examples, "px")
+
+
+def square(_: int) -> tuple[int, int]:
+    return 1, 1
 
 
 def href(row: int) -> str:
@@ -60,7 +65,7 @@ def href(row: int) -> str:
 
 
 def test_three_rows_of_four_cards_in_order() -> None:
-    page = Tags(gallery(answers(21, [[0, 1], [1, 2]]), href, "px"))
+    page = Tags(gallery(answers(21, [[0, 1], [1, 2]]), href, square))
     assert [word for word in page.words if word in RANKS] == list(RANKS)
     pictures = page.of("img")
     assert [image["src"] for image in pictures] == [href(row) for row in range(0, 84, 7)]
@@ -72,7 +77,7 @@ def test_three_rows_of_four_cards_in_order() -> None:
 
 def test_skeletons_lie_where_the_points_are() -> None:
     example = Example("best", 3, 2.0, [[0.5, 0.5], [0.75, 0.25]], [[0.25, 0.5], [1.0, 0.0]])
-    page = Tags(gallery(Answers(1, ["a", "b"], [[0, 1]], [1, 1], [1.0] * 201, [example]), href, "px"))
+    page = Tags(gallery(Answers(1, ["a", "b"], [[0, 1]], [1, 1], [1.0] * 201, [example]), href, square))
     over = page.of("svg", "over")[0]
     assert over["viewbox"] == f"0 0 {SIDE} {SIDE}"
     half, quarter = SIDE / 2, SIDE / 4
@@ -91,7 +96,7 @@ def test_skeletons_lie_where_the_points_are() -> None:
 @pytest.mark.parametrize("point", [(-0.5, 0.5), (1.7, 0.5), (0.5, -3.0), (2.0, 2.0), (-0.001, 0.3)])
 def test_a_point_outside_is_shown_at_the_edge(point: tuple[float, float]) -> None:
     example = Example("worst", 0, 99.0, [list(point)], [[0.5, 0.5]])
-    page = Tags(gallery(Answers(1, ["a"], [], [1], [1.0] * 201, [example]), href, "px"))
+    page = Tags(gallery(Answers(1, ["a"], [], [1], [1.0] * 201, [example]), href, square))
     (mark,) = page.of("path", "answered-point")
     corners = np.array(re.findall(r"-?[\d.]+", mark["d"] or ""), float).reshape(-1, 2)
     assert (corners >= -5).all()
@@ -102,7 +107,7 @@ def test_a_point_outside_is_shown_at_the_edge(point: tuple[float, float]) -> Non
 
 
 def test_many_points_without_edges_are_smaller() -> None:
-    few, lots = (Tags(gallery(answers(points, [], each=1), href, "px")) for points in (21, 68))
+    few, lots = (Tags(gallery(answers(points, [], each=1), href, square)) for points in (21, 68))
     sizes = [float(page.of("circle", "answered-point")[-1]["r"] or 0) for page in (few, lots)]
     assert sizes[1] < sizes[0]
     assert len(lots.of("circle", "answered-point")) == 3 * 68 + 1
@@ -110,7 +115,9 @@ def test_many_points_without_edges_are_smaller() -> None:
 
 
 def test_pictures_of_a_task_without_points_have_captions_alone() -> None:
-    page = Tags(gallery(Answers(1, ["class"], [], [0.3], [1.0] * 201, [Example("best", 5, 0.25, [], [])]), href, "bit"))
+    page = Tags(
+        gallery(Answers(1, ["class"], [], [0.3], [1.0] * 201, [Example("best", 5, 0.25, [], [])], "bit"), href, square)
+    )
     assert len(page.of("img")) == 1
     assert not page.of("svg")
     assert "0.2500 bit" in page.words
@@ -119,7 +126,7 @@ def test_pictures_of_a_task_without_points_have_captions_alone() -> None:
 def test_an_answer_in_words_stands_below_its_picture_in_the_answers_own_unit() -> None:
     hostile = "<b>scale</b> 0.91, true: rotation"
     example = Example("worst", 5, 0.00217, [], [], hostile)
-    page = Tags(gallery(Answers(1, ["class"], [], [0.3], [1.0] * 201, [example], "nats"), href, "px"))
+    page = Tags(gallery(Answers(1, ["class"], [], [0.3], [1.0] * 201, [example], "nats"), href, square))
     assert not page.of("b")
     assert hostile in page.words
     assert "0.002170 nats" in page.words
@@ -129,7 +136,7 @@ def test_an_answer_in_words_stands_below_its_picture_in_the_answers_own_unit() -
 def test_a_picture_keeps_its_shape(sides: tuple[int, int], frame: tuple[float, float]) -> None:
     example = Example("best", 3, 2.0, [[1.0, 1.0]], [[0.5, 0.5]])
     answered = Answers(1, ["a"], [], [1], [1.0] * 201, [example])
-    page = Tags(gallery(answered, href, "px", lambda row: {3: sides}[row]))
+    page = Tags(gallery(answered, href, lambda row: {3: sides}[row]))
     assert page.of("svg", "over")[0]["viewbox"] == f"0 0 {frame[0]:g} {frame[1]:g}"
     (true, answer) = page.of("circle", "true-point")[1], page.of("circle", "answered-point")[1]
     assert (float(true["cx"] or 0), float(true["cy"] or 0)) == (frame[0] / 2, frame[1] / 2)
@@ -140,7 +147,7 @@ def test_a_picture_keeps_its_shape(sides: tuple[int, int], frame: tuple[float, f
 def test_a_point_that_is_not_known_is_not_joined() -> None:
     example = Example("best", 3, 2.0, [[0.2, 0.2], [0.4, 0.4], [0.6, 0.6]], [[0.2, 0.3], None, [0.6, 0.7]])
     answered = Answers(1, ["a", "b", "c"], [[0, 1], [1, 2], [0, 2]], [1, None, 1], [1.0] * 201, [example])
-    page = Tags(gallery(answered, href, "px"))
+    page = Tags(gallery(answered, href, square))
     assert len(page.of("circle", "true-point")) == 2 + 1  # and the legend's
     assert len(page.of("circle", "answered-point")) == 2 + 1
     assert len(page.of("circle", "unjudged-point")) == 1 + 1
@@ -151,14 +158,14 @@ def test_a_point_that_is_not_known_is_not_joined() -> None:
 
 def test_a_sentence_where_there_is_none() -> None:
     for nothing in (None, Answers(1, [], [], [], [0.0] * 201, [])):
-        page = Tags(gallery(nothing, href, "px"))
+        page = Tags(gallery(nothing, href, square))
         assert [tag for tag, _ in page.found] == ["p"]
         assert "".join(page.words).endswith(".")
 
 
 def test_hostile_texts_stay_text() -> None:
     hostile = '"><script>alert(1)</script>'
-    page = Tags(gallery(answers(2, [[0, 1]], each=1), lambda row: f"{hostile}{row}", hostile))
+    page = Tags(gallery(replace(answers(2, [[0, 1]], each=1), unit=hostile), lambda row: f"{hostile}{row}", square))
     assert not page.of("script")
     assert page.of("img")[0]["src"] == f"{hostile}0"
     assert f"1.500 {hostile}" in page.words

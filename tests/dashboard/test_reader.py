@@ -129,7 +129,6 @@ def book(file: Path) -> Ledger:
 
 def test_every_change_of_a_search_is_read_and_only_changes(file: Path, book: Ledger) -> None:
     reader = Reader(url(file), "book")
-    assert reader.changed()
     states = [reader.state()]
     assert states[0].trials == ()
     for act in (
@@ -145,9 +144,7 @@ def test_every_change_of_a_search_is_read_and_only_changes(file: Path, book: Led
         lambda: ledger(STUDY, url(file)).ask(),
         lambda: book.optuna_study.set_user_attr("late", [1]),
     ):
-        assert not reader.changed()
         act()
-        assert reader.changed()
         view = reader.read()
         alike(view.trials, optunas(url(file), "book"))
         alike(view.trials, fresh(file))
@@ -166,7 +163,6 @@ def test_what_others_write_into_the_same_file_is_no_change(file: Path, book: Led
     reader = Reader(url(file), "book")
     view = reader.read()
     optuna.create_study(study_name="other", storage=url(file))
-    assert reader.changed()
     assert reader.read() is view
     assert names(url(file)) == ["book", "other"]
 
@@ -188,14 +184,10 @@ def test_nothing_is_written(file: Path, book: Ledger, monkeypatch: pytest.Monkey
 
     fetch = tables.fetch
     monkeypatch.setattr(tables, "fetch", watched)
-    reader = Reader(url(file), "book")
-    reader.read()
-    reader.changed()
+    Reader(url(file), "book").read()
     names(url(file))
-    reader.close()
-    reader.read()
+    Reader(url(file), "book").read()
     assert during == [{name: mtime for name, (_, mtime) in before.items()}] * 2
-    reader.close()
     assert content(file.parent) == before
 
 
@@ -243,7 +235,6 @@ def test_a_locked_file_shows_what_was_known(file: Path, book: Ledger, monkeypatc
         assert "try again in a while" in reader.stale
         with pytest.raises(UserError, match=r"cannot be read just now \(database is locked\); try again"):
             late.read()
-    assert reader.changed()
     assert reader.read().curves[0][0]["error"] == 30.0
     assert reader.stale == ""
     assert late.read().trials == reader.read().trials
@@ -311,11 +302,9 @@ def test_a_file_deleted_or_replaced_while_open(file: Path, book: Ledger, tmp_pat
     reader = Reader(url(file), "book")
     assert reader.read().trials[0].state is TrialState.COMPLETE
     other.replace(file)
-    assert reader.changed()
     alike(reader.read().trials, wanted)
     assert reader.state().life == 1
     file.unlink()
-    assert reader.changed()
     for _ in range(2):
         with pytest.raises(GoneError, match="deleted or moved"):
             reader.read()
@@ -397,7 +386,7 @@ def test_many_threads_read_at_once(file: Path, book: Ledger) -> None:
     def look() -> None:
         while not done.is_set():
             try:
-                found.append((reader.read().trials, reader.changed()))
+                found.append(reader.read().trials)
             except Exception as error:  # noqa: BLE001 - told below
                 found.append(error)
 

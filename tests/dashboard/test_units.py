@@ -6,7 +6,7 @@ import re
 import statistics
 import warnings
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -344,7 +344,7 @@ def test_of_many_labels_the_worst_have_bars(made: dict[str, Source]) -> None:
     source = made["gestures"]
     answered = answers.load(source.folder, best(source))
     assert answered is not None
-    drawn = errors.joints(answered, "")
+    drawn = errors.joints(answered)
     (bars,) = drawn.data
     worst = sorted((error for error in answered.errors if error is not None), reverse=True)[:40]
     assert list(bars.x) == worst
@@ -352,14 +352,14 @@ def test_of_many_labels_the_worst_have_bars(made: dict[str, Source]) -> None:
     assert [by_name[name] for name in bars.text] == worst
     assert len(set(drawn.layout.yaxis.ticktext)) == 40
     assert "the 40 largest of 157" in drawn.layout.title.subtitle.text
-    all_of_them = errors.joints(answers.load(made["faces"].folder, best(made["faces"])), "")
+    all_of_them = errors.joints(answers.load(made["faces"].folder, best(made["faces"])))
     assert list(all_of_them.layout.yaxis.ticktext) == list(KINDS["faces"].labels)
 
 
 def test_a_label_of_no_image_has_no_bar(made: dict[str, Source]) -> None:
     answered = answers.load(made["animals"].folder, best(made["animals"]))
     assert answered is not None
-    drawn = errors.joints(answered, "")
+    drawn = errors.joints(answered)
     assert drawn.data[0].x[16] is None
     assert drawn.layout.title.subtitle.text.endswith("in no image: joint 17")
     known = [error for error in answered.errors if error is not None]
@@ -418,7 +418,7 @@ def test_lines_notes_and_sheets(made: dict[str, Source]) -> None:
         assert ("score" in table[0], "value" in table[0]) == (kind.scored, False)
         answered = answers.load(made[name].folder, first.number)
         assert answered is not None
-        paper = sheet.sheet(answered, made[name].folder, "title", kind.unit)
+        paper = sheet.sheet(answered, made[name].folder, "title")
         assert paper.size == (1184, 982 + (66 if kind.answers == "classes" else 0))
     study: Any = SimpleNamespace(
         task=SimpleNamespace(metric="ap_error", unit=""), objective=ErrorAlone(), scheduler=NoStopping(), trials=1,
@@ -427,9 +427,13 @@ def test_lines_notes_and_sheets(made: dict[str, Source]) -> None:
     assert "the task's error: `ap_error`, over the whole validation part" in note.facts(study)
 
 
-def test_answers_of_before_units_are_in_the_studys(made: dict[str, Source]) -> None:
+def test_answers_of_before_units_are_in_the_studys(made: dict[str, Source], tmp_path: Path) -> None:
     answered = answers.load(made["faces"].folder, best(made["faces"]))
     assert answered is not None
-    old = replace(answered, unit=None)
-    for figure in (errors.joints(old, "px"), errors.pck({"a": old}, "px")):
-        assert "[px]" in figure.layout.xaxis.title.text
+    file = answers.file(tmp_path, 3)
+    file.parent.mkdir()
+    file.write_text(json.dumps({name: value for name, value in asdict(answered).items() if name != "unit"}))
+    old = answers.load(tmp_path, 3, "cm")
+    assert old is not None
+    for figure in (errors.joints(old), errors.pck({"a": old})):
+        assert "[cm]" in figure.layout.xaxis.title.text

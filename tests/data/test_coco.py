@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ from data.layouts.detect import layout
 from data.layouts.problems import Problem
 from data.storage.crops import crops, cut, fractions, frames, pixels
 from data.storage.image import BadImage
+from data.tasks.keypoints import Keypoints
+from data.tasks.metrics import average_precision, coco_truth
 
 NAMES = ["nose", "left_eye", "right_eye"]
 
@@ -98,7 +102,7 @@ def test_read_gives_what_the_file_says(root: Path) -> None:
         (wrong(bbox=[1, 2, 0, 4]), "its bbox is 0 wide and 4 high"),
         (wrong(bbox=[100, 2, 5, 4]), "is outside its image of 60x40"),
         (wrong(bbox=[1, 2, 3]), r"its bbox is .1, 2, 3. instead of x, y, width and height"),
-        (wrong(area="much"), "its area is much"),
+        (wrong(area="much"), "its area is 'much'"),
         (table(images=[{"id": 5}, {"id": 6}]), r"image 5 is mis-shaped .it lacks a file_name"),
     ],
 )
@@ -124,7 +128,36 @@ def test_wrong_skeletons_counts_and_files_are_mistakes(tmp_path: Path) -> None:
         read_file(file, tmp_path)
     file.write_text(json.dumps(table()))
     with pytest.raises(UserError, match=r"numbers of keypoints differ: \[3, 17\]"):
-        read_file(file, tmp_path, keypoints=17)
+        read_file(file, tmp_path, keypoints="abcdefghijklmnopq")
+    with pytest.raises(UserError, match="keypoints of 'cat' are nose, left_eye, right_eye, not nose, right_eye, left_"):
+        read_file(file, tmp_path, keypoints=[NAMES[0], *NAMES[:0:-1]])
+    said: list[Problem] = []
+    read_file(file, tmp_path, said.append, keypoints=["nose", "eye", "other eye"])
+    assert "warning" in {problem.severity for problem in said if "not nose, eye, other eye" in problem.detail}
+
+
+def test_sizes_that_no_file_says_are_those_displayed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image on its side by EXIF: upright in training; whether its annotations are, nobody knows."""
+    monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
+    stored = np.arange(60 * 40 * 3, dtype=np.uint8).reshape(60, 40, 3)
+    image = Image.fromarray(stored)
+    image.getexif()[0x0112] = 6
+    image.save(root / "images" / "a.png", exif=image.getexif())
+    sizes = table()["images"]
+    for entry in sizes:
+        del entry["width"], entry["height"]
+    (root / "annotations" / "train.json").write_text(json.dumps(table(images=sizes)))
+    one = keypoints.read(root).train.instances[0]
+    assert (one.width, one.height) == (60, 40)
+    whole = replace(one, box=(0.0, 0.0, 60.0, 40.0))
+    assert np.array_equal(cut(whole, 60, 1.0)[10:50], np.rot90(stored, -1))
+    (problem,) = [problem for problem in check(root).problems if problem.kind == "orientation"]
+    assert problem.detail.startswith("1 images are turned")
+    assert problem.detail.endswith(": a.png")
+    sizes[1]["width"] = 30  # one of the two is no size
+    (root / "annotations" / "train.json").write_text(json.dumps(table(images=sizes)))
+    with pytest.raises(UserError, match="its width and height are 30 and None"):
+        keypoints.read(root)
 
 
 def test_find_takes_train_and_never_test(tmp_path: Path) -> None:
@@ -164,7 +197,7 @@ def test_find_knows_cocos_own_folder_and_bare_ones(tmp_path: Path) -> None:
 def test_crops_show_the_boxes_and_repeat_the_border(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
     first, second = read_file(*find(root)).instances[:2]
-    pack, places = crops([first, second], 112, 1.25)
+    pack, places = crops([first, second], 112, 1.25), frames([first, second], 1.25)
     assert places.tolist() == [[7.5, -2.5, 25], [2 - 18.75, 17 - 18.75, 37.5]]
     seen = pack.pixels(112)
     assert seen.shape == (2, 112, 112, 3)
@@ -176,9 +209,9 @@ def test_crops_show_the_boxes_and_repeat_the_border(root: Path, monkeypatch: pyt
         for channel, start, last in ((0, x0, width - 1), (1, y0, height - 1)):
             along = image[56, :, 0] if channel == 0 else image[:, 56, 1]
             assert np.abs(along - 4 * (start + where).clip(0, last)).max() <= 3
-    assert np.array_equal(pack.pixels(112), crops([first, second], 112, 1.25)[0].pixels(112))
-    assert pack.folder != crops([second, first], 112, 1.25)[0].folder
-    assert pack.folder != crops([first, second], 112, 1.3)[0].folder
+    assert np.array_equal(pack.pixels(112), crops([first, second], 112, 1.25).pixels(112))
+    assert pack.folder != crops([second, first], 112, 1.25).folder
+    assert pack.folder != crops([first, second], 112, 1.3).folder
 
 
 def test_fractions_and_pixels_are_inverse(root: Path) -> None:
@@ -232,7 +265,7 @@ def test_a_box_that_leaves_its_image_is_a_warning(root: Path, monkeypatch: pytes
     problems: list[Problem] = []
     first = keypoints.read(root, problems.append).train.instances[0]
     assert first.box == (-150, 0, 200, 30)
-    assert crops([first], 56, 1.25)[0].pixels(56).shape == (1, 56, 56, 3)
+    assert crops([first], 56, 1.25).pixels(56).shape == (1, 56, 56, 3)
     assert ("warning", "off-image", "its bbox [-150.0, 0.0, 200.0, 30.0] leaves its image of 60x40 pixels") in kinds(
         problems
     )
@@ -257,12 +290,126 @@ def test_what_is_not_used_is_counted(root: Path) -> None:
     problems: list[Problem] = []
     assert len(keypoints.read(root, problems.append).train.instances) == 4
     assert {said for said in kinds(problems) if said[1] == "unused"} == {
-        ("warning", "unused", "2 annotations without bbox"),
-        ("warning", "unused", "2 annotations without keypoints"),
-        ("warning", "unused", "1 crowds: many objects in one annotation"),
-        ("warning", "unused", "1 objects without a labelled keypoint"),
+        ("warning", "unused", "2 annotations without bbox: 20, 21"),
+        ("warning", "unused", "2 annotations without keypoints: 22, 23"),
+        ("warning", "unused", "1 crowds: many objects in one annotation: 4"),
+        ("warning", "unused", "1 objects without a labelled keypoint: 9"),
         ("warning", "unused", "1 other json files: annotations/z-train.json"),
     }
+    assert (check(root).objects, check(root).sound) == (2, True)
+
+
+def test_whatever_iscrowd_is_written_as(root: Path) -> None:
+    made = table()
+    words = [0, "0", False, None, "false", 0.0, 1, "1", True, "true"]
+    made["annotations"] = [{**made["annotations"][0], "id": n, "iscrowd": word} for n, word in enumerate(words)]
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    problems: list[Problem] = []
+    found = keypoints.read(root, problems.append).train.instances
+    assert [one.crowd for one in found] == [False] * 6 + [True] * 4
+    assert "4 crowds: many objects in one annotation: 6, 7, 8, 9" in [problem.detail for problem in problems]
+    assert check(root).objects == 6
+    made["annotations"][0]["iscrowd"] = "perhaps"
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    with pytest.raises(UserError, match=r"annotation 0 .*its iscrowd is 'perhaps', neither 0 nor 1"):
+        keypoints.read(root)
+
+
+def test_areas_that_cannot_be(root: Path) -> None:
+    """A box of 20 x 10: what is 0, or far from it, is the box's; what an outline may have is kept."""
+    given = [0, 1, 3.9, 4, 150.5, 400, 401, -7, 1e12, None]
+    made = table()
+    made["annotations"] = [{**made["annotations"][0], "id": n, "area": area} for n, area in enumerate(given)]
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    problems: list[Problem] = []
+    found = keypoints.read(root, problems.append).train
+    assert [one.area for one in found.instances] == [200, 200, 200, 4, 150.5, 400, 200, 200, 200, 200]
+    said = "6 annotations whose area is 0 or far from their box's, which is taken instead: 0, 1, 2, 6, 7 and 1 more"
+    assert [problem.detail for problem in problems if problem.kind == "implausible area"] == [said]
+    assert check(root).sound
+    # What is answered as it is annotated is found, whatever the area says.
+    answers = [
+        {"image_id": 5, "category_id": 3, "keypoints": one.points.ravel().tolist(), "score": 1 - one.id / 99}
+        for one in found.instances
+    ]
+    assert average_precision(coco_truth(found, {5}), answers, [0.05] * 3)["AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("changed", [{"bbox": [3, 3, 10, 0]}, {"bbox": [0, 0, 0, 0]}, {"keypoints": []}])
+def test_objects_without_labels_stop_nothing(root: Path, changed: dict) -> None:
+    made = table()
+    made["annotations"].append({**made["annotations"][3], "id": 30, **changed})
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    problems: list[Problem] = []
+    assert len(keypoints.read(root, problems.append).train.instances) == 4
+    assert any(p.kind == "unused" and p.detail.startswith("1 ") and p.detail.endswith(": 30") for p in problems)
+    assert check(root).sound
+    made["annotations"][-1] |= {"keypoints": [12, 6, 2, 15.5, 8, 1, 0, 0, 0]}
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    if "bbox" in changed:  # a labelled object cannot be cut out: that is said
+        with pytest.raises(UserError, match="annotation 30 is negative"):
+            keypoints.read(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        (r"images\a.png", "images/a.png"),
+        ("images/a.png", "images/a.png"),
+        ("../set/images/a.png", "images/a.png"),
+        ("C:\\pictures\\a.png", "images/a.png"),
+        ("a%20b.png", "images/a b.png"),
+        ("a%20b.png", "images/a%20b.png"),
+        ("/data/local-files/?d=images/a.png", "images/a.png"),
+        ("a.png", "images/a.PNG"),
+        ("A.PNG", "images/A.png"),
+        ("a.png", "images/train2017/a.png"),
+        ("a.png", "images/train/a.png"),
+        ("train2017/a.png", "train2017/a.png"),
+        ("a.png", "data/a.png"),
+        ("a.png", "a.png"),
+    ],
+)
+def test_image_files_are_found_however_they_are_spelt(root: Path, name: str, there: str) -> None:
+    made = table()
+    made["images"][0]["file_name"] = name
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    (root / there).parent.mkdir(exist_ok=True)
+    (root / "images" / "a.png").rename(root / there)
+    assert keypoints.read(root).train.instances[0].file == str(root / there)
+    assert check(root).sound
+
+
+def test_two_names_are_never_one_file(root: Path) -> None:
+    made = table()
+    for entry, folder in zip(made["images"], ("cats", "cows"), strict=True):
+        entry["file_name"] = f"{folder}/a.png"
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    with pytest.raises(UserError, match=r"cows/a.png: .*images/a.png is found for 'cats/a.png', too"):
+        keypoints.read(root)
+    (root / "images" / "cows").mkdir()
+    (root / "images" / "b.png").rename(root / "images" / "cows" / "a.png")
+    first, second = keypoints.read(root).train.instances[:2]
+    assert (first.file, second.file) == (f"{root}/images/a.png", f"{root}/images/cows/a.png")
+
+
+def test_a_missing_image_says_what_was_looked_for_where(root: Path) -> None:
+    made = table()
+    made["images"][0]["file_name"] = "walks/day one/a.png"
+    (root / "images" / "a.png").unlink()
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    with pytest.raises(UserError) as caught:
+        keypoints.read(root)
+    said = str(caught.value)
+    assert said.startswith(f"{root}/images/walks/day one/a.png is missing (no 'walks/day one/a.png' or 'a.png' in ")
+    assert f"{root}/images, {root}," in said
+    assert "fetch it again" not in said
+    (problem,) = [problem for problem in check(root).problems if problem.severity == "fault"]
+    assert problem.detail in said
+    made["annotations"] = made["annotations"][1:2]  # an image that nobody uses need not be there
+    (root / "annotations" / "train.json").write_text(json.dumps(made))
+    assert len(keypoints.read(root).train.instances) == 1
+    assert check(root).sound
 
 
 def test_roboflows_export(root: Path) -> None:
@@ -339,3 +486,67 @@ def test_validation_annotations_are_found(tmp_path: Path, train: str, valid: str
         (tmp_path / inside / name).write_text("{}")
     assert find(tmp_path)[0] == tmp_path / inside / train
     assert (find_valid(tmp_path) or (None,))[0] == tmp_path / inside / valid
+
+
+def test_validation_annotations_elsewhere_and_no_test_part(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
+    made = table(images=[{"id": 5, "file_name": "c.png", "width": 60, "height": 40}])
+    made["annotations"] = made["annotations"][:1]
+    (root / "val.json").write_text(json.dumps(made))  # not beside annotations/train.json
+    Image.new("RGB", (60, 40)).save(root / "images" / "c.png")
+    for name in ("test.json", "annotations/test2017.json"):
+        (root / name).write_text("damaged")
+    opened: list[str] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path.name) or read_bytes(path))
+    task = Keypoints(root, metric="nme")
+    task.prepare()
+    assert [Path(task._read().usable[row].file).name for row in task.split(56).valid.rows] == ["c.png"]
+    assert f"{root}/val.json: validation, 1 objects are judged on, 2 of {root}/annotations/train.json are" in " ".join(
+        task.notes()
+    )
+    assert "3 objects (1 of val.json to judge on)" in str(check(root))
+    assert {"train.json", "val.json"} <= set(opened)
+    assert not [name for name in opened if "test" in name]
+
+
+def test_a_corrected_file_is_packed_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack's name covers all that its pixels depend on: width and height, and which file is whose."""
+    monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
+    image = Image.fromarray(np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3))
+    image.getexif()[0x0112] = 6  # displayed 40 wide and 60 high
+    image.save(root / "images" / "a.png", exif=image.getexif())
+    made, seen = table(annotations=table()["annotations"][:1]), []
+    for size in ((40, 60), (60, 40)):
+        made["images"][0] |= {"width": size[0], "height": size[1]}
+        (root / "annotations" / "train.json").write_text(json.dumps(made))
+        (one,) = keypoints.read(root).train.instances
+        seen.append(np.array(crops([one], 56, 1.25).pixels(56)[0]))
+        assert np.array_equal(seen[-1], cut(one, 56, 1.25))
+    assert not np.array_equal(*seen)
+
+    for folder in ("one", "two"):  # of one name, size and time, as out of an archive
+        (root / "images" / folder).mkdir()
+        file = root / "images" / folder / "a.bmp"
+        Image.new("RGB", (60, 40), "red" if folder == "one" else "blue").save(file)
+        os.utime(file, (1e9, 1e9))
+    for names in (("one", "two"), ("two", "one")):
+        made = table()
+        for entry, name in zip(made["images"], names, strict=True):
+            entry |= {"file_name": f"{name}/a.bmp", "width": 60, "height": 40}
+        (root / "annotations" / "train.json").write_text(json.dumps(made))
+        both = keypoints.read(root).train.instances[:2]
+        found = crops(both, 56, 1.25).pixels(56)
+        assert all(np.array_equal(shown, cut(one, 56, 1.25)) for shown, one in zip(found, both, strict=True))
+
+
+def test_validation_annotations_that_may_be_several(root: Path) -> None:
+    for name in ("first_val", "second_val"):
+        (root / "annotations" / f"{name}.json").write_text(json.dumps(table()))
+    with pytest.raises(
+        UserError, match=r"2 files .* \(annotations/first_val.json, annotations/second_val.json\): name"
+    ):
+        keypoints.read(root)
+    (report,) = check(root).problems
+    assert report.severity == "fault"
+    assert "annotations/val.json" in report.detail

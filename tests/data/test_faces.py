@@ -15,12 +15,14 @@ from data.drawn.head import FACE_EDGES, LANDMARKS, MIRRORED, landmarks, person
 from data.drawn.sets import synth
 from data.errors import UserError
 from data.layouts import coco
+from data.layouts.check import check
 from data.storage.pack import Part
 from data.tasks.keypoints import Keypoints, faces
 from data.transforms.affine import augment
 from data.transforms.augment import Augment
 from data.transforms.warp import inputs
 from models.net import Arch
+from search.results import answers as answer_file
 from search.run.fit import fit
 from search.study import Config, Training
 
@@ -104,7 +106,7 @@ def test_landmarks_lie_where_the_face_is_painted() -> None:
 def test_the_set_is_coco_keypoints_in_videos(drawn: Path, tmp_path: Path) -> None:
     annotations, images = coco.find(drawn)
     assert (annotations, images) == (drawn / "annotations" / "train.json", drawn / "images")
-    data = coco.read_file(annotations, images, keypoints=68)
+    data = coco.read_file(annotations, images, keypoints=LANDMARKS)
     assert data.categories[0].keypoints == LANDMARKS
     assert data.categories[0].edges == FACE_EDGES
     assert len(data.instances) == 80
@@ -220,12 +222,67 @@ def test_a_small_network_learns_it(task: Keypoints) -> None:
     assert np.isfinite(last.epoch.error)
 
 
+def test_partly_labelled_faces_count_where_they_are_labelled(tmp_path: Path, cache: Path) -> None:
+    """Masked in loss, error and baseline; a network learns nothing of them and is judged by the others alone."""
+    root = one_face(tmp_path / "some", (80, 80), (0, 0, 80, 80))
+    file = root / "annotations" / "train.json"
+    table = json.loads(file.read_text())
+    table["annotations"][0]["keypoints"][3 * 5 : 3 * 8] = [0, 0, 0] * 3
+    file.write_text(json.dumps(table))
+    assert check(root).sound
+    task = faces(root, folds=2)
+    task.prepare()
+    split = task.split(64)
+    (first,) = (part for part in (split.train, split.valid) if part.rows[0] == 0)
+    (whole,) = (part for part in (split.train, split.valid) if part.rows[0] == 1)
+    assert np.isnan(first.targets[0]).all(1).nonzero()[0].tolist() == [5, 6, 7]
+    assert np.isfinite(whole.targets).all()
+    answers = whole.targets + np.array((3, 4)) / 80  # 5 pixels away
+    answers[0, 6] = 9, 9
+    assert task.error(answers, first) == pytest.approx(5 * 224 / 80, rel=1e-5)
+    assert task.error(answers, whole) > 20
+    assert np.isnan(task.errors(answers, first)[0]).nonzero()[0].tolist() == [5, 6, 7]
+    assert np.isfinite(task.baseline())
+
+    class Net:
+        def logits(self, images: torch.Tensor) -> torch.Tensor:
+            return images
+
+        decode = logits
+
+    raw = torch.tensor(answers, dtype=torch.float32, requires_grad=True)
+    known = torch.isfinite(torch.from_numpy(first.targets)).all(-1)
+    off = (raw.detach() - torch.from_numpy(first.targets))[known]
+    for loss, wanted in (
+        ("distance", ((off.square().sum(-1) + (0.5 / 224) ** 2).sqrt() - 0.5 / 224).mean()),
+        ("mse", off.square().mean()),
+        ("smooth_l1", torch.where(off.abs() < 0.02, off**2 / 0.04, off.abs() - 0.01).mean()),
+    ):
+        raw.grad = None
+        lost, _ = task.loss(Net(), raw, torch.from_numpy(first.targets), Training(lr=1, loss=loss))
+        assert float(lost.detach()) == pytest.approx(float(wanted), rel=1e-5)
+        lost.backward()
+        assert raw.grad is not None
+        assert (raw.grad[~known] == 0).all()
+        assert (raw.grad[known] != 0).any(-1).all()
+    images, points = torch.from_numpy(first.pixels[:1].copy()), torch.from_numpy(first.targets)
+    _, moved = task.augment(images, points, 64, Augment(flip=1.0, rotate=20), torch.Generator().manual_seed(0))
+    assert torch.isnan(moved[0, :, 0]).nonzero().ravel().tolist() == sorted(MIRRORED[n] for n in (5, 6, 7))
+    assert answer_file.of(task, answers, first, 1).examples[0].true[5:9].count(None) == 3
+    both = torch.from_numpy(np.concatenate([first.targets, whole.targets]))
+    net = Arch(points=68, width=0.2, stride=16, size=48, head="simcc").build().train()
+    lost, _ = task.loss(
+        net, task.inputs(torch.from_numpy(first.pixels[:2].copy()), 48), both, Training(1, divergence=1)
+    )
+    lost.backward()
+    assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in net.parameters())
+    assert cache.exists()
+
+
 def test_what_cannot_be_used_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSEFRONT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(UserError, match="--data DIR"):
         faces().prepare()
-    with pytest.raises(UserError, match="annotation 0 has 65 of 68 landmarks"):
-        faces(one_face(tmp_path / "few", (80, 80), (0, 0, 80, 80), lacking=3)).prepare()
     with pytest.raises(UserError, match="crowd"):
         faces(one_face(tmp_path / "crowd", (80, 80), (0, 0, 80, 80), crowd=1)).prepare()
     with pytest.raises(UserError, match="2 images cannot be split into 5"):

@@ -64,6 +64,7 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
 
     images, joints = "training/rgb", "training_xyz.json entry"
     assert found(root) == {
+        ("warning", "copies", str(root)),  # extra.jpg is image 0
         ("fault", "missing", f"{images}/00000003.jpg"),
         ("fault", "missing", f"{images}/00000020.jpg"),
         ("fault", "truncated", f"{images}/00000031.jpg"),
@@ -202,8 +203,9 @@ def test_the_layout_is_told_from_the_folder(tmp_path: Path, painted: Painted) ->
 
 def test_coco_keypoints_that_are_sound(tmp_path: Path) -> None:
     report = check(objects(tmp_path / "cats"))
-    (box,) = report.problems  # the annotation of a box alone
-    assert (box.severity, box.kind, box.detail) == ("warning", "unused", "1 annotations without keypoints")
+    box, few = report.problems  # the annotation of a box alone
+    assert (few.severity, few.kind) == ("warning", "few")
+    assert (box.severity, box.kind, box.detail) == ("warning", "unused", "1 annotations without keypoints: 3")
     assert (report.images, report.objects, report.called) == (2, 2, "objects")
 
 
@@ -245,6 +247,7 @@ def test_everything_wrong_in_coco_keypoints(tmp_path: Path) -> None:
     of = "annotations/train.json"
     (root / "annotations" / "train.json").write_text(json.dumps(table))
     assert found(root) == {
+        ("warning", "few", str(root)),
         ("warning", "unused", of),
         ("fault", "mismatch", f"{of} annotation 10"),
         ("fault", "mismatch", f"{of} annotation 11"),
@@ -257,12 +260,12 @@ def test_everything_wrong_in_coco_keypoints(tmp_path: Path) -> None:
         ("warning", "off-image", f"{of} annotation 18"),
         ("fault", "mis-shaped", f"{of} annotation 19"),
         ("warning", "mismatch", f"{of} annotation 20"),
-        ("warning", "implausible", f"{of} annotation 21"),
+        ("warning", "implausible area", of),
         ("fault", "duplicate", f"{of} annotation 1"),
         ("fault", "mis-shaped", f"{of} annotation at place 16"),
         ("fault", "duplicate", f"{of} image 2"),
         ("fault", "mis-shaped", f"{of} image 5"),
-        ("warning", "duplicate", f"{of} a.png"),
+        ("warning", "copies", of),
         ("fault", "mismatch", f"{of} category 8"),
         ("fault", "mismatch", f"{of} categories"),
         ("fault", "missing", "images/gone.png"),
@@ -287,7 +290,7 @@ def test_stats_of_coco_keypoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(result["centre"], [nose.mean(0), (52.5, 82)])
     np.testing.assert_allclose(result["spread"], [nose.std(0), (0, 0)], atol=1e-9)
     assert isinstance(result["baseline"], UserError)  # two images are too few to be split
-    told = {name: value for table in result.tables() for name, value, *_ in table.rows}
+    told = {name: value for table in result.tables for name, value, *_ in table.rows}
     assert told["image sizes [px]"] == "40 x 30"
     assert "cannot be split into 5 folds" in told["always answering the mean, ap_error"]
 
@@ -380,7 +383,7 @@ def test_stats_of_a_robot_hand_folder(robot: Path, tmp_path: Path, monkeypatch: 
     np.testing.assert_allclose(result["missed"], (0, 0.5, 0))
     np.testing.assert_allclose(result["centre"], np.linspace(0, 0.11, 12) + 0.025, atol=1e-8)
     assert result["baseline"] == RobotHand(robot).baseline()
-    assert [len(table.rows) for table in result.tables()] == [3, 3, 12]
+    assert [len(table.rows) for table in result.tables] == [3, 3, 12]
 
 
 @pytest.fixture
@@ -464,7 +467,7 @@ def test_stats_of_a_folder_of_gestures(gestures: Path, tmp_path: Path, monkeypat
     assert result["seen"] == 0.5
     np.testing.assert_allclose(result["mean"], (50 / 255, 100 / 255, 0))
     np.testing.assert_allclose(result["std"][0], np.std([0, 20, 40, 60, 80, 100]) / 255)
-    assert [table.title for table in result.tables()] == ["12 images in 6 folders", "classes", "actors"]
+    assert [table.title for table in result.tables] == ["12 images in 6 folders", "classes", "actors"]
 
 
 @pytest.mark.parametrize("kind", ["gestures", "animals", "faces"])
@@ -482,4 +485,4 @@ def test_what_is_drawn_is_sound(kind: str, tmp_path: Path) -> None:
 
 def test_a_drawn_robot_hand_is_sound(tmp_path: Path) -> None:
     synth(DrawnRobot(2, tests=1), tmp_path / "drawn")
-    assert str(check(tmp_path / "drawn")) == "9 images, 3 samples: nothing wrong"
+    assert str(check(tmp_path / "drawn")) == "9 images, 3 samples: 1 few"

@@ -22,6 +22,7 @@ from search.after import ablation as ablate
 from search.after.ablation import BASE
 from search.after.training import FixedTraining, SearchedTrial, choose_trial
 from search.cli.ablate import tabled
+from search.config_record import record
 from search.load import load_study
 from search.objective import CourseScore, ErrorAlone
 from search.results import ablation
@@ -244,14 +245,14 @@ def test_what_was_interrupted_goes_on_and_more_seeds_are_added(tmp_path: Path) -
     # Another choice of changes, another length, another configuration: another folder.
     source, variants = training.source, training.variants
     fewer = {name: variants[name] for name in (BASE, "ema=0")}
-    study = replace(source.study, space=lambda t, task: replace(source.study.space(t, task), augment=Augment(rotate=1)))
+    turned = replace(source.trial, config=record(replace(source.config, augment=Augment(rotate=1))))
     folders = {
         ablate.ablation_training(*which).folder
         for which in (
             (source, 2, 2, variants),
             (source, 2, 2, fewer),
             (source, 3, 2, variants),
-            (replace(source, study=study), 2, 2, variants),
+            (replace(source, trial=turned), 2, 2, variants),
         )
     }
     assert len(folders) == 4

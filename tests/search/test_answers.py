@@ -180,8 +180,8 @@ def test_a_file_of_before_units_and_words_is_still_read(tmp_path: Path) -> None:
     file = answers.file(tmp_path, 1)
     file.parent.mkdir()
     file.write_text(json.dumps(old))
-    read = answers.load(tmp_path, 1)
-    assert read == replace(found, unit=None, examples=[replace(example, said="") for example in found.examples])
+    read = answers.load(tmp_path, 1, "cm")
+    assert read == replace(found, unit="cm", examples=[replace(example, said="") for example in found.examples])
 
 
 def test_the_sides_of_a_picture(tmp_path: Path) -> None:

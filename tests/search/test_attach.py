@@ -348,7 +348,7 @@ def test_the_sheet_has_each_example_in_its_place(tmp_path: Path) -> None:
     answers.save_pictures(found, STUDY.task, tmp_path)
     missing = found.examples[5].row
     answers.picture(tmp_path, missing).unlink()
-    paper = np.asarray(sheet.sheet(found, tmp_path, "title", "px")).astype(int)
+    paper = np.asarray(sheet.sheet(found, tmp_path, "title")).astype(int)
 
     def near(colour: str, x: float, y: float) -> bool:
         wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
@@ -371,7 +371,7 @@ def test_the_sheet_of_few_images_and_of_none(tmp_path: Path) -> None:
     for count in (0, 1, 5):
         found = answers.of(STUDY.task, *some(max(count, 1)), 1)
         shown = replace(found, examples=found.examples[:count], edges=[])
-        assert sheet.sheet(shown, tmp_path, "t", HOSTILE).size == sheet.sheet(found, tmp_path, "t", "px").size
+        assert sheet.sheet(replace(shown, unit=HOSTILE), tmp_path, "t").size == sheet.sheet(found, tmp_path, "t").size
     shutil.rmtree(tmp_path)
 
 
@@ -388,9 +388,9 @@ def test_a_sheet_of_wide_pictures_with_words_and_points_that_are_not_known(tmp_p
     (example,) = found.examples
     found = replace(found, examples=[replace(example, true=[None, [0.2, 0.2], None])], edges=[[0, 1], [0, 2]])
     answers.save_pictures(found, Wide(), tmp_path)  # type: ignore[arg-type]
-    paper = sheet.sheet(found, tmp_path, "t", "px")
-    assert paper.height == sheet.sheet(replace(found, examples=[example, example]), tmp_path, "t", "px").height
-    assert paper.height > sheet.sheet(replace(found, examples=[replace(example, said="")]), tmp_path, "t", "").height
+    paper = sheet.sheet(found, tmp_path, "t")
+    assert paper.height == sheet.sheet(replace(found, examples=[example, example]), tmp_path, "t").height
+    assert paper.height > sheet.sheet(replace(found, examples=[replace(example, said="")]), tmp_path, "t").height
     pixels = np.asarray(paper).astype(int)
     cell = pixels[sheet.TOP : sheet.TOP + sheet.SIDE, sheet.LEFT : sheet.LEFT + sheet.SIDE]
     grey = (np.abs(cell - 128) < 6).all(-1)

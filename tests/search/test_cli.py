@@ -198,7 +198,9 @@ def test_the_board_and_the_page_of_every_state(tmp_path: Path, monkeypatch: pyte
     assert {trial.state for trial in book.optuna_study.trials} >= {TrialState.RUNNING, TrialState.FAIL}
 
 
-def test_a_search_that_has_all_its_trials_says_so_and_stops_at_once(tmp_path: Path) -> None:
+def test_a_search_that_has_all_its_trials_says_so_and_stops_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from search.run.ledger import ROW
 
     folder = tmp_path / "tiny_study"
@@ -213,6 +215,12 @@ def test_a_search_that_has_all_its_trials_says_so_and_stops_at_once(tmp_path: Pa
     out = said("search", TINY, "--out", tmp_path, "--trials", 1)
     assert "1 of 1 trials are finished; --trials asks for more" in out
     assert "always answering the mean" in out
+    assert "% of it" in out
+    monkeypatch.setattr("data.tasks.freihand.FreiHand.baseline", lambda _: 0.0)  # all poses are one
+    monkeypatch.setattr("data.tasks.freihand.FreiHand.notes", lambda _: ("f.json: unused, 3 crowds",))
+    out = said("search", TINY, "--out", tmp_path, "--trials", 1)
+    assert re.search(r"always answering the mean: 0[.0]* px; smallest [^:]+: 12[.0]* px \(trial 0\)\n", out)
+    assert "data: f.json: unused, 3 crowds\n" in out
     assert len(book.optuna_study.trials) == 1
 
 

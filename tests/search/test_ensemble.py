@@ -145,7 +145,7 @@ def test_a_fold_that_failed_half_way_is_no_model(tmp_path: Path) -> None:
         trial = ledger.ask()
         assert trial is not None
         ledger.report(trial.number, reached.epoch.row())
-        weights.save(reached.take(), weights.path(training.folder / "weights", trial.number))
+        weights.save({**reached.take(), "owner": trial.owner}, weights.path(training.folder / "weights", trial.number))
         end(trial.number)
     with pytest.raises(UserError, match="came to an end; the last said: out of memory"):
         ensemble.finish(training)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from optuna.trial import FixedTrial
 
+from search.config_record import digest, record
 from search.load import load_study
 from search.results import answers
 from search.run import checkpoint as weights
@@ -162,7 +163,8 @@ def job(tmp_path: Path) -> WorkerSettings:
 
 
 def assignment(trouble: str, last: dict[str, float] | None = None) -> TrialAssignment:
-    return TrialAssignment(7, {"width": 0.2, "size": 32, "trouble": trouble, "lr": 3e-3}, 1, 3, last)
+    made = record(config(load_study(str(STUDY_FILE)), trouble))
+    return TrialAssignment(7, {}, made, {"study": "a", "trial": 7, "config": digest(made)}, 1, 3, last)
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_refused_samples_are_recorded_cost_nothing_and_do_not_count() -> None:
 
 def test_bounds_that_nothing_meets_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.run.ledger.REFUSALS", 5)
-    with pytest.raises(UserError, match="5 samples in a row broke the study's bounds"):
+    with pytest.raises(UserError, match="5 samples in a row were refused, the last for Params"):
         ledger(replace(STUDY, bounds={"params_m": 1e-6})).ask()
 
 

@@ -46,6 +46,12 @@ def test_the_file_that_the_others_spoil_is_well(tmp_path: Path) -> None:
         ("0.1, 0.5", "0.5, 0.1", 10, "the lower end comes first"),
         ("[3, 5]", "[(3, 3), (5, 5)]", 11, "the choice (3, 3), a tuple"),
         ("[3, 5]", "[]", 11, "has no choices"),
+        ("[3, 5]", "[3, 5, float('nan')]", 11, "the choice nan, a float"),
+        ("[3, 5]", "[0, 1, True]", 11, "1 and True, which are equal"),
+        ("[3, 5]", "[__import__('http').HTTPMethod.GET]", 11, "a HTTPMethod"),  # text that comes back as mere text
+        ("[3, 5]", "[3, float]", 11, "the choice <class 'float'>, a type"),
+        ("0.5, step=0.1", "float('inf')", 10, "both ends must be finite"),
+        ("1e-1, log=True", "1e-1, log=True, step=0.1", 8, "it must be one of the two"),
     ],
 )
 def test_nonsense_is_refused_in_one_sentence_with_its_line(
@@ -60,6 +66,64 @@ def test_nonsense_is_refused_in_one_sentence_with_its_line(
     assert said.startswith(f"{file}, line {line}: ")
     assert expected in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("branch", "expected"),
+    [
+        ("if kernel == 5: trial.suggest_float('drop', 0.1, 0.45, step=0.2)", "'drop' goes from 0.1 to 0.45"),
+        ("if kernel == 5: trial.suggest_float('drop', 0, 1, log=True)", "'drop' has a logarithmic range from 0"),
+        ("if size == 64 and trial.suggest_int('n', 1, 3) == 3: trial.suggest_categorical('m', [(1, 2)])", "a tuple"),
+        (
+            "trial.suggest_categorical('neck', [0, 96] if kernel == 5 else [0])",
+            "'neck' has the choices 0, 96 in one branch",
+        ),
+        (
+            "trial.suggest_float('neck', 1, 2, log=kernel == 5)",
+            "'neck' has 1.0 to 2.0, logarithmic in one branch and 1.0 to",
+        ),
+    ],
+)
+def test_branches_that_lower_ends_do_not_reach_are_checked_too(tmp_path: Path, branch: str, expected: str) -> None:
+    spoilt = FILE.replace('    trial.suggest_int("size"', '    size = trial.suggest_int("size"')
+    spoilt = spoilt.replace("    trial.suggest_categorical(", "    kernel = trial.suggest_categorical(")
+    file = tmp_path / "s.py"
+    file.write_text(spoilt.replace("\n\nstudy =", f"\n    {branch}\n\nstudy ="))
+    with pytest.raises(UserError) as caught:
+        load_study(str(file))
+    assert str(caught.value).startswith(f"{file}, line 12: ")
+    assert expected in str(caught.value)
+
+
+def test_what_numpy_makes_is_kept_as_far_as_json_keeps_it(tmp_path: Path) -> None:
+    import json
+
+    import numpy as np
+    from hypothesis import given
+    from hypothesis import strategies as any_
+
+    from search.space_check import kept
+
+    @given(any_.one_of(any_.text(), any_.integers(), any_.floats(), any_.booleans(), any_.none(), any_.binary()))
+    def json_decides(value: object) -> None:
+        try:
+            again = json.loads(json.dumps(value))
+        except TypeError:
+            again = object()
+        assert kept(value) == (again == value and type(again) is type(value))
+
+    json_decides()
+    assert kept(np.linspace(0, 1, 5)[1])
+    assert not kept(np.arange(3)[1])
+    file = tmp_path / "s.py"
+    file.write_text(FILE.replace("[3, 5]", "__import__('numpy').linspace(0, 1, 5)"))
+    load_study(str(file))
+    file.write_text(FILE.replace("epochs=2", "epochs=2, starts={'a': START}").replace("study =", START + "study ="))
+    with pytest.raises(UserError, match=r"the starting trial 'a' has kernel = np.int64\(5\), a int64, which"):
+        load_study(str(file))
+
+
+START = "START = {'lr': 1e-2, 'size': 32, 'width': 0.1, 'kernel': __import__('numpy').int64(5)}\n"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from PIL import Image
 from data.transforms.augment import Augment
 from search.after import model
 from search.after.training import choose_trial
+from search.config_record import rebuild
 from search.load import load_study
 from search.results import answers
 from search.run.fit import Teacher, fit, judge
@@ -72,7 +73,9 @@ def test_seeds_killed_and_continued_make_one_model(tmp_path: Path) -> None:
     assert [row["epoch"] for row in found.curves[0]] == [1, 2, 3, 4, 5, 6]
     assert (facts.labels, facts.edges) == (found.study.task.labels, found.study.task.edges)
     assert facts.size == found.config.arch.size
-    assert facts.arch == {"type": "Arch", "fields": asdict(found.config.arch)}
+    assert facts.config is not None
+    assert facts.config["arch"] == {"class": "models.net.Arch", **asdict(found.config.arch)}
+    assert rebuild(facts.config) == found.config
     assert facts.error == min(min(seed.errors.values()) for seed in facts.seeds)
     assert facts.params_count == sum(tensor.numel() for tensor in folded(found).values())
 

@@ -37,6 +37,6 @@ def test_a_published_recipe_is_tried_when_it_is_asked_for(study: Study) -> None:
     for name in study.published:
         assert name not in study.starts
         assert with_starts(study, [name]).starts == {**study.starts, name: study.published[name]}
-        assert parameters(study, None, None, name, []) == study.published[name]
+        assert parameters(study, None, name, []) == study.published[name]
     with pytest.raises(UserError, match="there is no named trial 'best of all'"):
         with_starts(study, ["best of all"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from nbformat import NotebookNode, v4
+from PIL import Image
 
 from data.errors import UserError
 from search.after import model as models
@@ -97,6 +98,23 @@ def some_images(hands: Painted, folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def disguise(hands: Painted) -> None:
+    """Some images as other programs and cameras write them: turned by EXIF, transparent, 16-bit grey."""
+    for place, turn in ((1, 3), (2, 2), (3, 6)):
+        image = Image.open(hands.image(place))
+        image.load()
+        exif = image.getexif()
+        exif[0x0112] = turn
+        image.save(hands.image(place), "JPEG", exif=exif)
+    for place in range(4, 8):
+        image = Image.open(hands.image(place))
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        image.save(hands.image(place), "PNG")
+    for place in range(8, 12):
+        grey = np.asarray(Image.open(hands.image(place)).convert("L")).astype(np.uint16)
+        Image.fromarray(grey * 256 + 77).save(hands.image(place), "PNG")
+
+
 def check_numbers(found: dict[str, float], model: models.Model) -> None:
     assert found["pixel_diff"] == pytest.approx(model.facts.error, rel=1e-5)
     assert found["params"] == model.price.params
@@ -134,6 +152,7 @@ def test_its_cells_with_other_heads_and_an_organisers_csv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], head: str
 ) -> None:
     hands = paint(tmp_path / "hands", hands=12, copies=2)
+    disguise(hands)
     model = trained(tmp_path, hands, head, 48)
     folder, files = packed(model, tmp_path / "packed"), some_images(hands, tmp_path / "test")
     sample = tmp_path / "sample.csv"  # ids are numbers, a row a coordinate, in an order of its own

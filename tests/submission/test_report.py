@@ -24,6 +24,7 @@ from models.cost import cost, measure
 from models.net import Arch
 from models.plan import Cost, Layer
 from search.after.model import Facts, Model, Seed
+from search.format import line
 from search.objective import CourseScore
 from search.results.answers import Answers, Example
 from search.results.importance import Share, Shares
@@ -35,7 +36,6 @@ from search.submission.layer_table import layers
 from search.submission.layer_table import printed as printed_row
 from search.submission.report import content, write
 from search.submission.report_data import Ablation
-from search.submission.report_text import line
 
 HOSTILE = 'Zoë *Ångström* #panic() $x$ <b>&amp; \\ "q" _u_ @ref 王小明'
 TAG = "{http://www.w3.org/2000/svg}"

@@ -19,9 +19,6 @@ def figure(ablation: Ablation | None) -> go.Figure:
     """A row a change: a dot where the mean difference of the error is, its interval, and a line at no difference.
 
     The most harmful change is on top. Hollow dots are single pairs of trainings, which have no interval.
-
-    Args:
-        ablation: of a trial; None where there is none.
     """
     if ablation is None:
         return empty("No ablation of this trial yet; `posefront ablate STUDY --trial N` makes one.")

@@ -8,8 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from data.errors import UserError
-from data.storage.files import replacing
+from data.storage.files import writing
+from search.format import line
 from search.results.style import ACCENT, MUTED
 
 SVG_POINTS = 2000
@@ -19,13 +19,8 @@ SVG_POINTS = 2000
 def base(figure: go.Figure, *, x: str, y: str, height: int | None = None) -> go.Figure:
     """The same figure with axis titles, margins, a legend below it, and a zoom that survives an update.
 
-    The page gives it a light or a dark template, so that nothing here has a background or a font's colour.
-
-    Args:
-        figure: changed in place.
-        x: title of the x axis with its unit, e.g. 'epoch' or 'time [s]'.
-        y: title of the y axis with its unit.
-        height: of the figure, pixels; the page's own where None.
+    Titles have their unit, e.g. 'time [s]'; the height is in pixels, the page's own where None. The page gives the
+    figure a light or a dark template, so that nothing here has a background or a font's colour.
     """
     figure.update_layout(
         template=None,
@@ -83,14 +78,10 @@ def empty(sentence: str) -> go.Figure:
 def write_page(
     figure: go.Figure, title: str, file: Path, *, default_height: str = "100%", scroll_zoom: bool = False
 ) -> None:
-    """Write a figure as one page that opens offline.
+    """Write a figure as one page that opens offline; the title is escaped.
 
-    Args:
-        figure: it gets a white ground, for no page dresses it.
-        title: of the page; escaped.
-        file: to write.
-        default_height: of the figure, as CSS has it, unless the figure has its own.
-        scroll_zoom: whether the mouse's wheel zooms.
+    The figure gets a white ground, for no page dresses it. The height, as CSS has it, is that of a figure without its
+    own.
 
     Raises:
         UserError: the file cannot be written.
@@ -102,11 +93,8 @@ def write_page(
         default_height=default_height,
         config={"displaylogo": False, "responsive": True, "scrollZoom": scroll_zoom},
     )
-    try:
-        with replacing(file) as half:
-            half.write_text(page.replace("<head>", f"<head><title>{escape(title)}</title>", 1), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror}); give --out a folder of yours.") from error
+    with writing(file, "give --out a folder of yours") as half:
+        half.write_text(page.replace("<head>", f"<head><title>{escape(title)}</title>", 1), encoding="utf-8")
 
 
 def line_at(figure: go.Figure, x: float, text: str) -> go.Figure:
@@ -129,8 +117,7 @@ def scatter(points: int) -> Any:
 
 def brief(text: object, length: int = 24) -> str:
     """A name or value on one line of at most `length` characters, escaped."""
-    line = " ".join(str(text).split())
-    return escape(line if len(line) <= length else line[: length - 1] + "\u2026")
+    return escape(line(text, length))
 
 
 def log_axis(values: Iterable[float]) -> dict[str, object]:

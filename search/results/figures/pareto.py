@@ -70,18 +70,10 @@ def _subtitle(view: View, count: int) -> str:
 
 
 def _points(trace: Any, points: Sequence[Point], state: str, shown: Plane, view: View) -> Any:
-    """The trials of one state.
-
-    Args:
-        trace: class of the trace; one in SVG says all of each of its trials, parameters included.
-        points: at least one.
-        state: of all of them.
-        shown: the plane.
-        view: names the error, its unit and the readings.
-    """
+    """The trials of one state, at least one; a trace in SVG says all of each of them, parameters included."""
     colour, symbol, size = STATES[state]
     whole = trace is go.Scatter
-    errors = np.array([math.nan if point.y is None else point.y for point in points])
+    errors = np.array([point.y for point in points], dtype=float)
     drawn = trace(
         x=np.array([point.x for point in points]),
         y=np.where(errors <= shown.ceiling, errors, shown.rail),
@@ -107,16 +99,11 @@ def _points(trace: Any, points: Sequence[Point], state: str, shown: Plane, view:
 
 def _numbers(points: Sequence[Point], view: View) -> Any:
     """The rows of `customdata`; NaN where a trial has no such number."""
-    entries = [point.entry for point in points]
-    columns = [
-        [entry.number for entry in entries],
-        [point.y for point in points],
-        [entry.score for entry in entries],
-        [entry.epochs for entry in entries],
-        [entry.seconds for entry in entries],
-        *([entry.readings.get(reading.name) for entry in entries] for reading in view.readings),
+    rows = [
+        (e.number, y, e.score, e.epochs, e.seconds, *(e.readings.get(reading.name) for reading in view.readings))
+        for e, _, y in points
     ]
-    return np.stack([np.array(column, dtype=float) for column in columns], axis=1)
+    return np.array(rows, dtype=float)
 
 
 def _template(state: str, view: View) -> str:

@@ -1,0 +1,179 @@
+"""A search in virtual time: the real samplers, ledger and schedulers, with simulated workers that read a table.
+
+What a real search does on each result (search.run.hooks) is done here in the same order. Workers are asynchronous: each
+takes its next trial when its last one is over, at its own time. Nothing is trained and Ray itself is not started.
+"""
+
+import heapq
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from ray.tune.schedulers import TrialScheduler
+
+from models.readings import Reading
+from search.run.ledger import ROW, Ledger
+from search.run.scheduler import ResumableScheduler
+from search.schedulers import Scheduler
+from search.study import Config, Study, StudySampler, Training
+from tests.search_bench.tables import Entry, Table
+
+READINGS = (
+    Reading("params_m", "Params", "M", lambda entry: entry.params_m),  # type: ignore[attr-defined]
+    Reading("gflops", "FLOPs", "G", lambda entry: entry.gflops),  # type: ignore[attr-defined]
+)
+
+
+class TableTask:
+    """What a ledger asks of a task."""
+
+    metric, unit = "pixel_diff", "px"
+
+
+@dataclass(frozen=True)
+class SimulatedTrial:
+    """What Ray's schedulers read of a trial."""
+
+    trial_id: str
+    config: dict[str, Any] = field(compare=False)
+    status: str = "RUNNING"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to search.
+
+    Attributes:
+        name: for people.
+        sampler: as a study has it.
+        scheduler: makes a scheduler for a table.
+    """
+
+    name: str
+    sampler: Callable[[int], BaseSampler] | StudySampler
+    scheduler: Callable[[Table], Scheduler]
+
+
+@dataclass
+class Replay:
+    """How a replayed search went.
+
+    Attributes:
+        trace: training-seconds spent by all workers, and the smallest final value known then; a point a finished trial.
+        trials: how many were begun.
+        suggesting_s: real seconds spent in sampling.
+    """
+
+    trace: list[tuple[float, float]]
+    trials: int
+    suggesting_s: float
+
+    def reached(self, goal: float) -> float:
+        """Training-seconds until the value was at most `goal`; infinity if it never was."""
+        return next((spent for spent, value in self.trace if value <= goal), math.inf)
+
+    def best(self, spent: float = math.inf) -> float:
+        """The smallest final value known after so many training-seconds; infinity before the first."""
+        return next((value for at, value in reversed(self.trace) if at <= spent), math.inf)
+
+
+@dataclass(order=True)
+class Worker:
+    """One that trains, ordered by when its epoch ends."""
+
+    ends: float
+    index: int
+    epoch: int = field(default=1, compare=False)
+    trial: Any = field(default=None, compare=False)
+    errors: Any = field(default=(), compare=False)
+    seconds: Any = field(default=(), compare=False)
+
+    @property
+    def number(self) -> int:
+        """Of the trial in the study."""
+        return int(self.trial.config["trial"]["number"])
+
+
+class Replayed:
+    """A search that is being replayed."""
+
+    def __init__(self, table: Table, method: Method, seed: int) -> None:
+        self.table, self._seed = table, seed
+        study = Study(
+            TableTask(),  # type: ignore[arg-type]
+            lambda trial, _: Config(table.entry(trial), Training(lr=1.0), None),  # type: ignore[arg-type]
+            trials=10**9,
+            epochs=table.epochs,
+            readings=READINGS,
+            sampler=method.sampler,
+            scheduler=method.scheduler(table),
+            seed=seed,
+        )
+        self.ledger = Ledger(study, "replay", optuna.storages.InMemoryStorage())
+        self.scheduler = ResumableScheduler(self.ledger)
+        self.entries: dict[int, Entry] = {}
+        self.ledger.on_admission = lambda number, arch: self.entries.__setitem__(number, arch)  # type: ignore[arg-type]
+        self.spent = self.suggesting_s = 0.0
+        self.best = math.inf
+
+    def begin(self, worker: Worker) -> None:
+        """Give a worker its next trial."""
+        began = time.perf_counter()
+        assignment = self.ledger.ask()
+        self.suggesting_s += time.perf_counter() - began
+        assert assignment is not None
+        worker.trial = SimulatedTrial(f"trial-{assignment.number}", {"trial": asdict(assignment)})
+        self.scheduler.on_trial_add(None, worker.trial)  # type: ignore[arg-type]
+        entry = self.entries[assignment.number]
+        worker.errors, worker.seconds = self.table.curve(entry, self._seed + assignment.number)
+        worker.epoch = 1
+        worker.ends += worker.seconds[0]
+
+    def end_epoch(self, worker: Worker) -> bool:
+        """Enter a worker's epoch; whether its trial goes on."""
+        number, epoch, trial = worker.number, worker.epoch, worker.trial
+        seconds = worker.seconds[epoch - 1]
+        self.spent += seconds
+        row = {**dict.fromkeys(ROW, 0.0), "epoch": epoch, "error": worker.errors[epoch - 1], "seconds": seconds}
+        decision = self.scheduler.on_trial_result(None, trial, dict(row))  # type: ignore[arg-type]
+        self.ledger.report(number, row)
+        if epoch >= self.table.epochs:
+            self.best = min(self.best, self.ledger.value(number, row))
+            self.scheduler.on_trial_complete(None, trial, dict(row))  # type: ignore[arg-type]
+            self.ledger.finish(number)
+        elif epoch == len(worker.errors):
+            self.scheduler.on_trial_remove(None, trial)  # type: ignore[arg-type]
+            self.ledger.fail(number, "diverged")
+        elif decision == TrialScheduler.STOP:
+            self.scheduler.on_trial_complete(None, trial, dict(row))  # type: ignore[arg-type]
+            self.ledger.stop(number)
+        else:
+            worker.epoch += 1
+            worker.ends += worker.seconds[epoch]
+            return True
+        return False
+
+
+def replay(table: Table, method: Method, seed: int, budget: float, workers: int = 4) -> Replay:
+    """Search until the workers have trained for `budget` seconds in all.
+
+    Only trials that had all their epochs count as results, with their last value.
+    """
+    search = Replayed(table, method, seed)
+    trace: list[tuple[float, float]] = []
+    busy = [Worker(0.0, index) for index in range(workers)]
+    for worker in busy:
+        search.begin(worker)
+    heapq.heapify(busy)
+    while search.spent < budget:
+        worker = heapq.heappop(busy)
+        if not search.end_epoch(worker):
+            if worker.epoch == table.epochs:
+                trace.append((search.spent, search.best))
+            search.begin(worker)
+        heapq.heappush(busy, worker)
+    return Replay(trace, len(search.entries), search.suggesting_s)

@@ -1,0 +1,119 @@
+"""The replay against schedules worked out by hand, and against itself."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import BaseTrial, FrozenTrial
+
+from search.schedulers import Asha, NoStopping, Scheduler
+from search.study import tpe
+from tests.search_bench import compare
+from tests.search_bench.replay import Method, replay
+from tests.search_bench.tables import Entry, Recorded
+
+DRAWN = Recorded(Path(__file__).parent / "drawn_hands.csv.gz")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A table of one million parameters and a thousand million multiply-adds: values are errors."""
+
+    errors: Sequence[Sequence[float]]
+    seconds: Sequence[Sequence[float]]
+    epochs: int
+    name = "curves"
+    grace = 1
+
+    def entry(self, trial: BaseTrial) -> Entry:
+        return Entry((trial.suggest_int("row", 0, len(self.errors) - 1),), 1.0, 1.0)
+
+    def curve(self, entry: Entry, seed: int) -> tuple[Sequence[float], Sequence[float]]:
+        del seed
+        return self.errors[entry.key[0]], self.seconds[entry.key[0]]
+
+    def best(self) -> float:
+        return min(errors[-1] for errors in self.errors)
+
+
+class InOrder(RandomSampler):
+    """Trial i has row i."""
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        del study, param_name
+        return min(trial.number, param_distribution.high)  # type: ignore[attr-defined]
+
+
+def in_order(scheduler: Scheduler) -> Method:
+    def make(seed: int) -> BaseSampler:
+        return InOrder(seed)
+
+    return Method("in order", make, lambda _: scheduler)
+
+
+def test_two_workers_by_hand() -> None:
+    errors = [[9.0, 5.0], [9.0, 3.0], [9.0, 4.0], [9.0, 9.0]]
+    table = Curves(errors, [[1, 1], [3, 3], [1, 2], [2, 2]], 2)
+    # Worker 0: trial 0 from 0 to 2, trial 2 to 5, trial 3 from then on. Worker 1: trial 1 from 0 to 6, then trial 4.
+    # Spent at second 2: 2; at 5: 2 + 3 + 3 of worker 1's first epoch; at 6: 5 + 6. Worker 0's epoch ends at 7.
+    ended = replay(table, in_order(NoStopping()), seed=0, budget=11, workers=2)
+    assert ended.trace == [(2, 5.0), (8, 4.0), (11, 3.0)]
+    assert ended.trials == 5
+    assert ended.reached(4.0) == 8
+    assert ended.best(7.9) == 5.0
+
+
+def test_asha_stops_what_is_worse_at_the_first_rung() -> None:
+    errors = [[5.0] * 9, [6.0] * 9, [4.0] * 9]
+    ended = replay(Curves(errors, [[1] * 9] * 3, 9), in_order(Asha(1)), seed=0, budget=19, workers=1)
+    assert ended.trace == [(9, 5.0), (19, 4.0)]
+    assert ended.trials == 4
+
+
+def test_what_diverges_is_no_result() -> None:
+    errors = [[1.0], [6.0, 6.0]]
+    search = replay(Curves(errors, [[1], [1, 1]], 2), in_order(NoStopping()), seed=0, budget=3, workers=1)
+    assert search.trace == [(3, 6.0)]
+
+
+def test_a_replay_depends_on_its_seed_alone() -> None:
+    method = Method("TPE + ASHA", tpe, lambda table: Asha(table.grace))
+    first, second, other = (replay(DRAWN, method, seed, 200.0) for seed in (0, 0, 1))
+    assert first.trace == second.trace != other.trace
+    assert first.trials == second.trials
+
+
+def line(method: str, seed: int, trace: str) -> dict[str, str]:
+    return dict(zip(compare.FIELDS, ("t", method, str(seed), "8", "10", "1.0", trace), strict=True))
+
+
+def test_medians_and_quartiles_by_hand() -> None:
+    stock = [line("TPE + ASHA", seed, f"4:{5 + seed} 8:{1 + seed}") for seed in range(3)]
+    other = [line("random", 0, "2:2"), line("random", 1, "6:3"), line("random", 2, "6:2.5")]
+    ours, theirs = compare.summaries(stock + other, {"t": 0.5})
+    assert (ours["method"], theirs["method"]) == ("random", "TPE + ASHA")
+    assert theirs["regret at 0.25"] == "inf (inf to inf)"
+    assert theirs["regret at 0.5"] == "5.50 (4.50 to 6.50)"
+    assert theirs["regret at 1"] == "1.50 (0.50 to 2.50)"
+    assert theirs["as TPE + ASHA"] == "1.00 (1.00 to inf)"  # its median end, 2, is reached by seeds 0 and 1
+    assert ours["as TPE + ASHA"] == "inf (0.25 to inf)"
+
+
+def test_what_was_replayed_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, summary = tmp_path / "runs.csv", tmp_path / "summary.csv"
+    row = dict(compare.run(None, "drawn hands", "random", 0), trace="1:20")
+    out.write_text(",".join(compare.FIELDS) + "\n" + ",".join(row.values()) + "\n")
+    words = ["compare", "--seeds", "1", "--methods", "random", "--out", str(out), "--summary", str(summary)]
+    monkeypatch.setattr(sys, "argv", words)
+    compare.main()
+    assert len(out.read_text().splitlines()) == 2
+    regret = f"{20 - DRAWN.best():.2f}"
+    assert f"{regret} ({regret} to {regret})" in summary.read_text()
