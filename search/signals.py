@@ -51,6 +51,27 @@ def handle(handler: Handler | signal.Handlers) -> dict[int, Any]:
     return {number: signal.signal(number, handler) for number in heard}
 
 
+def deafen() -> None:
+    """Let the calling thread, and what it starts, threads and processes, hear no ENDING; the main thread does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+
+@contextmanager
+def kept_waiting() -> Iterator[None]:
+    """Let a SIGTERM wait for the end of the block, which is handled then as before it.
+
+    Ray's C++ meanwhile puts a handler of its own in place of Python's, which ends the process with a stack. All threads
+    but the main one are to be deaf.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def stoppable() -> Iterator[Callable[[], str]]:
     """Within the block a signal only asks to end; a second one, later than AGAIN, raises Stopped at once.

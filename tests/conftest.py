@@ -75,6 +75,7 @@ SLOW = (
     "test_ablate",
     "test_bodies",
     "test_browser",
+    "test_cluster",
     "test_ensemble",
     "test_fit",
     "test_network_source",

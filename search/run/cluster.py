@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -37,7 +36,7 @@ from ray.job_config import JobConfig
 from data.cores import usable_cores
 from data.errors import UserError
 from search.paths import STUDIES
-from search.signals import ENDING
+from search.signals import deafen
 from search.study import Study
 
 SCRATCH = "posefront-"
@@ -98,8 +97,8 @@ def started(
             try:
                 yield scratch, thread.submit(start)
             finally:
-                thread.shutdown(wait=True)  # so that Ray is not ended before it has begun
-                shut_down(scratch)
+                # Ray's servers die with the thread that has started them, and leave their children behind.
+                thread.submit(shut_down, scratch).result()
 
 
 def short_folder() -> str:
@@ -138,7 +137,10 @@ class OwnPackages(JobConfig):
 
 
 def connect(address: str | None, scratch: str) -> None:
-    """Start Ray on this machine, or join a cluster."""
+    """Start Ray on this machine, or join a cluster, from a thread that is not the main one."""
+    # Batch systems send SIGTERM to every process of a job. Ray's servers inherit that it is blocked, for they must
+    # outlive the driver, which ends with a C++ stack where they are gone.
+    deafen()
     logging.getLogger("ray").setLevel(logging.ERROR)  # importing Ray has set it to INFO
     common: dict[str, Any] = {
         "log_to_driver": False,
@@ -149,9 +151,6 @@ def connect(address: str | None, scratch: str) -> None:
     if address not in (None, "local"):
         join(str(address), common)
         return
-    # Batch systems send SIGTERM to every process of a job. Ray's servers inherit that it is blocked, for they must
-    # outlive the driver, which ends with a C++ stack where they are gone.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     # A token of its own: the one that Ray shares needs a HOME to be written to, and lets other drivers in.
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex()
     ray.init(
@@ -232,14 +231,23 @@ def refusal(place: str) -> str:
 
 
 def shut_down(scratch: str) -> None:
-    """End Ray, and what it leaves behind of the processes that it has started here."""
-    children = psutil.Process().children()
-    servers = [child for child in children if any(scratch in word for word in child.cmdline())]
-    started = [process for server in servers for process in (server, *server.children(recursive=True))]
+    """End Ray, and all processes that it has started here.
+
+    Ray gives each of its servers a second to end, in turn, and they are deaf. So only those that the driver speaks with
+    to the last are left to it, and the raylet's children, without which it does not live.
+    """
+    left: list[psutil.Process] = []
+    for server in psutil.Process().children():
+        with suppress(psutil.Error):  # some have ended by themselves
+            if any(scratch in word for word in server.cmdline()):
+                left += [server, *server.children(recursive=True)]
+                if server.name() not in ("gcs_server", "raylet"):
+                    server.kill()
     ray.shutdown()
-    for process in started:
+    for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    psutil.wait_procs(left, timeout=1)  # before the folder that they write in is deleted
 
 
 def share(study: Study, workers: int | None, gpus: float | None) -> Devices:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.trial import TrialState
@@ -19,9 +20,10 @@ from optuna_dashboard import get_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 
 from search.results import answers
+from search.run.cluster import short_folder
 
 STUDY = Path(__file__).parent.parent / "tiny_study.py"
-POSEFRONT = Path(sys.executable).with_name("posefront")
+POSEFRONT = Path(__file__).parents[2] / "posefront.py"
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -33,10 +35,11 @@ class Search:
         self.out = out
         self.environment = {**os.environ, "POSEFRONT_CACHE": str(cache), **environment}
 
-    def start(self, *options: str) -> subprocess.Popen[str]:
+    def start(self, *options: str, folder: Path | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [POSEFRONT, "search", STUDY, "--out", self.out, *options],
+            [sys.executable, POSEFRONT, "search", STUDY, "--out", self.out, *options],
             env=self.environment,
+            cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -155,7 +158,7 @@ def test_every_way_a_trial_can_end(tmp_path: Path, cache: Path) -> None:
     assert "http" not in page.split("<body>")[1].split("plotly.js")[0]
 
     board = subprocess.run(
-        [POSEFRONT, "best", STUDY, "--out", tmp_path, "--json"],
+        [sys.executable, POSEFRONT, "best", STUDY, "--out", tmp_path, "--json"],
         env=search.environment,
         capture_output=True,
         text=True,
@@ -202,21 +205,34 @@ def test_killed_at_a_random_moment_and_resumed_it_is_the_search_that_was_never_k
     assert {trial.state for trial in whole.trials()} == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
-def test_ctrl_c_leaves_nothing_running_and_a_second_search_is_turned_away(tmp_path: Path, cache: Path) -> None:
-    search = Search(tmp_path, cache, TINY_SLEEP="2")
-    first = search.start("--trials", "9", "--workers", "1")
+def test_a_signal_to_all_leaves_nothing_behind_and_a_second_search_is_turned_away(tmp_path: Path, cache: Path) -> None:
+    """As a batch system ends a job, where TMPDIR is long, HOME is not there, and others have packages of our names."""
+    scratch, foreign = tmp_path / ("t" * 60), tmp_path / "foreign"
+    scratch.mkdir()
+    for name in ("data", "models", "search", "studies"):
+        (foreign / name).mkdir(parents=True)
+        (foreign / name / "__init__.py").write_text("raise ImportError('not our own')\n")
+    environment = {"TINY_SLEEP": "2", "TMPDIR": str(scratch), "HOME": "/proc/nosuch", "PYTHONPATH": "."}
+    search = Search(tmp_path, cache, **environment)
+    first = search.start("--trials", "9", "--workers", "1", folder=foreign)
     search.wait_for(1, first)
-    second = search.start("--trials", "1")
+    second = search.start("--trials", "1", folder=foreign)
     said, _ = second.communicate(timeout=120)
     assert second.returncode == 2
     assert said.count("\n") == 1
     assert f"runs already (process {first.pid})" in said
 
-    os.killpg(first.pid, signal.SIGINT)  # as a terminal does: every process of the group gets it
+    started = psutil.Process(first.pid).children(recursive=True)
+    assert any(process.name() == "raylet" for process in started)
+    os.killpg(first.pid, signal.SIGTERM)
     said, _ = first.communicate(timeout=120)
-    assert first.returncode == 130, said
-    assert "stopped by SIGINT; trials in training: 1. The same command goes on" in " ".join(said.split())
+    assert first.returncode == 143, said
+    assert "stopped by SIGTERM; trials in training: 1. The same command goes on" in " ".join(said.split())
     assert "Traceback" not in said
+    assert "***" not in said  # Ray's C++
+    assert not psutil.wait_procs(started, timeout=5)[1]
+    assert not list(Path(short_folder()).glob(f"posefront-{first.pid}-*"))
+    assert not list(scratch.glob("posefront-*"))
     states = {trial.state for trial in search.trials()}
     assert TrialState.WAITING in states
     assert TrialState.RUNNING not in states
