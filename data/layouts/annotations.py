@@ -54,6 +54,7 @@ class Instance:
         crowd: Many objects in one; never trained on, ignored in judging.
         group: What must stay on one side of a split: the image entry's "video", else its id.
         originals: What its image says it is a copy of, as programs say it that export changed copies.
+        sized: The file says its image's width and height; else they are those displayed.
     """
 
     id: int
@@ -68,6 +69,7 @@ class Instance:
     crowd: bool
     group: int | str
     originals: tuple[str, ...] = ()
+    sized: bool = True
 
     @property
     def labelled(self) -> int:

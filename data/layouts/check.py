@@ -120,7 +120,8 @@ def _keypoints(root: Path, on_problem: OnProblem) -> _Content:
         if kept is None or not kept.any():
             yield from _few(root, len(set(together(train, stated(train), seen).tolist())), "images or videos")
 
-    return _Content(len(sizes), sum(map(len, (train, *valid))), "objects", work, of_all)
+    called = "".join(f" ({len(part)} of {sets[1].files[0].relative_to(root.absolute())} to judge on)" for part in valid)
+    return _Content(len(sizes), sum(map(len, (train, *valid))), f"objects{called}", work, of_all)
 
 
 def _robot_hand(root: Path, on_problem: OnProblem) -> _Content:
@@ -161,7 +162,8 @@ def _gestures(root: Path, on_problem: OnProblem) -> _Content:
 
     def of_all(seen: _Seen) -> Iterator[Problem]:
         trained = {str(frame) for folder in folders["train"] for frame in frames[folder]}
-        yield from seen_twice(root, {file: look for file, look in seen.items() if file in trained and not look.plain})
+        shown = {file: look for file, look in seen.items() if file in trained and not look.plain}
+        yield from seen_twice(root, shown, gestures.unsized(clips))
         yield from _few(root, len(folders["train"]), "folders")
 
     return _Content(sum(map(len, frames.values())), len(every), "folders", work, of_all)

@@ -9,6 +9,7 @@ Source: https://cocodataset.org/#format-data
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import UserError
@@ -18,13 +19,13 @@ from data.layouts.image_files import ImageFiles
 from data.layouts.problems import OnProblem, fault, read_json, refuse, unused
 
 _FOLDERS = ("images", "data", "train2017")
-_TRAIN, _VALID = ("train2017", "train"), ("val2017", "valid", "val")
+_TRAIN, _VALID = ("train2017", "train"), ("val2017", "valid", "val", "validation")
 _LISTS = ("images", "annotations", "categories")
 
 
 def fits(root: Path) -> bool:
     """Whether a folder has anything of the layout: a json in annotations/, or one with "annotations" elsewhere."""
-    beside = [*root.glob("*.json"), *(root / "train").glob("*.json")]
+    beside = [*_jsons(root), *_jsons(root / "train")]
     return any((root / "annotations").glob("*.json")) or any(b'"annotations"' in path.read_bytes() for path in beside)
 
 
@@ -59,8 +60,8 @@ def find_valid(root: Path) -> tuple[Path, Path] | None:
     """The annotations to judge on and their images' folder, where the data set has such.
 
     They have the name of the training annotations with "val" or "valid" for "train"
-    (annotations/ap10k-train-split1.json, annotations/ap10k-val-split1.json), or are the only json beside them that is
-    named so, or the only json of valid/ or val/.
+    (annotations/ap10k-train-split1.json, annotations/ap10k-val-split1.json), or are the only json beside them, of
+    annotations/ or of the folder that is named so, or the only json of valid/, val/ or validation/.
 
     Raises:
         UserError: If several may be meant.
@@ -70,8 +71,9 @@ def find_valid(root: Path) -> tuple[Path, Path] | None:
     wanted = [train.name.replace("train", word) for word in ("val", "valid", "validation")]
     files = [file for file in (train.with_name(name) for name in wanted) if file.is_file() and file != train]
     if not files:
-        beside = [file for file in _jsons(train.parent) if _is_valid(file) and file != train]
-        files = beside or [file for name in ("valid", "val") for file in _jsons(root / name)]
+        beside = (_jsons(folder) for folder in dict.fromkeys((train.parent, root / "annotations", root)))
+        named = ([file for file in files if _is_valid(file) and file != train] for files in beside)
+        files = next(filter(None, named), [file for name in _VALID for file in _jsons(root / name)])
         if len(files) > 1:
             names = ", ".join(str(file.relative_to(root)) for file in files)
             raise UserError(
@@ -92,9 +94,9 @@ def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
     root = Path(root).absolute()
     meant, beside = find(root), find_valid(root)
     train = read_file(*meant, on_problem)
-    valid = read_file(*beside, on_problem, len(train.keypoints) or None) if beside else None
+    valid = read_file(*beside, on_problem, train.keypoints) if beside else None
     read_ones = {meant[0], *(beside or ())}
-    places = {meant[0].parent, root / "valid", root / "val"}
+    places = {meant[0].parent, root / "annotations", root, *(root / name for name in _VALID)}
     others = [file for place in sorted(places) for file in _jsons(place) if file not in read_ones]
     if others:
         on_problem(unused(root, "other json files", [str(file.relative_to(root)) for file in others]))
@@ -102,7 +104,7 @@ def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
 
 
 def read_file(
-    annotations: Path, images: Path, on_problem: OnProblem = refuse, keypoints: int | None = None
+    annotations: Path, images: Path, on_problem: OnProblem = refuse, keypoints: Sequence[str] = ()
 ) -> AnnotationSet:
     """Read and check an annotation file; no image is opened.
 
@@ -111,7 +113,7 @@ def read_file(
         images: The folder that its file names start in. What is not there is looked for where other programs
             export it.
         on_problem: Called for each problem; a damaged entry is left out.
-        keypoints: How many keypoints each category must have; None for as many as the first has.
+        keypoints: Names that each category's keypoints should have; empty for those of the first.
     """
     file = Path(annotations).absolute()
     places = ImageFiles(_places(file, Path(images).absolute()))

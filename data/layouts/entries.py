@@ -12,10 +12,12 @@ import numpy as np
 
 from data.layouts.annotations import AnnotationSet, Array, Category, Instance, Size, partners
 from data.layouts.image_files import ImageFiles, original
-from data.layouts.problems import OnProblem, Problem, counted, fault, is_whole, unused, warning
+from data.layouts.problems import OnProblem, Problem, counted, fault, is_whole, reported, unused, warning
+from data.storage.image import displayed_size
 
 Lists = dict[str, list[Any]]
-"""'images', 'annotations' and 'categories' of COCO's form; an annotation's "where" is what a problem names."""
+"""'images', 'annotations' and 'categories' of COCO's form; an annotation's "where" is what a problem names, an image's
+"sized" is `Instance.sized`."""
 
 _SMALLEST, _LARGEST = 50, 2
 """An object's area is at least its box's through, at most its box's times this; of COCO's people it is a third."""
@@ -29,7 +31,7 @@ def checked(
     images: ImageFiles,
     on_problem: OnProblem,
     *,
-    keypoints: int | None = None,
+    keypoints: Sequence[str] = (),
     mirrored: tuple[int, ...] | None = None,
 ) -> AnnotationSet:
     """Check lists of entries and keep what is sound; each fault and all that is not used is reported.
@@ -39,7 +41,7 @@ def checked(
         files: What they were read from; problems name the first.
         images: Where the image files are.
         on_problem: Called for each problem; a damaged entry is left out.
-        keypoints: How many keypoints each category must have; None for as many as the first has.
+        keypoints: Names that each category's keypoints should have; empty for those of the first.
         mirrored: Mirror partners of the keypoints; None for what their names say.
     """
     reader = _Reader(files[0], images, on_problem)
@@ -55,13 +57,14 @@ def checked(
 
 
 class _Image(NamedTuple):
-    """An image's entry: its name and file, empty where it has none, its size, and `Instance.group`, `.originals`."""
+    """An image's entry: its name and file, empty where it has none, its size, and the last three of `Instance`."""
 
     name: str
     file: str
     size: Size | None
     group: Any
     originals: tuple[str, ...]
+    sized: bool
 
 
 class _Reader:
@@ -85,7 +88,7 @@ class _Reader:
         self.faults += problem.severity == "fault"
         self._on_problem(problem)
 
-    def read_categories(self, entries: list[Any], keypoints: int | None) -> tuple[Category, ...]:
+    def read_categories(self, entries: list[Any], keypoints: Sequence[str]) -> tuple[Category, ...]:
         """Those with keypoints."""
         categories = []
         for where, entry in self._entries("category", entries):
@@ -106,10 +109,15 @@ class _Reader:
             self.keypoints[entry["id"]] = len(names)
             if names:
                 categories.append(Category(entry["id"], str(entry["name"]), tuple(map(str, names)), tuple(edges)))
-        differing = {len(category.keypoints) for category in categories} | ({keypoints} if keypoints else set())
+        wanted = tuple(keypoints) or (categories[0].keypoints if categories else ())
+        differing = {len(category.keypoints) for category in categories} | {len(wanted)}
         if len(differing) > 1 or not categories:
             detail = f"numbers of keypoints differ: {sorted(differing)}" if categories else "no category has keypoints"
             self.report(fault("mismatch", f"{self._file} categories", detail))
+        elif others := [category for category in categories if category.keypoints != wanted]:
+            swapped = any(sorted(other.keypoints) == sorted(wanted) for other in others)  # one network, one order
+            detail = f"keypoints of {others[0].name!r} are {', '.join(others[0].keypoints)}, not {', '.join(wanted)}"
+            self.report((fault if swapped else warning)("mismatch", f"{self._file} categories", detail))
         return tuple(categories)
 
     def read_images(self, entries: list[Any]) -> None:
@@ -119,17 +127,22 @@ class _Reader:
             if not isinstance(name, str) or not name:
                 self.report(fault("mis-shaped", where, "it lacks a file_name"))
                 name = ""
-            size = (wide, high) if is_whole(wide) and is_whole(high) and min(wide, high) > 0 else None
-            if size is None:
-                self.report(fault("mis-shaped", where, f"its width and height are {wide} and {high}"))
             if entry["id"] in self.images:
                 self.report(fault("duplicate", where, "the id of more than one image"))
             if not isinstance(group, int | str):
                 self.report(fault("mis-shaped", where, f"its video is {group}, neither text nor number"))
             file = self._file_of(name) if name else ""
+            unsaid = wide is None and high is None
+            if unsaid and file and file not in self.missing:
+                with reported(self.report):
+                    wide, high = displayed_size(file)
+            size = (wide, high) if is_whole(wide) and is_whole(high) and min(wide, high) > 0 else None
+            if size is None:
+                self.report(fault("mis-shaped", where, f"its width and height are {wide} and {high}"))
             extra = entry.get("extra")
             stated = (extra.get("name") if isinstance(extra, dict) else None, original(name))
-            self.images[entry["id"]] = _Image(name, file, size, group, tuple(s for s in stated if isinstance(s, str)))
+            originals = tuple(each for each in stated if isinstance(each, str))
+            self.images[entry["id"]] = _Image(name, file, size, group, originals, entry.get("sized", not unsaid))
         by_file = defaultdict[str, list[str]](list)
         for image in self.images.values():
             by_file[image.file].append(image.name)
@@ -234,7 +247,7 @@ class _Reader:
                 yield warning("mismatch", where, f"its num_keypoints is {counted}, and {labelled} are labelled")
         area = entry.get("area")
         if area is not None and not (isinstance(area, int | float) and math.isfinite(area)):
-            yield fault("non-finite", where, f"its area is {area}")
+            yield fault("non-finite", where, f"its area is {area!r}")
         if _crowd(entry) is None:
             yield fault("mis-shaped", where, f"its iscrowd is {entry['iscrowd']!r}, neither 0 nor 1")
 
@@ -258,6 +271,7 @@ def _instance(entry: dict[str, Any], image: _Image) -> Instance:
         crowd=bool(_crowd(entry)),
         group=image.group,
         originals=image.originals,
+        sized=image.sized,
     )
 
 

@@ -55,6 +55,7 @@ class Clip:
     frames: tuple[str, ...]  # the image files in order of their numbers, T of them
     size: tuple[int, int]  # width and height of the frames in pixels
     points: Array  # float64 (T, P, 3), x and y in pixels of the frame, and z; NaN where a frame has none
+    sized: bool = True  # the file says the size; else it is that of the first frame as displayed
 
 
 def fits(root: Path) -> bool:
@@ -172,6 +173,11 @@ def folders(root: Path, part: str) -> list[Path]:
     return sorted(inside, key=lambda path: by_number(path.name))
 
 
+def unsized(clips: Iterable[Clip]) -> frozenset[str]:
+    """Frames whose width and height no file says."""
+    return frozenset(frame for clip in clips if not clip.sized for frame in clip.frames)
+
+
 def frames(folder: Path) -> dict[int, Path]:
     """The image files of a folder by their numbers, ascending."""
     files = {int(p.stem): p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.stem.isdecimal()}
@@ -214,9 +220,10 @@ def _clip(folder: Path, gestures: Sequence[Gesture], labelled: bool, on_problem:
     points = _points(path, table, files, size, on_problem)
     if gesture is None or size is None or not files:
         return None
-    actor = table.get("actor", folder.name)
+    actor, image = table.get("actor", folder.name), table.get("image")
+    sized = isinstance(image, dict) and image.get("width") is not None
     who = actor.get("id", folder.name) if isinstance(actor, dict) else actor
-    return Clip(folder.name, str(who), gesture, tuple(map(str, files.values())), size, points)
+    return Clip(folder.name, str(who), gesture, tuple(map(str, files.values())), size, points, sized)
 
 
 def _gesture(path: Path, table: dict[str, Any], gestures: Sequence[Gesture], on_problem: OnProblem) -> int | None:

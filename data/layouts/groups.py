@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def left_out(where: Path, learnt: Sequence[Instance], kept: Mask, judged: Path) 
 def copies(where: Path, instances: Sequence[Instance], seen: Mapping[str, Look]) -> Iterator[Problem]:
     """What is said of copies, and of images that may be turned otherwise than their annotations."""
     files = dict.fromkeys(instance.file for instance in instances)
-    yield from seen_twice(where, {file: seen[file] for file in files if file in seen})
+    unsized = {instance.file for instance in instances if not instance.sized}
+    yield from seen_twice(where, {file: seen[file] for file in files if file in seen}, unsized)
     copied = defaultdict[str, set[str]](set)
     for instance in instances:
         for name in instance.originals:
@@ -67,12 +68,18 @@ def copies(where: Path, instances: Sequence[Instance], seen: Mapping[str, Look])
         yield counted("copies", where, "originals of several images, which stay on one side of a split", several)
 
 
-def seen_twice(where: Path, seen: Mapping[str, Look]) -> Iterator[Problem]:
-    """What is said of image files that equal others, and of such that may be turned otherwise than annotated."""
+def seen_twice(where: Path, seen: Mapping[str, Look], unsized: Container[str] = ()) -> Iterator[Problem]:
+    """What is said of image files that equal others, and of such that may be turned otherwise than annotated.
+
+    Args:
+        where: What is said to have them.
+        seen: What they show.
+        unsized: Files whose width and height no annotation says.
+    """
     twice = [f"{Path(file).name} as {Path(first).name}" for file, first in firsts(seen).items()]
     if twice:
         yield counted("copies", where, "images equal others and stay with them on one side of a split", twice)
-    unsure = [file for file, each in seen.items() if each.unsure]
+    unsure = [file for file, each in seen.items() if each.turn == "any" or (each.turn and file in unsized)]
     if unsure:
         what = "images are turned or mirrored as their EXIF data say, and no size tells whether annotations are, too"
         yield counted("orientation", where, what, [Path(file).name for file in unsure])

@@ -14,7 +14,7 @@ from data.errors import UserError
 from data.storage.files import BadFile
 
 _NAMED = 5  # of many
-_COUNTED = ("unused", "implausible area", "copies", "orientation")
+_COUNTED = ("unused", "implausible area", "copies", "orientation", "validation")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Problem:
             not fit), "non-finite", "duplicate", "behind camera", "negative", "not plain" (a pickle that is more than
             one text or number). Warnings: "off-image", "implausible", one of the faults' where it does no harm, and
             those that count: "unused" (read and left out), "implausible area", "copies" (images that are one),
-            "orientation" (images that may lie otherwise than their annotations).
+            "orientation" (images that may lie otherwise than their annotations), "validation" (what is judged on).
         where: The file, or the annotation's number and the point's.
         detail: What is wrong with it.
         mend: What to do about it.

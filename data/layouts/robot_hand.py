@@ -120,8 +120,8 @@ def shown(samples: Iterable[Sample], seen: Mapping[str, Look]) -> dict[str, Look
     for sample in samples:
         three = [seen[str(picture)] for picture in sample.pictures if str(picture) in seen]
         if len(three) == VIEWS:
-            pixels, unsure = " ".join(each.pixels for each in three), any(each.unsure for each in three)
-            whole[str(sample.folder)] = Look(pixels, all(each.plain for each in three), unsure)
+            pixels, turn = " ".join(each.pixels for each in three), max(each.turn for each in three)
+            whole[str(sample.folder)] = Look(pixels, all(each.plain for each in three), turn)
     return whole
 
 

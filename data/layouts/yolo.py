@@ -49,8 +49,13 @@ def read(root: Path, on_problem: OnProblem = refuse) -> KeypointSet:
         on_problem(warning("unused", file, "its val is its train, so it is no validation part"))
         valid = []
     elif table.get("val") and not valid:
-        on_problem(warning("missing", file, f"no images in its val, {table['val']!r}"))
+        on_problem(warning("unused", file, f"no images in its val, {table['val']!r}, so part of train is judged on"))
     first, second = (_read_part(file, images, points, on_problem) if images else None for images in (train, valid))
+    used = {label for part in (first, second) if part for label in part.files[1:]}
+    idle = sorted({label for folder in {label.parent for label in used} for label in folder.glob("*.txt")} - used)
+    if idle:
+        names = [str(label.relative_to(root)) if label.is_relative_to(root) else str(label) for label in idle]
+        on_problem(unused(file, "files in labels/ that belong to no image of its train or val", names))
     return KeypointSet(first or AnnotationSet((file,), (), (), {}, ()), second)
 
 
@@ -74,11 +79,13 @@ def _points(file: Path, table: dict[str, Any], on_problem: OnProblem) -> _Points
     if not isinstance(shape, list) or len(shape) != 2 or not isinstance(shape[0], int) or shape[1] not in (2, 3):
         on_problem(fault("mis-shaped", file, f"its kpt_shape is {shape}, not [keypoints, 2 or 3]", _MEND))
         shape = [0, 3]
-    point_names = table.get("kpt_names")
-    point_names = next(iter(point_names.values()), None) if isinstance(point_names, dict) else point_names
-    keypoints = point_names if isinstance(point_names, list) else list(range(shape[0]))
-    if len(keypoints) != shape[0]:
-        on_problem(fault("mismatch", file, f"it has {len(keypoints)} kpt_names for {shape[0]} keypoints", _MEND))
+    named, numbered = table.get("kpt_names"), list(range(shape[0]))
+    keypoints = named if isinstance(named, dict) else {"all": named} if named else {}  # of each class
+    for kind, each in list(keypoints.items()):
+        if not isinstance(each, list) or len(each) != shape[0]:
+            on_problem(fault("mismatch", file, f"its kpt_names are {each}, not {shape[0]} names", _MEND))
+            del keypoints[kind]
+    numbered = next(iter(keypoints.values()), numbered)
     if flip is not None and (not isinstance(flip, list) or sorted(map(str, flip)) != sorted(map(str, range(shape[0])))):
         on_problem(fault("mismatch", file, f"its flip_idx is {flip}, not each keypoint's number once", _MEND))
         flip = None
@@ -86,7 +93,10 @@ def _points(file: Path, table: dict[str, Any], on_problem: OnProblem) -> _Points
     if not isinstance(classes, dict) or not classes:
         on_problem(fault("mis-shaped", file, f"its names are {names}, not a list of classes", _MEND))
         classes = {}
-    categories = [{"id": number, "name": str(name), "keypoints": keypoints} for number, name in classes.items()]
+    categories = [
+        {"id": number, "name": str(name), "keypoints": keypoints.get(number, numbered)}
+        for number, name in classes.items()
+    ]
     return _Points(categories, shape[1], None if flip is None else tuple(flip))
 
 
@@ -95,10 +105,13 @@ def _images(root: Path, table: dict[str, Any], part: str) -> list[Path]:
     files = set[Path]()
     for name in [table[part]] if isinstance(table.get(part), str) else table.get(part) or []:
         bases = (root / str(table.get("path") or "."), root)
-        places = [base / str(name) for base in bases] + [root / str(name).removeprefix("../")]  # Roboflow's ../train
+        name = str(name).replace("\\", "/")
+        places = [base / name for base in bases] + [root / name.removeprefix("../")]  # Roboflow's ../train
         place = next((place.resolve() for place in places if place.exists()), None)
         if place is not None and place.is_file():  # a list of files, which may be relative to it
-            files |= {place.parent / line.strip() for line in place.read_text("utf-8").splitlines() if line.strip()}
+            lines, there = filter(None, map(str.strip, place.read_text("utf-8").splitlines())), place.parent
+            images = ImageFiles([there, root])
+            files |= {Path(images.find(line) or there / line) for line in lines}
         elif place is not None:
             files |= {file for file in place.rglob("*") if file.suffix.lower() in _ENDINGS}
     return sorted(files)
@@ -113,7 +126,8 @@ def _read_part(file: Path, images: list[Path], points: _Points, on_problem: OnPr
         lone += [] if label.is_file() else [image.name]
         with reported(on_problem):
             wide, high = displayed_size(image)
-            lists["images"].append({"id": number, "file_name": str(image), "width": wide, "height": high})
+            size = {"width": wide, "height": high, "sized": False}
+            lists["images"].append({"id": number, "file_name": str(image), **size})
             if label.is_file():
                 files.append(label)
                 for place, line in enumerate(label.read_text("utf-8", "replace").splitlines(), 1):

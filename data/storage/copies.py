@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from data.storage.files import Progress, cache_folder, once
-from data.storage.image import Size, is_unsure, read_image
+from data.storage.image import Size, Turn, read_image, turn
 from data.storage.pack import fingerprint, in_order
 
 Groups = np.ndarray[Any, np.dtype[np.int64]]
@@ -24,19 +24,19 @@ class Look(NamedTuple):
     Attributes:
         pixels: A short name of its pixels as they are displayed; equal for equal ones alone.
         plain: They are of one colour.
-        unsure: See `data.storage.image.is_unsure`.
+        turn: See `data.storage.image.turn`.
     """
 
     pixels: str
     plain: bool
-    unsure: bool
+    turn: Turn
 
 
 def look(file: str | Path, size: Size | None = None) -> Look:
     """Decode an image file. Raises BadImage as `data.storage.image.open_image`."""
     image = read_image(file, size)
     name = hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=10).hexdigest()
-    return Look(name, bool((image == image[:1, :1]).all()), is_unsure(file))
+    return Look(name, bool((image == image[:1, :1]).all()), turn(file))
 
 
 def look_at(files: Iterable[str], progress: Progress | None = None) -> None:
@@ -67,7 +67,7 @@ def _looks(names: tuple[str, ...], cache: Path) -> Mapping[str, Look]:
 
 
 def _file(names: tuple[str, ...], progress: Progress | None = None) -> Path:
-    path = cache_folder() / "looks" / fingerprint(names, "looks") / "looks.json"
+    path = cache_folder() / "looks" / fingerprint(names, "turns") / "looks.json"
 
     def write(file: BinaryIO) -> None:
         found = []

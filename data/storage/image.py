@@ -1,7 +1,7 @@
 """How an image file becomes pixels: for check, training, predict, submit and the notebook alike."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -10,6 +10,7 @@ from data.storage.files import BadFile
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Size = tuple[int, int]  # width and height, pixels
+Turn = Literal["", "any", "size"]
 
 _ORIENTATION = 0x0112  # of EXIF: 2 to 4 mirror an image or turn it by 180 degrees, 5 to 8 lay it on its side
 _BROKEN = (OSError, SyntaxError, ValueError)  # what Pillow raises on streams that are no whole image
@@ -50,7 +51,8 @@ def open_image(path: str | Path, size: Size | None = None) -> Image.Image:
 def displayed(image: Image.Image, size: tuple[int, int] | None = None) -> Image.Image:
     """An image turned as its EXIF data say, unless only the stored pixels have the wanted width and height.
 
-    Some annotations were made on the stored pixels. `is_unsure` says where a size cannot tell.
+    Some annotations were made on the stored pixels. `turn` says where a size cannot tell. Pillow gives a TIFF's as
+    displayed, whatever is asked.
 
     Raises:
         ValueError: If neither has that size.
@@ -97,8 +99,8 @@ def displayed_size(path: str | Path) -> Size:
     return (height, width) if orientation > 4 else (width, height)
 
 
-def is_unsure(path: str | Path) -> bool:
-    """Whether its EXIF data change an image but not its width and height: no size tells what was annotated.
+def turn(path: str | Path) -> Turn:
+    """What its EXIF data do to an image: nothing, "any" that its size does not show, or "size", which they change.
 
     Its header alone is read.
 
@@ -106,7 +108,7 @@ def is_unsure(path: str | Path) -> bool:
         BadImage: If it is missing or unreadable.
     """
     (width, height), orientation = _header(path)
-    return orientation > 1 and (orientation <= 4 or width == height)
+    return "" if orientation == 1 else "any" if orientation <= 4 or width == height else "size"
 
 
 def _header(path: str | Path) -> tuple[Size, int]:
@@ -114,7 +116,11 @@ def _header(path: str | Path) -> tuple[Size, int]:
     try:
         with Image.open(path) as file:
             orientation: Any = file.getexif().get(_ORIENTATION)
-            return file.size, orientation if orientation in range(2, 9) else 1
+            if orientation not in range(2, 9):
+                return file.size, 1
+            width, height = file.size
+            is_displayed = file.format == "TIFF" and orientation > 4  # Pillow has turned its size already
+            return (height, width) if is_displayed else (width, height), orientation
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise _unopened(path, error) from None
 

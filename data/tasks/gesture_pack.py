@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data.errors import UserError
-from data.layouts.gestures import Clip, Gesture, read_clips, read_gestures
+from data.layouts.gestures import Clip, Gesture, read_clips, read_gestures, unsized
 from data.layouts.problems import Noted, Problem
 from data.storage.crops import pack_of
 from data.storage.pack import Pack
@@ -31,6 +31,7 @@ class Packed(NamedTuple):
         motions: float64 (F, 4), `data.tasks.motion.motions`.
         stamp: a short name of all that was read.
         problems: warnings about it.
+        unsized: frames whose width and height no file says.
     """
 
     pack: Pack
@@ -40,6 +41,7 @@ class Packed(NamedTuple):
     motions: Array
     stamp: str
     problems: tuple[Problem, ...]
+    unsized: frozenset[str]
 
 
 @lru_cache(maxsize=4)
@@ -80,6 +82,7 @@ def packed(
         np.stack([motion.motions(clip.points) for clip in clips]),
         stamp.hexdigest(),
         problems,
+        unsized(clips),
     )
 
 

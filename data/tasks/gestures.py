@@ -219,7 +219,8 @@ class Gestures(BaseTask):
 
     def notes(self) -> tuple[str, ...]:
         """See `DataSet.notes`."""
-        return sentences((*self._read().problems, *seen_twice(self.folder(), self._seen())))
+        read = self._read()
+        return sentences((*read.problems, *seen_twice(self.folder(), self._seen(), read.unsized)))
 
     def identity(self) -> str:
         """A short name of the data, the split and all that changes the error; a search keeps to one."""

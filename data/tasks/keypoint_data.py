@@ -13,7 +13,7 @@ import numpy as np
 from data.errors import UserError
 from data.layouts import keypoints as layout
 from data.layouts.groups import copies, left_out, stated, together, unlike
-from data.layouts.problems import Noted, Problem, unused
+from data.layouts.problems import Noted, Problem, unused, warning
 from data.storage.copies import looks
 from data.storage.crops import fractions, frames
 
@@ -86,9 +86,10 @@ def _loaded(task: Keypoints, root: Path, cache: Path) -> KeypointData:
     found, problems = _parsed(root)
     train, valid = found.train, found.valid
     if valid and not task.own_split:
-        what = "validation files, as this study splits the training annotations"
-        problems, valid = (*problems, unused(root, what, [valid.files[0].name])), None
-    learnt, judged = (_usable(task, annotated) if annotated else () for annotated in (train, valid))
+        what = "validation images, as this study splits the training annotations"
+        problems, valid = (*problems, unused(valid.files[0], what, [Path(file).name for file in valid.sizes])), None
+    names = task.skeleton.names if task.skeleton else train.categories[0].keypoints
+    learnt, judged = (_usable(task, names, annotated) if annotated else () for annotated in (train, valid))
     usable = learnt + judged
     points = np.stack([instance.points for instance in usable]) if usable else np.zeros((0, 1, 3))
     labelled = points[..., 2:] > 0
@@ -98,9 +99,8 @@ def _loaded(task: Keypoints, root: Path, cache: Path) -> KeypointData:
     return KeypointData(train, valid, usable, len(learnt), targets, not labelled.all(), problems)
 
 
-def _usable(task: Keypoints, annotated: AnnotationSet) -> tuple[Instance, ...]:
+def _usable(task: Keypoints, names: Sequence[str], annotated: AnnotationSet) -> tuple[Instance, ...]:
     """Objects with a labelled keypoint; crowds are left out."""
-    names = task.skeleton.names if task.skeleton else annotated.categories[0].keypoints
     for category in annotated.categories:
         # Only average precision knows a point by its name: by its sigma.
         same = category.keypoints == names or (task.metric != "ap_error" and len(category.keypoints) == len(names))
@@ -129,6 +129,8 @@ def rows(task: Keypoints, root: Path, cache: Path) -> Rows:
         said += left_out(where, learnt, kept, data.valid.files[0])
         if kept.any():
             train, valid = np.flatnonzero(kept), np.arange(data.trained, len(data.usable))
+            detail = f"{len(valid)} objects are judged on, {len(train)} of {where} are learnt from"
+            said.append(warning("validation", data.valid.files[0], detail))
             return Rows(train, valid, b"" if kept.all() else kept.tobytes(), tuple(said))
         own = repr((task.folds, task.fold, task.seed)).encode()
     named = stated(learnt, by_number=task.complete)  # as the splits of faces always were

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from data.layouts.detect import layout
 from data.layouts.problems import Problem
 from data.storage.crops import crops, cut, fractions, frames, pixels
 from data.storage.image import BadImage
+from data.tasks.keypoints import Keypoints
 from data.tasks.metrics import average_precision, coco_truth
 
 NAMES = ["nose", "left_eye", "right_eye"]
@@ -100,7 +102,7 @@ def test_read_gives_what_the_file_says(root: Path) -> None:
         (wrong(bbox=[1, 2, 0, 4]), "its bbox is 0 wide and 4 high"),
         (wrong(bbox=[100, 2, 5, 4]), "is outside its image of 60x40"),
         (wrong(bbox=[1, 2, 3]), r"its bbox is .1, 2, 3. instead of x, y, width and height"),
-        (wrong(area="much"), "its area is much"),
+        (wrong(area="much"), "its area is 'much'"),
         (table(images=[{"id": 5}, {"id": 6}]), r"image 5 is mis-shaped .it lacks a file_name"),
     ],
 )
@@ -126,7 +128,36 @@ def test_wrong_skeletons_counts_and_files_are_mistakes(tmp_path: Path) -> None:
         read_file(file, tmp_path)
     file.write_text(json.dumps(table()))
     with pytest.raises(UserError, match=r"numbers of keypoints differ: \[3, 17\]"):
-        read_file(file, tmp_path, keypoints=17)
+        read_file(file, tmp_path, keypoints="abcdefghijklmnopq")
+    with pytest.raises(UserError, match="keypoints of 'cat' are nose, left_eye, right_eye, not nose, right_eye, left_"):
+        read_file(file, tmp_path, keypoints=[NAMES[0], *NAMES[:0:-1]])
+    said: list[Problem] = []
+    read_file(file, tmp_path, said.append, keypoints=["nose", "eye", "other eye"])
+    assert "warning" in {problem.severity for problem in said if "not nose, eye, other eye" in problem.detail}
+
+
+def test_sizes_that_no_file_says_are_those_displayed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image on its side by EXIF: upright in training; whether its annotations are, nobody knows."""
+    monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
+    stored = np.arange(60 * 40 * 3, dtype=np.uint8).reshape(60, 40, 3)
+    image = Image.fromarray(stored)
+    image.getexif()[0x0112] = 6
+    image.save(root / "images" / "a.png", exif=image.getexif())
+    sizes = table()["images"]
+    for entry in sizes:
+        del entry["width"], entry["height"]
+    (root / "annotations" / "train.json").write_text(json.dumps(table(images=sizes)))
+    one = keypoints.read(root).train.instances[0]
+    assert (one.width, one.height) == (60, 40)
+    whole = replace(one, box=(0.0, 0.0, 60.0, 40.0))
+    assert np.array_equal(cut(whole, 60, 1.0)[10:50], np.rot90(stored, -1))
+    (problem,) = [problem for problem in check(root).problems if problem.kind == "orientation"]
+    assert problem.detail.startswith("1 images are turned")
+    assert problem.detail.endswith(": a.png")
+    sizes[1]["width"] = 30  # one of the two is no size
+    (root / "annotations" / "train.json").write_text(json.dumps(table(images=sizes)))
+    with pytest.raises(UserError, match="its width and height are 30 and None"):
+        keypoints.read(root)
 
 
 def test_find_takes_train_and_never_test(tmp_path: Path) -> None:
@@ -455,6 +486,28 @@ def test_validation_annotations_are_found(tmp_path: Path, train: str, valid: str
         (tmp_path / inside / name).write_text("{}")
     assert find(tmp_path)[0] == tmp_path / inside / train
     assert (find_valid(tmp_path) or (None,))[0] == tmp_path / inside / valid
+
+
+def test_validation_annotations_elsewhere_and_no_test_part(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSEFRONT_CACHE", str(root / "cache"))
+    made = table(images=[{"id": 5, "file_name": "c.png", "width": 60, "height": 40}])
+    made["annotations"] = made["annotations"][:1]
+    (root / "val.json").write_text(json.dumps(made))  # not beside annotations/train.json
+    Image.new("RGB", (60, 40)).save(root / "images" / "c.png")
+    for name in ("test.json", "annotations/test2017.json"):
+        (root / name).write_text("damaged")
+    opened: list[str] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path.name) or read_bytes(path))
+    task = Keypoints(root, metric="nme")
+    task.prepare()
+    assert [Path(task._read().usable[row].file).name for row in task.split(56).valid.rows] == ["c.png"]
+    assert f"{root}/val.json: validation, 1 objects are judged on, 2 of {root}/annotations/train.json are" in " ".join(
+        task.notes()
+    )
+    assert "3 objects (1 of val.json to judge on)" in str(check(root))
+    assert {"train.json", "val.json"} <= set(opened)
+    assert not [name for name in opened if "test" in name]
 
 
 def test_a_corrected_file_is_packed_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,6 +189,22 @@ def test_folders_of_gestures_that_share_a_frame_go_together(tmp_path: Path) -> N
     assert [note.rpartition(": ")[2] for note in task.notes() if "equal" in note] == ["0.png as 1.png"]
 
 
+def test_frames_that_are_turned_to_a_size_that_no_file_says(tmp_path: Path) -> None:
+    root = write_gestures(tmp_path / "gestures")
+    for folder, told in (("0", {}), ("3", {"image": {"width": 64, "height": 48}})):
+        turned = noise(1).resize((48, 64))
+        turned.getexif()[0x0112] = 6
+        turned.save(root / "train" / folder / "1.png", exif=turned.getexif())
+        path = root / "train" / folder / f"{folder}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | told))
+    wanted = (
+        "1 images are turned or mirrored as their EXIF data say, and no size tells whether annotations are, too: 1.png"
+    )
+    task = Gestures(root, folds=3, frames=2, side=56, motion=False)
+    assert any(note.endswith(wanted) for note in task.notes())
+    assert wanted in {problem.detail for problem in check(root).problems}
+
+
 def together(task: BaseTask, of: Callable[[int], int], pairs: list[tuple[int, int]], count: int) -> None:
     """Each of `count` is judged once, on one side alone, and those of a pair on the same."""
     judged = []
@@ -242,7 +258,7 @@ def test_what_images_show(tmp_path: Path) -> None:
     seen = looks(files)
     assert firsts(seen) == {files[1]: files[0], files[4]: files[0]}
     assert [each.plain for each in seen.values()] == [False, False, False, True, False]
-    assert [each.unsure for each in seen.values()] == [False] * 4 + [True]
+    assert [each.turn for each in seen.values()] == [""] * 4 + ["any"]
     noise(3).save(files[1])
     look_at(files)
     assert firsts(looks(files)) == {files[4]: files[0]}

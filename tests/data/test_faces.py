@@ -106,7 +106,7 @@ def test_landmarks_lie_where_the_face_is_painted() -> None:
 def test_the_set_is_coco_keypoints_in_videos(drawn: Path, tmp_path: Path) -> None:
     annotations, images = coco.find(drawn)
     assert (annotations, images) == (drawn / "annotations" / "train.json", drawn / "images")
-    data = coco.read_file(annotations, images, keypoints=68)
+    data = coco.read_file(annotations, images, keypoints=LANDMARKS)
     assert data.categories[0].keypoints == LANDMARKS
     assert data.categories[0].edges == FACE_EDGES
     assert len(data.instances) == 80

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.storage.image import BadImage, displayed_size, open_image, read_image
+from data.storage.image import BadImage, displayed_size, open_image, read_image, turn
 
 ORIENTATION = 0x0112
 RAMP = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3)  # 6 wide, 4 high
@@ -33,12 +33,14 @@ def turned(path: Path, orientation: int) -> Path:
         (8, np.rot90(RAMP)),
     ],
 )
-def test_pixels_are_as_displayed(tmp_path: Path, orientation: int, displayed: np.ndarray) -> None:
-    path = turned(tmp_path / "a.png", orientation)
+@pytest.mark.parametrize("ending", ["png", "tif"])  # Pillow turns a TIFF by itself, and its size before
+def test_pixels_are_as_displayed(tmp_path: Path, orientation: int, displayed: np.ndarray, ending: str) -> None:
+    path = turned(tmp_path / f"a.{ending}", orientation)
     size = (displayed.shape[1], displayed.shape[0])
     assert np.array_equal(read_image(path), displayed)
     assert np.array_equal(read_image(path, size), displayed)
     assert displayed_size(path) == size
+    assert turn(path) == ("" if orientation == 1 else "any" if size == (6, 4) else "size")
 
 
 def test_annotations_of_the_stored_pixels_get_these(tmp_path: Path) -> None:
@@ -58,12 +60,19 @@ def test_every_mode_becomes_colour(tmp_path: Path) -> None:
     white = RAMP.copy()
     white[0, 0], white[0, 1] = 255, (127, 177, 227)
     palette = Image.fromarray(RAMP).quantize(24)
+    glass = palette.copy()
+    glass.info["transparency"] = palette.getpixel((0, 0))
+    on_white = np.asarray(palette.convert("RGB")).copy()
+    on_white[np.asarray(palette) == palette.getpixel((0, 0))] = 255
+    faint = np.round(grey * 0.2 + 255 * 0.8)
     for name, image, wanted in (
         ("grey.png", Image.fromarray(grey), np.dstack([grey] * 3)),
         ("deep.png", Image.fromarray(deep), np.dstack([grey] * 3)),
         ("deep.tif", Image.fromarray(deep.astype(np.int32)), np.dstack([grey] * 3)),
         ("alpha.png", Image.fromarray(see_through), white),
         ("palette.png", palette, np.asarray(palette.convert("RGB"))),
+        ("glass.png", glass, on_white),
+        ("faint.png", Image.fromarray(np.dstack([grey, np.full_like(grey, 51)]), "LA"), np.dstack([faint] * 3)),
         (
             "print.tif",
             Image.fromarray(RAMP).convert("CMYK"),

@@ -143,6 +143,7 @@ def test_a_model_knows_its_points_where_the_folder_is_gone(root: Path) -> None:
     assert given.with_points(("a",), (), None) is given
 
 
+@pytest.mark.usefixtures("cache")
 def test_roboflows_folders_and_lists_of_files(root: Path) -> None:
     whole = yolo.read(root).train
     (root / "train").mkdir()
@@ -153,11 +154,31 @@ def test_roboflows_folders_and_lists_of_files(root: Path) -> None:
     assert found.valid is None
     assert [one.points.tolist() for one in found.train.instances] == [one.points.tolist() for one in whole.instances]
     (problem,) = check(root).problems
-    assert (problem.severity, problem.kind) == ("warning", "missing")  # of its val
+    assert problem.detail == "no images in its val, '../valid/images', so part of train is judged on"
+    assert any(note.endswith(problem.detail) for note in Keypoints(root, metric="nme").notes())
     lines = sorted(str(path.relative_to(root)) for path in (root / "train" / "images").iterdir())
-    (root / "some.txt").write_text("\n".join(lines[:4]))
-    describe(root, train="some.txt")
-    assert len(keypoints.read(root).train.instances) == 4
+    (root / "lists").mkdir()
+    for spelt in (lines[:4], [f".\\{line}".replace("/", "\\") for line in lines[:4]]):
+        (root / "lists" / "some.txt").write_text("\n".join(spelt))
+        describe(root, train="lists\\some.txt", val=None)
+        assert len(keypoints.read(root).train.instances) == 4
+    (problem,) = [problem for problem in check(root).problems if problem.kind == "unused"]
+    assert problem.detail.endswith(": " + ", ".join(f"train/labels/0-{number:02d}.txt" for number in (4, 5, 6)))
+
+
+def test_images_that_lie_on_their_sides(root: Path) -> None:
+    """Fractions of the sides as they are displayed; whether that was meant, no size tells."""
+    for number, orientation in ((1, 6), (2, 3)):
+        file = root / "images" / "train" / f"0-{number:02d}.png"
+        with Image.open(file) as image:
+            image.getexif()[0x0112] = orientation
+            image.save(file, exif=image.getexif())
+            size = image.size
+        one = next(one for one in yolo.read(root).train.instances if one.file == str(file))
+        assert (one.width, one.height) == (size[::-1] if orientation == 6 else size)
+    (problem,) = check(root).problems
+    assert problem.detail.startswith("2 images are turned or mirrored")
+    assert problem.detail.endswith(": 0-01.png, 0-02.png")
 
 
 def test_what_is_not_used_is_told(root: Path) -> None:
@@ -209,7 +230,8 @@ def test_damaged_lines_are_named_and_refused(root: Path, line: str, kind: str) -
         ({"names": None}, "its names are None"),
         ({"flip_idx": [0, 2, 2]}, "its flip_idx is"),
         ({"flip_idx": [0, 1]}, "its flip_idx is"),
-        ({"kpt_names": {0: ["nose"]}}, "1 kpt_names for 3 keypoints"),
+        ({"kpt_names": {0: ["nose"]}}, r"its kpt_names are \['nose'\], not 3 names"),
+        ({"kpt_names": {0: NAMES, 1: NAMES[::-1]}}, "keypoints of 'dog' are right_ear"),
         ({"train": "nowhere"}, "no images in its train, 'nowhere'"),
     ],
 )

@@ -1,6 +1,7 @@
 """Keypoints of any photograph: the same numbers as in evaluation, in the photograph's own pixels."""
 
 import csv
+import inspect
 import io
 import json
 from pathlib import Path
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 
 from data.drawn.skeleton import HAND_EDGES
 from data.errors import UserError
+from data.layouts.annotations import Instance
+from data.storage import image as image_module
+from data.storage.crops import cut
 from data.tasks.freihand import FreiHand
 from data.tasks.keypoints import animals
 from models.net import Arch
@@ -23,6 +27,7 @@ from search.after.predict import Prediction, as_csv, as_json, overlay, predict, 
 from search.results.skeleton import skeleton
 from search.run.fit import judge
 from search.study import Config, Training
+from search.submission import course_images
 from tests.conftest import Painted
 
 
@@ -218,3 +223,29 @@ def test_the_drawing_lies_on_the_points(painted: Painted) -> None:
     assert white.size == (60, 40)
     assert white.getpixel((30, 20)) == (255, 255, 255)
     assert white.getpixel((30, 30)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "CMYK", "1", "I;16"])
+def test_every_reader_of_images_sees_the_same_pixels(tmp_path: Path, mode: str, orientation: int) -> None:
+    """Training's crop, predict, the submitted table and the notebook; a square tells nothing of its turn."""
+    values = np.random.default_rng(orientation).integers(0, 256, (224, 224, 4), dtype=np.uint8)
+    image = Image.fromarray(values, "RGBA").convert("RGBA" if mode == "I;16" else mode)
+    if mode == "I;16":
+        image = Image.fromarray(values[..., 0].astype(np.uint16) * 256 + values[..., 1])
+    if mode == "P":
+        image.info["transparency"] = 7
+    file = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    image.getexif()[0x0112] = orientation
+    image.save(file, exif=image.getexif())
+    seen = np.asarray(upright(file))
+    whole = Instance(1, 1, 1, str(file), 224, 224, np.zeros((1, 3)), (0.0, 0.0, 224.0, 224.0), 1.0, False, 1)
+    assert np.array_equal(cut(whole, 224, 1.0), seen)
+    assert np.array_equal(course_images.pixels(file).numpy(), seen)
+    cell: dict[str, Any] = {"SIDE": 224}
+    template = (Path(course_images.__file__).parent / "notebook_template.md").read_text()
+    function = template[template.index("def photograph") :].partition("\n\n")[0]
+    parts = (inspect.getsource(image_module.displayed), inspect.getsource(image_module.in_colour), function)
+    exec("import numpy as np\nfrom PIL import Image, ImageOps\n" + "\n".join(parts), cell)  # noqa: S102
+    assert np.array_equal(np.asarray(cell["photograph"](file)), seen)
+    assert len(np.unique(seen)) > 1
