@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import PIL
 
+from data.cores import usable_cores
 from data.storage.files import Progress, cache_folder, once
 from data.storage.image import BadImage, Bytes, read_image
 
@@ -185,8 +186,7 @@ def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:
 
 def in_order(work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int = 0) -> Iterator[_Result]:
     """Like `map`, in threads (0: one a core, as Pillow decodes outside Python's lock), a few items ahead of use."""
-    if not threads:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = threads or usable_cores()
     waiting: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
