@@ -29,7 +29,7 @@ bench: .venv/ready ## speeds as ratios in one run
 	$(BIN)/python -m tests.bench_dashboard
 
 BENCH ?= ../shared/bench
-SEEDS ?= 5
+SEEDS ?= 3
 bench-search: .venv/ready ## ways to search, replayed on recorded trainings: make bench-search BENCH=folder SEEDS=30
 	$(BIN)/python -m tests.search_bench.compare $(BENCH) --seeds $(SEEDS)
 

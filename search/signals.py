@@ -38,6 +38,7 @@ def stop(number: int, _: FrameType | None) -> NoReturn:
     Raises:
         Stopped: always.
     """
+    signal.alarm(0)
     raise Stopped(number)
 
 
@@ -51,6 +52,18 @@ def handle(handler: Handler | signal.Handlers) -> dict[int, Any]:
     return {number: signal.signal(number, handler) for number in heard}
 
 
+def hear_again() -> None:
+    """Take the signals back from whoever has put a handler of its own before Python's.
+
+    Ray's C++ does so for SIGTERM while it connects: it prints a stack, calls the handler before it, and aborts the
+    process 3 s later by an alarm, which our handlers call off, since a signal may come before it was taken back.
+    """
+    for number in ENDING:
+        handler = signal.getsignal(number)
+        if handler is not None:
+            signal.signal(number, handler)
+
+
 @contextmanager
 def stoppable() -> Iterator[Callable[[], str]]:
     """Within the block a signal only asks to end; a second one, later than AGAIN, raises Stopped at once.
@@ -61,6 +74,7 @@ def stoppable() -> Iterator[Callable[[], str]]:
     received: list[tuple[int, float]] = []
 
     def ask(number: int, _: FrameType | None) -> None:
+        signal.alarm(0)
         received.append((number, time.monotonic()))
         if received[-1][1] - received[0][1] > AGAIN:
             raise Stopped(number)

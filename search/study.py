@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from data.task import Task as Task
 from models.plan import Architecture as Architecture
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
     Space = Callable[[BaseTrial, Any], "Config"]
     """Turns an Optuna trial and the study's task into a Config; pure."""
+
+
+@runtime_checkable
+class StudySampler(Protocol):
+    """Makes samplers that know the study they sample for; see search.samplers."""
+
+    def make(self, study: Study, seed: int) -> BaseSampler:
+        """A sampler of Optuna's for one trial."""
 
 
 SCHEDULES = ("cosine", "step", "onecycle", "constant")
@@ -172,7 +180,8 @@ class Study:
         readings: what is known of each network before it is trained, and kept with its trial.
         bounds: the largest readings to train with, by their names; a dearer sample is refused untrained.
         sampler: makes a sampler from a seed; called anew for every trial, so that a resumed search samples
-            what an uninterrupted one would have. A sampler that must keep one seed ignores its argument.
+            what an uninterrupted one would have. A sampler that must keep one seed ignores its argument. Or one of
+            search.samplers, which know the study.
         scheduler: when a trial is stopped early.
         seed: of everything random.
         gpus: GPUs a trial, a fraction to share one; used where there are GPUs.
@@ -194,7 +203,7 @@ class Study:
     objective: Objective = CourseScore()
     readings: tuple[Reading, ...] = (PARAMS, FLOPS)
     bounds: Mapping[str, float] = field(default_factory=dict)
-    sampler: Callable[[int], BaseSampler] = tpe
+    sampler: Callable[[int], BaseSampler] | StudySampler = tpe
     scheduler: Scheduler = Asha()
     seed: int = 0
     gpus: float = 1.0
@@ -212,7 +221,11 @@ class Study:
             ("space", callable(self.space), "a function of a trial and the task"),
             ("trials", self.trials >= 1, "at least 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
-            ("sampler", callable(self.sampler), "a function that makes a sampler from a seed"),
+            (
+                "sampler",
+                callable(self.sampler) or isinstance(self.sampler, StudySampler),
+                "a function that makes a sampler from a seed, or one of search.samplers",
+            ),
             ("scheduler", hasattr(self.scheduler, "make"), "one of search.schedulers, e.g. Asha(grace=3)"),
             ("readings", len(set(names)) == len(names), "of different names"),
             ("bounds", set(self.bounds) <= set(names), f"on readings of the study: {', '.join(names)}"),
@@ -223,3 +236,7 @@ class Study:
         ):
             if not is_valid:
                 raise ValueError(f"Study.{name} must be {wanted}, not {getattr(self, name)!r}")
+
+    def make_sampler(self, seed: int) -> BaseSampler:
+        """A sampler of Optuna's for one trial."""
+        return self.sampler.make(self, seed) if isinstance(self.sampler, StudySampler) else self.sampler(seed)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
 import PIL
@@ -24,7 +24,7 @@ from data.cores import usable_cores
 from data.storage.files import Progress, cache_folder, once
 from data.storage.image import BadImage, Bytes, read_image
 
-__all__ = ["Bytes", "Pack", "Part", "Progress", "Split", "cache_folder", "in_order", "once", "read"]
+__all__ = ["Bytes", "Pack", "Part", "Progress", "Split", "TestPart", "cache_folder", "in_order", "once", "read"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -47,6 +47,18 @@ class Part:
     pixels: Bytes
     rows: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class TestPart(Part):
+    """Samples to predict, whose targets nobody knows.
+
+    Attributes:
+        ids: Their names, or their folders'.
+    """
+
+    __test__: ClassVar[bool] = False  # no test of pytest's
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)

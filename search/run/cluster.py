@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,11 +94,12 @@ def started(
             connect(address, scratch)
             return share(study, workers, gpus)
 
-        with ThreadPoolExecutor(1, "ray-start") as thread:
+        with ThreadPoolExecutor(1, "ray-start") as thread:  # Linux kills Ray's servers when the thread ends
+            starting = thread.submit(start)
             try:
-                yield scratch, thread.submit(start)
+                yield scratch, starting
             finally:
-                thread.shutdown(wait=True)  # so that Ray is not ended before it has begun
+                wait([starting])  # so that Ray is not ended before it has begun
                 shut_down(scratch)
 
 
@@ -232,14 +233,30 @@ def refusal(place: str) -> str:
 
 
 def shut_down(scratch: str) -> None:
-    """End Ray, and what it leaves behind of the processes that it has started here."""
-    children = psutil.Process().children()
-    servers = [child for child in children if any(scratch in word for word in child.cmdline())]
-    started = [process for server in servers for process in (server, *server.children(recursive=True))]
+    """End Ray, and all processes that it has started here.
+
+    Ray asks each of its servers to end, which they do not hear, and waits a second; they are killed instead, all at
+    once, when the driver has taken its leave of them. Ray has no public way.
+    """
+    started: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if any(scratch in word for word in child.cmdline()):
+                started += (child, *child.children(recursive=True))
+
+    node = ray._private.worker._global_node
+    if node is not None and started:
+        end = node.kill_all_processes
+
+        def kill(**options: bool) -> None:
+            for process in started:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(started, timeout=PATIENCE)
+            end(**options)
+
+        node.kill_all_processes = kill
     ray.shutdown()
-    for process in started:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 def share(study: Study, workers: int | None, gpus: float | None) -> Devices:

@@ -17,7 +17,7 @@ from search.run.ledger import Ledger
 from search.run.settings import FinalTraining, WorkerSettings
 from search.run.storage import StorageError
 from search.run.suspend import ray_workers, suspended
-from search.signals import stoppable
+from search.signals import hear_again, stoppable
 
 if TYPE_CHECKING:
     from search.run.attachments import Attachments
@@ -83,6 +83,7 @@ def search(
 
         attachments = Attachments(ledger, file, folder)
         devices = starting.result()
+        hear_again()
         run = SearchRun(ledger, attachments, folder / "weights", devices, stop, began, hours, watch)
         if final is None:  # a last training's networks are those of its search
             ledger.on_admission = attachments.network

@@ -88,7 +88,7 @@ class Ledger:
         check_file(self.optuna_study, file)
         self._check_objective(name)
         self._describe(name, data, file)
-        self.optuna_study.ask_again(TrialSampler(study.sampler, study.seed, 0))
+        self.optuna_study.ask_again(TrialSampler(study.make_sampler, study.seed, 0))
         trials = self.optuna_study.get_trials(deepcopy=False)
         self.finished = sum(is_finished(trial) for trial in trials)
         names = {trial.user_attrs.get("name") for trial in trials}
@@ -207,7 +207,7 @@ class Ledger:
         self.adopt()  # a new trial whose making a failing server did not confirm
         trials = self.optuna_study.get_trials(deepcopy=False)
         number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
-        self.optuna_study.sampler = sampler = TrialSampler(self.study.sampler, self.study.seed, number)
+        self.optuna_study.sampler = sampler = TrialSampler(self.study.make_sampler, self.study.seed, number)
         is_over = self.optuna_study.is_stopped or sampler.is_exhausted(self.optuna_study)
         if number == len(trials) and is_over:
             return None

@@ -13,6 +13,7 @@ from optuna.trial import BaseTrial, TrialState
 from data.errors import UserError
 from search.run.ledger import Ledger
 from search.run.sampler import SamplerError
+from search.samplers import KnownCost
 from search.study import Config, Study, Training
 from tests.search.test_kills import ROW, STUDY, Memory, Width
 
@@ -70,6 +71,7 @@ SAMPLERS: dict[str, tuple[Callable[[int], Any], int]] = {
     "held": (held, 12),
     "random": (lambda seed: samplers.RandomSampler(seed), 12),
     "tpe": (lambda seed: samplers.TPESampler(seed=seed, n_startup_trials=3), 12),
+    "known cost": (KnownCost(startup=3), 12),  # type: ignore[dict-item]
     "stops": (lambda seed: Patience(seed), 5),
 }
 """How each is made, and after how many of 12 trials the search is over."""

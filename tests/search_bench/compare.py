@@ -27,6 +27,7 @@ from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler
 from rich.console import Console
 from rich.table import Table as Printed
 
+from search.samplers import KnownCost
 from search.schedulers import Asha, NoStopping
 from search.study import tpe
 from tests.search_bench.replay import Method, Replay, replay
@@ -41,7 +42,7 @@ BUDGET = 25
 PARTS = (0.25, 0.5, 1.0)
 FIELDS = ("table", "method", "seed", "budget", "trials", "suggesting_s", "trace")
 STOCK = "TPE + ASHA"
-DEFAULT = ("random", "TPE", "TPE + ASHA")
+DEFAULT = ("random", "TPE", STOCK, "known cost + ASHA")
 
 
 def _whole(_: Table) -> NoStopping:
@@ -61,6 +62,11 @@ METHODS = {
         Method("GP", lambda seed: GPSampler(seed=seed), _whole),
         Method("random + ASHA", lambda seed: RandomSampler(seed=seed), _asha),
         Method(STOCK, tpe, _asha),
+        Method("known cost", KnownCost(), _whole),
+        Method("known cost + ASHA", KnownCost(), _asha),
+        Method("same, error itself", KnownCost(log_error=False), _asha),
+        Method("same, price unknown", KnownCost(known_cost=False), _asha),
+        Method("same, last epochs alone", KnownCost(every_epoch=False), _asha),
     )
 }
 
@@ -159,7 +165,7 @@ def show(rows: list[dict[str, str]]) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path, nargs="?")
-    options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--methods", nargs="*", choices=list(METHODS), default=DEFAULT, metavar="METHOD")
     options.add_argument("--tables", nargs="*", help="names; all without it")
     options.add_argument("--processes", type=int, default=1)

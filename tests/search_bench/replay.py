@@ -19,7 +19,7 @@ from models.readings import Reading
 from search.run.ledger import ROW, Ledger
 from search.run.scheduler import ResumableScheduler
 from search.schedulers import Scheduler
-from search.study import Config, Study, Training
+from search.study import Config, Study, StudySampler, Training
 from tests.search_bench.tables import Entry, Table
 
 READINGS = (
@@ -54,7 +54,7 @@ class Method:
     """
 
     name: str
-    sampler: Callable[[int], BaseSampler]
+    sampler: Callable[[int], BaseSampler] | StudySampler
     scheduler: Callable[[Table], Scheduler]
 
 

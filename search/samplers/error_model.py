@@ -1,0 +1,127 @@
+"""What a trial's error will be, from all curves so far, and how much better than the best its objective then is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna.trial import TrialState
+
+from models.readings import Readings
+from search.samplers.gaussian import Array, Gaussian, fitted
+from search.samplers.observations import Encoder, Observed, Ranges, rows
+
+if TYPE_CHECKING:
+    from search.samplers import KnownCost
+    from search.study import Study
+
+FIT, ROWS = 150, 800
+"""Rows that a kernel is fitted to, and that errors are predicted from."""
+
+NODES = 16
+"""Quantiles of the error's distribution over which the objective is averaged."""
+
+
+class ErrorModel:
+    """A Gaussian process of the logarithm of the error, over parameters, logarithms of the readings and epoch.
+
+    Errors are positive and heavy-tailed. It sees epochs of all trials, stopped and running ones' included; trials in
+    training are believed to end as predicted.
+
+    Args:
+        study: what is searched.
+        settings: what is left out.
+        past: trials so far, in their order.
+        spaces: ranges of the points that will be asked for.
+        first: how many of the trials that are over the kernel is fitted to.
+    """
+
+    def __init__(
+        self, study: Study, settings: KnownCost, past: Sequence[Observed], spaces: Sequence[Ranges], first: int
+    ) -> None:
+        self._study, self._settings = study, settings
+        names = [reading.name for reading in study.readings] if settings.known_cost else []
+        self._encode = Encoder([*(trial.ranges for trial in past), *spaces], names)
+        seen = [trial for trial in past if trial.curve or trial.state is TrialState.FAIL]
+        x, y = self._rows(self._near_best(seen))
+        old_x, old_y = self._rows([trial for trial in seen if trial.is_over][:first])
+        few = np.random.default_rng(len(old_y)).permutation(len(old_y))[:FIT]
+        keep = np.random.default_rng(len(y)).permutation(len(y))[:ROWS]
+        self._process = Gaussian(x[keep], y[keep], fitted(old_x[few], old_y[few]))
+        waiting = [trial for trial in past if not trial.is_over]
+        if waiting:
+            self._process.believe(self._ends([(trial.params, trial.readings) for trial in waiting]))
+        self._target = self._best(past)
+
+    def _rows(self, trials: Sequence[Observed]) -> tuple[Array, Array]:
+        """What is learnt from trials; all of them where too few had all their epochs."""
+        x, y = rows(trials, self._encode, self._answer, self._settings.every_epoch)
+        return (x, y) if len(y) > 1 else rows(trials, self._encode, self._answer)
+
+    def _ends(self, points: Sequence[tuple[Mapping[str, Any], Readings]]) -> Array:
+        """Rows of points at the end of their training."""
+        return np.array([self._encode(params, readings) for params, readings in points])
+
+    def _near_best(self, seen: Sequence[Observed]) -> Sequence[Observed]:
+        """Of more trials than the model can hold: the better half of those that it can, and others at random."""
+        most = ROWS // 4
+        if len(seen) <= most:
+            return seen
+        ends = {trial.number: self._value(trial.readings, trial.curve[-1][1]) for trial in seen if trial.curve}
+        order = sorted(seen, key=lambda trial: ends.get(trial.number, math.inf))
+        others = order[most // 2 :]
+        chosen = np.random.default_rng(len(seen)).choice(len(others), most - most // 2, replace=False)
+        return [*order[: most // 2], *(others[i] for i in sorted(chosen))]
+
+    def _answer(self, trial: Observed, error: float) -> float:
+        """What is modelled of a trial's error."""
+        if not self._settings.known_cost:
+            return self._value(trial.readings, error)
+        return math.log(max(error, 1e-6)) if self._settings.log_error else error
+
+    def _value(self, readings: Readings, error: float) -> float:
+        return self._study.objective.value(readings, error)
+
+    def _values(self, readings: Readings, mean: float, std: float) -> Array:
+        """The objective at the error's quantiles."""
+        answers = mean + std * _quantiles()
+        if not self._settings.known_cost:
+            return answers
+        errors = np.exp(np.clip(answers, -30, 30)) if self._settings.log_error else np.maximum(answers, 0.0)
+        return np.array([self._value(readings, float(error)) for error in errors])
+
+    def gains(self, points: Sequence[tuple[Mapping[str, Any], Readings]]) -> Array:
+        """Expected improvements, (points,); where there are none, the smallest expected value is the largest.
+
+        Args:
+            points: parameters and readings.
+        """
+        if not points:
+            return np.zeros(0)
+        gains = []
+        for (_, readings), mean, std in zip(points, *self._process.predict(self._ends(points)), strict=True):
+            values = self._values(readings, float(mean), float(std))
+            gains.append(float(np.maximum(self._target - values, 0).mean()) - 1e-9 * float(values.mean()))
+        return np.array(gains)
+
+    def _best(self, past: Sequence[Observed]) -> float:
+        """The smallest value of a trial that had all its epochs; before there is one, the smallest predicted."""
+        complete = [trial for trial in past if trial.state is TrialState.COMPLETE and trial.curve]
+        if complete:
+            return min(self._value(trial.readings, trial.curve[-1][1]) for trial in complete)
+        seen = [(trial.params, trial.readings) for trial in past if trial.curve]
+        means, _ = self._process.predict(self._ends(seen))
+        return min(
+            float(self._values(readings, float(mean), 0.0)[0]) for (_, readings), mean in zip(seen, means, strict=True)
+        )
+
+
+@lru_cache(1)
+def _quantiles() -> Array:
+    from scipy.stats import norm  # type: ignore[import-untyped]
+
+    places: Array = norm.ppf((np.arange(NODES) + 0.5) / NODES)
+    return places
