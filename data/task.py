@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 
 from data.errors import UserError
-from data.storage.splits import FOLDS, Fold, kept_folds
+from data.storage.splits import FOLDS, kept_folds
 from data.transforms.augment import LEVELS
 
 if TYPE_CHECKING:
@@ -235,13 +235,7 @@ class BaseTask:
             UserError: If there are fewer groups than folds.
         """
         self.enough(len(set(groups.tolist())), what)
-
-        def make() -> list[Fold]:
-            from sklearn.model_selection import GroupKFold
-
-            return list(GroupKFold(self.folds, shuffle=True, random_state=self.seed).split(groups, groups=groups))
-
-        return kept_folds(("GroupKFold", groups.tolist(), self.folds, self.seed), make)[self.fold]
+        return kept_folds("GroupKFold", self.folds, self.seed, groups)[self.fold]
 
     def enough(self, count: int, what: str) -> None:
         """Raises UserError where so many samples or groups cannot be split into the folds."""

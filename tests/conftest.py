@@ -83,6 +83,7 @@ SLOW = (
     "test_regnet",
     "test_report",
     "test_retrain",
+    "test_process",
     "test_robot_hand",
     "test_server",
     "test_submission.py",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from data.cores import usable_cores
 from data.drawn.geometry import generator
 from data.errors import UserError
 
@@ -121,7 +122,7 @@ def synth(drawn: DrawnSet, folder: Path, progress: Progress | None = None, worke
         for name in drawn.subfolders:
             (place / name).mkdir(parents=True)
         entries: list[Any] = []
-        for chunk in _chunks(drawn, place, _cores() if workers is None else workers):
+        for chunk in _chunks(drawn, place, usable_cores() if workers is None else workers):
             entries += chunk
             if progress is not None:
                 progress(len(entries), drawn.total)
@@ -155,11 +156,6 @@ def _chunks(drawn: DrawnSet, folder: Path, workers: int) -> Iterator[list[Any]]:
         with _no_main():  # the pool starts its processes when it is given work
             results = pool.map(work, firsts)
         yield from results
-
-
-def _cores() -> int:
-    """The cores that this process may use; macOS tells only how many there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _draw_chunk(drawn: DrawnSet, folder: Path, first: int) -> list[Any]:

@@ -23,5 +23,6 @@ def layout(root: Path) -> ModuleType:
             return module
     raise UserError(
         f"{root} has no known layout: give the folder that holds training_K.json (FreiHAND), train/X (robot hand), "
-        "hand_gesture_pose.csv (gestures), annotations/*.json (COCO keypoints) or data.yaml (YOLO-pose)."
+        "hand_gesture_pose.csv (gestures), annotations/*.json (COCO keypoints) or data.yaml (YOLO-pose). Files with "
+        "test in their names are never opened."
     )

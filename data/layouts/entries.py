@@ -146,14 +146,18 @@ class _Reader:
         by_file = defaultdict[str, list[str]](list)
         for image in self.images.values():
             by_file[image.file].append(image.name)
+        twice = []
         for file, same in by_file.items():
             names = sorted(set(same) - {""})
             if len(names) > 1:
                 detail = f"{file} is found for {names[0]!r}, too"
                 self.report(fault("duplicate", f"{self._file} {names[1]}", detail, "give each image a file of its own"))
             elif names and len(same) > 1:
-                detail = f"the file of {len(same)} images, which stay on one side of a split"
-                self.report(warning("duplicate", f"{self._file} {names[0]}", detail))
+                twice.append(f"{names[0]} ({len(same)} images)")
+        if twice:
+            self.report(
+                counted("copies", self._file, "files of several images, which stay on one side of a split", twice)
+            )
 
     def check_images(self, instances: Sequence[Instance]) -> None:
         """Report files that are not there, a fault where they are used, and images that are of no use."""

@@ -43,10 +43,8 @@ def read(root: Path, on_problem: OnProblem = refuse) -> FreiHandSet:
 
     Joints outside the image are warnings, one each: FreiHAND's own photographs have some.
     """
-    points = read_points(root, on_problem)
-    images = _listed(root, len(points), on_problem)
-    _check_counts(root, len(points), len(images), on_problem)
-    return FreiHandSet(tuple(images), points)
+    points = _points(root, on_problem)
+    return FreiHandSet(tuple(_listed(root, len(points), on_problem)), points)
 
 
 def image_paths(root: Path) -> list[str]:
@@ -58,24 +56,13 @@ def image_paths(root: Path) -> list[str]:
     return _listed(root, 0, refuse)
 
 
-def read_points(root: Path, on_problem: OnProblem = refuse, images: int = 0) -> Array:
-    """The hands' joints as fractions of the side, float32 (H, 21, 2).
-
-    Args:
-        root: FreiHAND's folder.
-        on_problem: Called for each problem; what is damaged becomes NaN.
-        images: How many images it has; 0 where that is not known.
-
-    Raises:
-        UserError: Whatever `on_problem` raises: for annotations that are missing, damaged, not finite, behind the
-            camera or do not fit the images.
-    """
+def _points(root: Path, on_problem: OnProblem) -> Array:
+    """The hands' joints as fractions of the side, float32 (H, 21, 2); NaN for what is damaged."""
     matrix, xyz = (_annotation(root, kind, on_problem) for kind in ("K", "xyz"))
     if len(matrix) and len(xyz) and len(matrix) != len(xyz):
         detail = f"{len(matrix)} entries, and training_xyz.json has {len(xyz)}"
         on_problem(fault("mismatch", root / "training_K.json", detail, "fetch both again"))
     hands = min(len(matrix), len(xyz)) or max(len(matrix), len(xyz))
-    _check_counts(root, hands, images, on_problem)
     # Where one of the files is missing nothing can be projected.
     matrix = matrix[:hands] if len(matrix) else np.full((hands, 3, 3), np.nan)
     xyz = xyz[:hands] if len(xyz) else np.full((hands, JOINTS, 3), np.nan)
@@ -119,6 +106,9 @@ def _listed(root: Path, hands: int, on_problem: OnProblem) -> list[str]:
     else:
         if not names:
             on_problem(fault("missing", folder, "it holds no .jpg images", _MEND))
+    if hands and len(names) % hands:
+        detail = f"{len(names)} images are no whole multiple of the {hands} annotated hands"
+        on_problem(fault("mismatch", folder, detail, "unpack it again"))
     count = max(1, round(len(names) / hands)) * hands if hands else len(names)
     expected = {f"{index:08d}.jpg" for index in range(count)}
     for name in sorted(expected.difference(names)):
@@ -154,12 +144,6 @@ def _annotation(root: Path, kind: str, on_problem: OnProblem) -> Array:
             part = f"{where} {'row' if kind == 'K' else 'joint'} {line}"
             on_problem(fault("non-finite", part, str(value[line].tolist())))
     return values
-
-
-def _check_counts(root: Path, hands: int, images: int, on_problem: OnProblem) -> None:
-    if hands and images % hands:
-        detail = f"{images} images are no whole multiple of the {hands} annotated hands"
-        on_problem(fault("mismatch", root / "training" / "rgb", detail, "unpack it again"))
 
 
 def _check_joints(root: Path, matrix: Array, xyz: Array, pixels: Array, on_problem: OnProblem) -> None:

@@ -13,7 +13,6 @@ Source: https://dacon.io/competitions/official/235805 (157 classes, 649 training
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections import Counter, defaultdict
@@ -24,13 +23,26 @@ from typing import Any
 
 import numpy as np
 
-from data.layouts.problems import OnProblem, Problem, by_number, fault, is_whole, read_json, refuse, reported, warning
+from data.layouts.problems import (
+    OnProblem,
+    Problem,
+    by_number,
+    fault,
+    is_whole,
+    read_csv,
+    read_json,
+    refuse,
+    reported,
+    warning,
+)
 from data.storage.image import displayed_size
 
 CSV = "hand_gesture_pose.csv"
 IMAGES = (".png", ".jpg", ".jpeg")
 HANDS = ("left", "right", "any", "both")
 COLUMNS = ("pose_id", "pose_name", "hand_type")
+
+_BESIDE = "--data must name the folder that holds it beside train/"
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -82,7 +94,7 @@ def read_gestures(root: Path, on_problem: OnProblem = refuse) -> tuple[Gesture, 
             cannot be used.
     """
     path = root / CSV
-    header, *lines = _csv_lines(path, on_problem) or [[]]
+    header, *lines = read_csv(path, on_problem, _BESIDE) or [[]]
     if lacking := [name for name in COLUMNS if name not in header]:
         if header:
             on_problem(fault("mis-shaped", path, f"it has no column {', '.join(map(repr, lacking))}"))
@@ -108,19 +120,6 @@ def read_gestures(root: Path, on_problem: OnProblem = refuse) -> tuple[Gesture, 
     if len(gestures) < 2:
         on_problem(fault("mismatch", path, f"it names {len(gestures)} classes, and at least two are needed"))
     return tuple(gestures.values())
-
-
-def _csv_lines(path: Path, on_problem: OnProblem) -> list[list[str]]:
-    """The lines of a csv file; none where it cannot be read."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.reader(file))
-    except FileNotFoundError:
-        mend = "--data must name the folder that holds it beside train/"
-        on_problem(fault("missing", path, "no such file", mend))
-    except (OSError, ValueError, csv.Error) as error:
-        on_problem(fault("unreadable", path, f"no UTF-8 csv: {error}"))
-    return []
 
 
 def labels(gestures: Sequence[Gesture]) -> tuple[str, ...]:
@@ -321,7 +320,7 @@ def _point_problem(where: str, data: list[Any], size: tuple[int, int] | None) ->
 
 def check_sample(sample: Path, ids: Iterable[str], gestures: Sequence[Gesture], on_problem: OnProblem = refuse) -> None:
     """Whether a sample submission asks for these test folders and known classes."""
-    header, *lines = _csv_lines(sample, on_problem) or [[]]
+    header, *lines = read_csv(sample, on_problem) or [[]]
     asked, tests = Counter(_folder_of(line) for line in lines if line), set(ids)
     mend = "give the organiser's sample_submission.csv of this data set"
     places = [_column_place(name, gestures) for name in header[1:]]
@@ -368,7 +367,7 @@ def submission(probabilities: Array, ids: Sequence[str], gestures: Sequence[Gest
         UserError: the sample cannot be read, or it and the folders or classes do not fit.
     """
     check_sample(sample, ids, gestures)
-    header, *lines = [line for line in _csv_lines(sample, refuse) if line]
+    header, *lines = filter(None, read_csv(sample))
     rows = {name: row for row, name in enumerate(ids)}
     places = (_column_place(name, gestures) for name in header[1:])
     chosen = probabilities[:, [place for place in places if place is not None]]

@@ -12,6 +12,7 @@ import numpy as np
 from data.layouts.annotations import Instance
 from data.layouts.problems import Problem, counted, unused
 from data.storage.copies import Groups, Look, firsts, merged
+from data.storage.image import displayed_size
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -59,6 +60,11 @@ def copies(where: Path, instances: Sequence[Instance], seen: Mapping[str, Look])
     files = dict.fromkeys(instance.file for instance in instances)
     unsized = {instance.file for instance in instances if not instance.sized}
     yield from seen_twice(where, {file: seen[file] for file in files if file in seen}, unsized)
+    sizes = {i.file: (i.width, i.height) for i in instances if i.file in seen and seen[i.file].turn == "size"}
+    lying = [Path(file).name for file, size in sizes.items() if displayed_size(file) != size]
+    if lying:
+        what = "images are annotated and learnt as they are stored, not as displayed and as predict sees them"
+        yield counted("orientation", where, what, lying)
     copied = defaultdict[str, set[str]](set)
     for instance in instances:
         for name in instance.originals:

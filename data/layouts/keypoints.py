@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from data.layouts import coco, yolo
-from data.layouts.annotations import AnnotationSet, Category, Instance, KeypointSet, partners
+from data.layouts.annotations import KeypointSet
 from data.layouts.problems import OnProblem, refuse
-
-__all__ = ["AnnotationSet", "Category", "Instance", "KeypointSet", "fits", "partners", "read"]
 
 
 def fits(root: Path) -> bool:

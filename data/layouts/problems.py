@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -116,6 +117,18 @@ def read_json(path: Path, on_problem: OnProblem, mend: str = Problem.mend) -> An
             on_problem(fault("unreadable", path, "it holds nothing but null", mend))
         return value
     return None
+
+
+def read_csv(path: Path, on_problem: OnProblem = refuse, mend: str = Problem.mend) -> list[list[str]]:
+    """The lines of a csv file; none where it cannot be read, which is reported."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
+    except FileNotFoundError:
+        on_problem(fault("missing", path, "no such file", mend))
+    except (OSError, ValueError, csv.Error) as error:
+        on_problem(fault("unreadable", path, f"no UTF-8 csv: {error}", mend))
+    return []
 
 
 def is_whole(value: Any) -> TypeGuard[int]:

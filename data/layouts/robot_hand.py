@@ -23,6 +23,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 VIEWS = 3
 NUMBERS = 12
+COLOURS = 3 * VIEWS
+"""Channels of colour in the pack, the first ones."""
 CHANNELS = 6 * VIEWS
 """Bytes of a packed pixel: red, green and blue of each camera, then three bytes of depth of each."""
 

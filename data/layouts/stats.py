@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from data.storage.pack import Progress, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from data.task import DataSet
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,28 +50,14 @@ class Stats:
         numbers: By name; which, the layout's function says. "mean" and "std" are those of each colour channel, on
             0..1, over all pixels of all images; "baseline" is the error on the validation part of always answering the
             training part's mean, which a network must beat, or the UserError that says why there is none.
-        laid_out: The same for a person.
+        tables: The same for a person.
     """
 
     numbers: dict[str, Any]
-    laid_out: tuple[Table, ...]
+    tables: tuple[Table, ...]
 
     def __getitem__(self, name: str) -> Any:
         return self.numbers[name]
-
-    def tables(self) -> tuple[Table, ...]:
-        """The numbers for a person."""
-        return self.laid_out
-
-
-class Task(Protocol):
-    """What is needed of a task."""
-
-    def prepare(self, progress: Progress | None = None) -> None:
-        """Read and pack everything; raises UserError."""
-
-    def baseline(self) -> float:
-        """The error of always answering the mean; raises UserError."""
 
 
 def stats(root: Path, progress: Progress | None = None) -> Stats:
@@ -103,7 +91,7 @@ def _freihand(root: Path, progress: Progress | None) -> Stats:
     task.prepare(progress)
     pixels = task.split(freihand.SIDE).valid.pixels
     moments = _moments(_chunks(pixels, progress))
-    points = freihand.read_points(root, images=len(pixels)).astype(np.float64)
+    points = freihand.read(root).points.astype(np.float64)
     joints = points * freihand.SIDE - 0.5
     mean_hand = distances(np.broadcast_to(points.mean(0), points.shape), points, freihand.SIDE).mean()
     centre, spread, each = joints.mean((0, 1)), joints.std((0, 1)), joints.std(0)
@@ -218,17 +206,17 @@ def _robot_hand(root: Path, progress: Progress | None) -> Stats:
     from data.drawn.robot_view import SIDE
     from data.tasks.robot_hand import RobotHand
     from data.tasks.robot_pack import labelled, pack_of
-    from data.transforms.robot_hand import COLOURS, planes
+    from data.transforms.robot_hand import planes
 
     baseline = _baseline(RobotHand(root), progress)
     pack, samples = pack_of(root, "train")
     pixels, (_, labels) = pack.pixels(SIDE), labelled(pack, samples)
     views = robot_hand.VIEWS
-    moments = _moments(chunk[..., :COLOURS] for chunk in _chunks(pixels, None))
+    moments = _moments(chunk[..., : robot_hand.COLOURS] for chunk in _chunks(pixels, None))
     mean, std = (np.reshape(moments[name], (views, 3)) for name in ("mean", "std"))
     seen, sums, low, high = np.zeros(views, np.int64), np.zeros(views), np.full(views, np.inf), np.zeros(views)
     for chunk in _chunks(pixels, progress):
-        depth = planes(torch.from_numpy(chunk))[:, COLOURS:].numpy()
+        depth = planes(torch.from_numpy(chunk))[:, robot_hand.COLOURS :].numpy()
         seen += (depth > 0).sum((0, 2, 3))
         sums += depth.sum((0, 2, 3), dtype=np.float64)
         low = np.minimum(low, np.where(depth > 0, depth, np.inf).min((0, 2, 3)))
@@ -256,7 +244,7 @@ def _robot_hand(root: Path, progress: Progress | None) -> Stats:
     return Stats(numbers | {"centre": centre, "spread": spread, "baseline": baseline}, tables)
 
 
-def _baseline(task: Task, progress: Progress | None) -> float | UserError:
+def _baseline(task: DataSet, progress: Progress | None) -> float | UserError:
     """A task's error of always answering the mean, or why there is none: too little to split, for example."""
     try:
         task.prepare(progress)

@@ -20,9 +20,8 @@ from data.layouts.annotations import AnnotationSet, KeypointSet, Size
 from data.layouts.entries import Lists, checked
 from data.layouts.image_files import ImageFiles
 from data.layouts.problems import OnProblem, fault, refuse, reported, unused, warning
-from data.storage.image import displayed_size
+from data.storage.image import ENDINGS, displayed_size
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _MEND = "give YOLO-pose annotations, see https://docs.ultralytics.com/datasets/pose"
 
 
@@ -113,7 +112,7 @@ def _images(root: Path, table: dict[str, Any], part: str) -> list[Path]:
             images = ImageFiles([there, root])
             files |= {Path(images.find(line) or there / line) for line in lines}
         elif place is not None:
-            files |= {file for file in place.rglob("*") if file.suffix.lower() in _ENDINGS}
+            files |= {file for file in place.rglob("*") if file.suffix.lower() in ENDINGS}
     return sorted(files)
 
 

@@ -12,6 +12,9 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Size = tuple[int, int]  # width and height, pixels
 Turn = Literal["", "any", "size"]
 
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Of files that count as images in a folder."""
+
 _ORIENTATION = 0x0112  # of EXIF: 2 to 4 mirror an image or turn it by 180 degrees, 5 to 8 lay it on its side
 _BROKEN = (OSError, SyntaxError, ValueError)  # what Pillow raises on streams that are no whole image
 

@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
 import PIL
 
+from data.cores import usable_cores
 from data.storage.files import Progress, cache_folder, once
 from data.storage.image import BadImage, Bytes, read_image
 
-__all__ = ["Bytes", "Pack", "Part", "Progress", "Split", "cache_folder", "in_order", "once", "read"]
+__all__ = ["Bytes", "Pack", "Part", "Progress", "Split", "TestPart", "cache_folder", "in_order", "once", "read"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -46,6 +47,18 @@ class Part:
     pixels: Bytes
     rows: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class TestPart(Part):
+    """Samples to predict, whose targets nobody knows.
+
+    Attributes:
+        ids: Their names, or their folders'.
+    """
+
+    __test__: ClassVar[bool] = False  # no test of pytest's
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -185,8 +198,7 @@ def _reduced(base: Bytes, level: int) -> Iterator[Bytes]:
 
 def in_order(work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int = 0) -> Iterator[_Result]:
     """Like `map`, in threads (0: one a core, as Pillow decodes outside Python's lock), a few items ahead of use."""
-    if not threads:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = threads or usable_cores()
     waiting: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

@@ -1,9 +1,8 @@
 """Splits made once a machine: scikit-learn takes 3 s of CPU to import, which every worker would pay."""
 
 import hashlib
-from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -16,21 +15,34 @@ FOLDS = 5
 """Into how many parts samples are split unless a study says otherwise."""
 
 
-def kept_folds(key: object, make: Callable[[], Sequence[Fold]]) -> list[Fold]:
-    """The folds that `make` answers, from the cache where they were made before.
+def kept_folds(
+    kind: Literal["KFold", "GroupKFold", "StratifiedGroupKFold"],
+    folds: int,
+    seed: int,
+    groups: np.ndarray[Any, Any],
+    classes: np.ndarray[Any, Any] | None = None,
+) -> list[Fold]:
+    """The shuffled folds of a class of scikit-learn's, int64, ascending; from the cache where they were made before.
 
     Args:
-        key: all that the folds depend on, by its repr; scikit-learn's version is added.
-        make: makes them, int64, ascending.
+        kind: Of scikit-learn's classes.
+        folds: How many.
+        seed: Which samples go together.
+        groups: (N,), what stays together; "KFold" takes their number alone.
+        classes: (N,), which "StratifiedGroupKFold" shares out evenly.
 
     Raises:
         UserError: If the cache cannot be written.
     """
-    name = hashlib.blake2b(f"{version('scikit-learn')} {key!r}".encode(), digest_size=10).hexdigest()
-    path = cache_folder() / "splits" / f"{name}.npz"
+    key = (version("scikit-learn"), kind, folds, seed, groups.tolist(), None if classes is None else classes.tolist())
+    path = cache_folder() / "splits" / f"{hashlib.blake2b(repr(key).encode(), digest_size=10).hexdigest()}.npz"
 
     def write(file: BinaryIO) -> None:
-        np.savez(file, *(rows.astype(np.int64) for fold in make() for rows in fold))
+        from sklearn import model_selection
+
+        splitter = getattr(model_selection, kind)(folds, shuffle=True, random_state=seed)
+        made = splitter.split(groups, classes, None if kind == "KFold" else groups)
+        np.savez(file, *(rows.astype(np.int64) for fold in made for rows in fold))
 
     once(path, 0, write)
     with np.load(path) as kept:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 import numpy as np
 
 from data.drawn.skeleton import FINGERS, HAND_EDGES
-from data.layouts.freihand import JOINTS, SIDE, annotation_path, image_paths, read_points
+from data.layouts.freihand import JOINTS, SIDE, annotation_path, image_paths, read
 from data.layouts.groups import seen_twice
 from data.layouts.problems import sentences
 from data.storage.copies import look_at, looks, merged
@@ -162,15 +162,14 @@ class FreiHand(BaseTask):
 def _packed(root: Path, cache: Path) -> tuple[Pack, Array]:
     """The pack of a folder and its hands' points, float32 (H, 21, 2); the JSON is parsed once a machine."""
     del cache  # another cache folder is another answer
-    images = image_paths(root)
-    pack = Pack.of(images, SIDE)
+    pack = Pack.of(image_paths(root), SIDE)
     stamp = hashlib.blake2b(digest_size=10)
     for kind in ("K", "xyz"):
         stamp.update(annotation_path(root, kind).read_bytes())
     path = pack.folder / f"points-{stamp.hexdigest()}.npy"
 
     def write(file: BinaryIO) -> None:
-        np.save(file, read_points(root, images=len(images)))
+        np.save(file, read(root).points)
 
     once(path, 0, write)
     return pack, np.load(path)

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.errors import UserError
 from data.layouts.gestures import Clip, Gesture, read_clips, read_gestures, unsized
 from data.layouts.problems import Noted, Problem
 from data.storage.crops import pack_of
 from data.storage.pack import Pack
-from data.storage.splits import Fold, kept_folds
 from data.tasks import motion
 from data.tasks.gesture_crops import Margins, squares
 
@@ -84,32 +82,3 @@ def packed(
         problems,
         unsized(clips),
     )
-
-
-def folds(classes: Array, groups: Array, count: int, seed: int) -> list[tuple[Array, Array]]:
-    """Folders to train on and to judge on, int64, ascending, for each fold: stratified, no group on both sides.
-
-    Args:
-        classes: int64 (F,).
-        groups: (F,), what must stay together.
-        count: how many folds.
-        seed: which go together.
-
-    Raises:
-        UserError: there are fewer groups than folds.
-    """
-    if len(np.unique(groups)) < count:
-        raise UserError(
-            f"{len(np.unique(groups))} folders or actors are too few for {count} folds: give more data, or fewer folds."
-        )
-
-    def make() -> list[Fold]:
-        from sklearn.model_selection import StratifiedGroupKFold
-
-        # Each folder counts `count` times: scikit-learn refuses classes with fewer members than folds, and a class of
-        # the competition has four folders.
-        each, together = np.repeat(classes, count), np.repeat(groups, count)
-        splits = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(each, each, together)
-        return [(np.unique(train // count), np.unique(valid // count)) for train, valid in splits]
-
-    return kept_folds(("StratifiedGroupKFold", classes.tolist(), groups.tolist(), count, seed), make)

@@ -17,11 +17,12 @@ from data.layouts.gestures import Gesture
 from data.layouts.groups import seen_twice
 from data.layouts.problems import sentences
 from data.storage.copies import Look, look_at, looks, merged
-from data.storage.pack import Bytes, Part, Progress, Split, cache_folder
+from data.storage.pack import Bytes, Part, Progress, Split, TestPart, cache_folder
+from data.storage.splits import kept_folds
 from data.task import BaseTask
 from data.tasks import motion as moving
 from data.tasks.gesture_crops import Margins
-from data.tasks.gesture_pack import Packed, folds, gestures, packed, training
+from data.tasks.gesture_pack import Packed, gestures, packed, training
 from data.tasks.losses import pick
 from data.transforms.augment import CONTEXT, LEVELS, GestureAugment, level
 
@@ -47,17 +48,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class TestPart(Part):
-    """The test frames; `targets` are -1.
+class TestFrames(TestPart):
+    """The test frames; `targets` are -1, `ids` the names of F folders.
 
     Attributes:
         motions: float64 (F, 4), `data.tasks.motion.motions` of the folders.
-        ids: names of the F folders.
     """
 
-    __test__: ClassVar[bool] = False  # no test of pytest's
     motions: Array
-    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ class Gestures(BaseTask):
         sums = np.zeros((len(folders), self.outputs))
         np.add.at(sums, place, _softmax(outputs))
         probabilities: Array = sums / np.bincount(place)[:, None]
-        moved = part.motions if isinstance(part, TestPart) else self._read().motions
+        moved = part.motions if isinstance(part, TestFrames) else self._read().motions
         return moving.apply(self.rules(), probabilities, moved[folders])
 
     def rules(self) -> tuple[moving.Rule, ...]:
@@ -238,7 +236,7 @@ class Gestures(BaseTask):
         shares = np.bincount(classes[train], minlength=self.outputs) / len(train)
         return float(log_loss(classes[valid], np.tile(shares, (len(valid), 1)), labels=np.arange(self.outputs)))
 
-    def test_part(self, folder: Path, size: int) -> TestPart:
+    def test_part(self, folder: Path, size: int) -> TestFrames:
         """The frames to predict, read now and at no other time.
 
         Args:
@@ -252,7 +250,7 @@ class Gestures(BaseTask):
         read = packed(clips, self.frames, self.margins, self._side)
         pixels = read.pack.pixels(level(size, self._side, CONTEXT))
         rows = np.arange(len(pixels))
-        return TestPart(pixels, rows, np.full(len(rows), -1), read.motions, read.ids)
+        return TestFrames(pixels, rows, np.full(len(rows), -1), read.ids, read.motions)
 
     def table(self, folder: Path, outputs: Sequence[Array], part: TestPart, like: Path | None = None) -> str:
         """The csv to hand in: the mean of what the networks of folds 0, 1, ... predict for each test folder.
@@ -271,15 +269,18 @@ class Gestures(BaseTask):
             for fold, output in zip(range(self.folds), outputs, strict=False)
         ]
         sample = Path(folder) / "sample_submission.csv" if like is None else like
-        return self.submission(np.mean(each, axis=0), part.ids, sample)
-
-    def submission(self, probabilities: Array, ids: Sequence[str], sample: Path) -> str:
-        """See `data.layouts.gestures.submission`."""
-        return layout.submission(probabilities, ids, self.gestures, Path(sample))
+        return layout.submission(np.mean(each, axis=0), part.ids, self.gestures, Path(sample))
 
     def _folders(self) -> tuple[Array, Array]:
         """Numbers of the folders to train on and of those to judge on, int64, ascending."""
-        return folds(self._read().classes, self._groups()[1], self.folds, self.seed)[self.fold]
+        classes, groups = self._read().classes, self._groups()[1]
+        self.enough(len(np.unique(groups)), "folders or actors")
+        # Each folder counts `folds` times: scikit-learn refuses classes with fewer members than folds, and a class of
+        # the competition has four folders.
+        each, together = np.repeat(classes, self.folds), np.repeat(groups, self.folds)
+        fold = kept_folds("StratifiedGroupKFold", self.folds, self.seed, together, each)[self.fold]
+        train, valid = (np.unique(rows // self.folds) for rows in fold)
+        return train, valid
 
     def _groups(self) -> tuple[Array, Array]:
         """What stays together, int64 (F,): folders or actors, and the same with those made one that share a frame."""

@@ -71,7 +71,6 @@ class Keypoints(BaseTask):
         skeleton: What is looked for, with the sigmas of OKS; None for the annotations' own, with the published sigmas
             of COCO, AP-10K and AnimalPose, and `data.tasks.skeletons.SIGMA` for any others.
         mirror: For each point the one that a mirror shows in its place; None for what their names say.
-        lower: The points of the lower half body, by place; None for what their names say.
         margin: Side of a crop as a multiple of its box's larger side, 1 to 4.
         context: Side of what is packed in crops, at least 1: what turns and larger views may show.
         complete: Every object must have all its keypoints labelled.
@@ -89,7 +88,6 @@ class Keypoints(BaseTask):
     metric: Metric = "ap_error"
     skeleton: Skeleton | None = None
     mirror: tuple[int, ...] | None = None
-    lower: tuple[int, ...] | None = None
     margin: float = 1.25
     context: float = CONTEXT  # type: ignore[misc]
     complete: bool = False
@@ -205,7 +203,7 @@ class Keypoints(BaseTask):
             return augment(images, targets, size, how, generator, self.mirrored, self.context)
         from data.transforms import topdown
 
-        lower = lower_half(self.labels) if self.lower is None else self.lower
+        lower = lower_half(self.labels)
         return topdown.augment(images, targets, size, how, generator, self.mirrored, lower, self.context)
 
     def loss(self, net: Any, images: Tensor, targets: Tensor, how: Any) -> tuple[Tensor, Tensor]:

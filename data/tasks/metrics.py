@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -50,9 +49,7 @@ def average_precision(
     keypoint, at most 20 answers an image, and area ranges follow pycocotools' rules.
 
     Args:
-        truth: In COCO's form: images, annotations and categories. Where an annotation has no `num_keypoints`, its
-            labelled ones are counted; where it has no `area`, its box's is taken. Annotations are renumbered from 1,
-            for pycocotools takes number 0 for no match.
+        truth: Of `coco_truth`. Annotations are renumbered from 1, for pycocotools takes number 0 for no match.
         results: One an answer: image_id, category_id, keypoints (3 P numbers) and score.
         sigmas: P of them.
 
@@ -71,7 +68,7 @@ def average_precision(
     known = {image["id"] for image in truth["images"]}
     if not known.issuperset(answer["image_id"] for answer in answers):
         raise ValueError("an answer is of an image that the truth has not")
-    annotations = [_whole(number, entry) for number, entry in enumerate(truth["annotations"], 1)]
+    annotations = [{**entry, "id": number} for number, entry in enumerate(truth["annotations"], 1)]
     if all(entry["iscrowd"] or not entry["num_keypoints"] for entry in annotations):
         raise ValueError("there is no object with a labelled keypoint to find")
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its tables
@@ -105,13 +102,6 @@ def coco_truth(annotated: AnnotationSet, images: set[int]) -> dict[str, Any]:
             if instance.image_id in images
         ],
     }
-
-
-def _whole(number: int, entry: Mapping[str, Any]) -> dict[str, Any]:
-    labelled = sum(flag > 0 for flag in entry["keypoints"][2::3])
-    box = entry["bbox"]
-    fallback = {"iscrowd": 0, "num_keypoints": labelled, "area": box[2] * box[3]}
-    return {**fallback, **copy.deepcopy(dict(entry)), "id": number}
 
 
 def _index(table: dict[str, Any]) -> Any:

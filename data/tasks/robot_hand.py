@@ -16,14 +16,14 @@ import numpy as np
 from data.drawn.robot_view import SIDE
 from data.errors import UserError
 from data.layouts.groups import seen_twice
-from data.layouts.problems import sentences
-from data.layouts.robot_hand import NUMBERS, VIEWS, identifiers, shown
+from data.layouts.problems import read_csv, sentences
+from data.layouts.robot_hand import COLOURS, NUMBERS, VIEWS, identifiers, shown
 from data.storage.copies import Look, look_at, looks, merged
-from data.storage.pack import Bytes, Pack, Part, Progress, Split, cache_folder
-from data.storage.splits import Fold, kept_folds
+from data.storage.pack import Bytes, Pack, Part, Progress, Split, TestPart, cache_folder
+from data.storage.splits import kept_folds
 from data.task import BaseTask
 from data.tasks.losses import pick
-from data.tasks.robot_pack import COLOURS, labelled, levelled, measured, pack_of
+from data.tasks.robot_pack import labelled, levelled, measured, pack_of
 from data.transforms.augment import RobotAugment, level
 
 if TYPE_CHECKING:
@@ -38,14 +38,6 @@ COLUMNS = ("ID", *(f"FINGER_POS_{number}" for number in range(1, NUMBERS + 1)))
 """Of the table of predictions."""
 
 _TIPS = tuple(f"tip {tip}" for tip in range(1, 5))
-
-
-@dataclass(frozen=True)
-class TestPart(Part):
-    """The test samples; their targets are unknown, `ids` are their names."""
-
-    __test__: ClassVar[bool] = False  # no test of pytest's
-    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -167,10 +159,6 @@ class RobotHand(BaseTask):
         colours = self._read()[0].pixels(SIDE)[row, ..., :COLOURS]
         return np.concatenate(np.split(colours, VIEWS, -1), 1)
 
-    def name(self, row: int) -> str:
-        """What field_id.pkl calls a sample."""
-        return self._read()[1][row]
-
     def test_part(self, folder: Path, size: int) -> TestPart:  # noqa: ARG002 - inputs are made of whole images
         """The test part, which nothing else opens.
 
@@ -217,13 +205,7 @@ class RobotHand(BaseTask):
         groups = self._groups()
         if len(set(groups.tolist())) < count:
             return self.fold_rows(groups, "samples that differ")
-
-        def make() -> list[Fold]:
-            from sklearn.model_selection import KFold
-
-            return list(KFold(self.folds, shuffle=True, random_state=self.seed).split(np.zeros(count)))
-
-        return kept_folds(("KFold", count, self.folds, self.seed), make)[self.fold]
+        return kept_folds("KFold", self.folds, self.seed, groups)[self.fold]
 
     def _groups(self) -> Array:
         """What stays together, int64 (N,): samples of which all pictures are equal."""
@@ -248,11 +230,7 @@ def asked(sample: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         UserError: It cannot be read, or asks for other columns or samples than there are.
     """
-    try:
-        with sample.open(encoding="utf-8-sig", newline="") as file:
-            header, *rows = [row for row in csv.reader(file) if row]
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{sample} is no csv with a header ({error}): give the organiser's sample.") from None
+    header, *rows = list(filter(None, read_csv(sample, mend="give the organiser's sample"))) or [[]]
     if len(header) != len(COLUMNS):
         raise UserError(f"{sample} has {len(header)} columns and not {len(COLUMNS)}: give the organiser's sample.")
     order = [row[0] for row in rows]

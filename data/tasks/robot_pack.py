@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from data.drawn.robot_view import SIDE
-from data.layouts.robot_hand import CHANNELS, VIEWS, Sample, decode, identifiers, label, samples
+from data.layouts.robot_hand import CHANNELS, COLOURS, Sample, decode, identifiers, label, samples
 from data.storage.pack import Bytes, Pack, once
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from data.transforms.robot_hand import Norm
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-COLOURS = 3 * VIEWS
-"""Channels of colour, the first ones."""
 
 _CHUNK = 32  # samples resampled or summed at a time
 

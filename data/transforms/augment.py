@@ -1,7 +1,7 @@
 """How far images are changed at random, as data, and the sides that images are packed in. Needs no torch."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 Size = int | tuple[int, int]
 """Of a network's input in pixels: the side of a square, or (height, width)."""
@@ -16,15 +16,19 @@ BASES = (LEVELS[-1], 384)
 """Sides of packed crops in pixels; the second for inputs above 149 pixels: 384 shows 256 pixels a crop."""
 
 
+def _upto(largest: float) -> Any:
+    """A field of 0 to so much."""
+    return field(default=0.0, metadata={"largest": largest})
+
+
 class _Ranges:
     """Checks that each field lies in 0..its largest value."""
 
-    LARGEST: ClassVar[dict[str, float]]
-
     def __post_init__(self) -> None:
-        for name, largest in self.LARGEST.items():
-            if not 0 <= getattr(self, name) <= largest:
-                raise ValueError(f"{name} must lie in 0..{largest}, not {getattr(self, name)}")
+        for each in fields(self):  # type: ignore[arg-type]
+            value, largest = getattr(self, each.name), each.metadata["largest"]
+            if not 0 <= value <= largest:
+                raise ValueError(f"{each.name} must lie in 0..{largest}, not {value}")
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,12 @@ class Augment(_Ranges):
         ValueError: If a value lies outside its range.
     """
 
-    rotate: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    flip: float = 0.0
-    colour: float = 0.0
-    erase: float = 0.0
-
-    LARGEST: ClassVar = {"rotate": 180, "scale": 0.95, "shift": 1, "flip": 1, "colour": 1, "erase": 1}
+    rotate: float = _upto(180)
+    scale: float = _upto(0.95)
+    shift: float = _upto(1)
+    flip: float = _upto(1)
+    colour: float = _upto(1)
+    erase: float = _upto(1)
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,11 @@ class AnimalAugment(_Ranges):
         ValueError: If a value lies outside its range.
     """
 
-    rotate: float = 0.0
-    scale: float = 0.0
-    half_body: float = 0.0
-    flip: float = 0.0
-    colour: float = 0.0
-
-    LARGEST: ClassVar = {"rotate": 90, "scale": 0.9, "half_body": 1, "flip": 1, "colour": 1}
+    rotate: float = _upto(90)
+    scale: float = _upto(0.9)
+    half_body: float = _upto(1)
+    flip: float = _upto(1)
+    colour: float = _upto(1)
 
 
 @dataclass(frozen=True)
@@ -96,23 +96,13 @@ class GestureAugment(_Ranges):
         ValueError: If a value lies outside its range.
     """
 
-    flip: float = 0.0
-    rotate: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    perspective: float = 0.0
-    colour: float = 0.0
-    margin: float = 0.0
-
-    LARGEST: ClassVar = {
-        "flip": 1,
-        "rotate": 180,
-        "scale": 0.95,
-        "shift": 1,
-        "perspective": 0.4,
-        "colour": 1,
-        "margin": 1,
-    }
+    flip: float = _upto(1)
+    rotate: float = _upto(180)
+    scale: float = _upto(0.95)
+    shift: float = _upto(1)
+    perspective: float = _upto(0.4)
+    colour: float = _upto(1)
+    margin: float = _upto(1)
 
 
 @dataclass(frozen=True)
@@ -130,10 +120,8 @@ class RobotAugment(_Ranges):
         ValueError: If a value lies outside its range.
     """
 
-    depth_dropout: float = 0.0
-    colour: float = 0.0
-
-    LARGEST: ClassVar = {"depth_dropout": 1, "colour": 1}
+    depth_dropout: float = _upto(1)
+    colour: float = _upto(1)
 
 
 def level(size: int, base: int = LEVELS[-1], context: float = 1.0) -> int:

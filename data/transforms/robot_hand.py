@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.layouts.robot_hand import VIEWS
+from data.layouts.robot_hand import COLOURS, VIEWS
 from data.transforms.augment import LUMA, RobotAugment
 from data.transforms.warp import resized
-
-COLOURS = 3 * VIEWS
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from data.errors import UserError
 from data.storage.files import writing
-from data.storage.image import BadImage, open_image
+from data.storage.image import ENDINGS, BadImage, open_image
 from data.transforms.augment import LEVELS, level
 from data.transforms.warp import reduce
 from search.after.model import Model
@@ -31,9 +31,6 @@ from search.results.skeleton import skeleton
 
 _LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
 _BATCH = 64
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Of files that count as images in a folder."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Edges = Sequence[tuple[int, int]]

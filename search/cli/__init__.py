@@ -1,8 +1,23 @@
 """The command line, a file for each group of commands."""
 
+import signal
+import sys
+
 
 def main() -> None:
-    """The command `posefront`."""
-    from search.cli.app import run  # a wrong word is answered before anything else is imported
+    """Run the command; a signal ends it in one sentence and exit code 128 and the signal's number."""
+    from search import signals
 
-    run()
+    signals.handle(signals.stop)
+    try:
+        from search.cli import streams
+
+        streams.guard()
+        from search.cli.app import run  # a wrong word is answered before anything else is imported
+
+        run()
+    except signals.Stopped as stopped:
+        print(f"stopped by {stopped.name}; the same command goes on where this one was.", file=sys.stderr)
+        sys.exit(signals.exit_code(stopped.name))
+    finally:
+        signals.handle(signal.SIG_DFL)  # what is left is Python's own end, and has nothing to say

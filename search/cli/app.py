@@ -17,6 +17,7 @@ from search.cli import ensemble as ensemble_command
 from search.cli import search as search_commands
 from search.cli import submit as submit_commands
 from search.cli.options import complaints
+from search.cli.streams import OutputLost
 from search.storage_url import without_passwords
 
 app = typer.Typer(
@@ -50,14 +51,23 @@ app.add_typer(data_app, name="data")
 
 
 def run(command: Callable[..., Any] = app) -> None:
-    """Run the command; a user's mistake ends in one sentence and exit code 2, Ctrl-C in exit code 130."""
+    """Run the command; a user's mistake ends in one sentence and exit code 2."""
     warnings.filterwarnings("ignore", module="(ray|optuna|fvcore|torch|timm)")
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     try:
-        command()
+        try:
+            command()
+        finally:
+            sys.stdout.flush()  # what cannot be written is to be known now
+    except OutputLost as lost:
+        if not lost.is_unread:
+            complain(lost)
+        sys.exit(lost.code)
     except UserError as mistake:
-        complaints.print(f"[red]posefront:[/] {escape(without_passwords(str(mistake)))}")
+        complain(mistake)
         sys.exit(2)
-    except KeyboardInterrupt:
-        complaints.print("stopped; the same command goes on where this one was.")
-        sys.exit(130)
+
+
+def complain(mistake: UserError) -> None:
+    """Say on standard error what a user can mend."""
+    complaints.print(f"[red]posefront:[/] {escape(without_passwords(str(mistake)))}")

@@ -84,7 +84,7 @@ def stats(folder: DataSet) -> None:
 
     with progress(console, "measuring images") as show:
         found = measuring.stats(folder, show)
-    for table in found.tables():
+    for table in found.tables:
         shown = Table(
             *map(escape, table.columns or ("", "value")), title=escape(table.title), show_header=bool(table.columns)
         )

@@ -25,7 +25,9 @@ Storage = Annotated[
     str | None, typer.Option("--storage", help="Any Optuna database URL instead of OUT/STUDY/study.db.")
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
-Address = Annotated[str | None, typer.Option(help="An existing Ray cluster, 'auto' or ray://HOST:PORT.")]
+Address = Annotated[
+    str | None, typer.Option(help="An existing Ray cluster: HOST:PORT of its head, or 'auto' for this machine's.")
+]
 Weights = Annotated[
     str | None,
     typer.Option(help="Pre-trained weights that every trial begins with: a file, or 'timm' for those in its cache."),

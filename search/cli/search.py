@@ -13,6 +13,8 @@ from rich.table import Table
 
 from data.errors import UserError
 from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, say_notes, seen
+from search.cli.streams import go_on_without_output
+from search.signals import exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +55,7 @@ def search(
     from search import paths
     from search.load import load_study, study_file, with_starts, with_weights
 
+    go_on_without_output()
     # Everything that costs no import is checked first.
     file = study_file(study)
     paths.check_storage(storage)
@@ -101,7 +104,7 @@ def search(
         cause = f"--hours {hours:g} are over" if outcome.why == "time" else f"stopped by {outcome.why}"
         console.print(f"[yellow]{cause}[/]; trials in training: {outcome.waiting}. The same command goes on with them.")
         if outcome.why != "time":
-            raise typer.Exit(130)
+            raise typer.Exit(exit_code(outcome.why))
     refuse_failures(ledger)
 
 

@@ -10,6 +10,8 @@ import typer
 from rich.markup import escape
 
 from search.cli.options import console, loading, say_notes
+from search.cli.streams import go_on_without_output
+from search.signals import exit_code
 
 if TYPE_CHECKING:
     from search.after.training import FixedTraining, SearchedTrial
@@ -80,6 +82,7 @@ def train(
     """
     from search import paths
 
+    go_on_without_output()
     with loading():
         from search.progress import progress
         from search.run import live
@@ -91,5 +94,5 @@ def train(
             outcome = training.train(workers, gpus, address, view)
         if outcome is not None and outcome.why:
             console.print(f"[yellow]stopped by {outcome.why}[/]; the same command goes on.")
-            raise typer.Exit(130)
+            raise typer.Exit(exit_code(outcome.why))
         return finish(training)

@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from search.dashboard.optuna_pages import OptunaPages
 from search.dashboard.replies import Replies, Request, dump
 from search.dashboard.source import Source
 from search.results import answers
+from search.signals import handle
 
 HERE = Path(__file__).parent
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -173,7 +173,7 @@ def style() -> str:
 
 
 def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM.
+    """Serve until Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
         sources: the studies.
@@ -201,7 +201,7 @@ def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str]
     def end(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, end)
+    handle(end)  # waitress ends at a KeyboardInterrupt alone
     ready(f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{server.effective_port}/")  # noqa: S104
     threading.Thread(target=application.warm, daemon=True).start()
     try:

@@ -2,11 +2,17 @@
 
 import logging
 import os
+import re
+import secrets
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +32,22 @@ os.environ.update(
 
 import psutil
 import ray
+from ray.job_config import JobConfig
 
+from data.cores import usable_cores
 from data.errors import UserError
-from search.run.storage import first_line
+from search.paths import STUDIES
+from search.signals import ENDING
 from search.study import Study
 
 SCRATCH = "posefront-"
-"""How the folders of Ray's sockets and logs begin; a long path would not do, a socket's has at most 107 bytes."""
+"""How the folders of Ray's sockets and logs begin."""
+
+PATIENCE = 10.0
+"""Seconds for a cluster's head to answer."""
+
+LONGEST = 107 - len("/posefront-4194304-abcdefgh/session_2026-11-25_20-00-00_000000_4194304/sockets/plasma_store")
+"""Bytes in the path of a folder for them, at the most: a socket's path has at most 107."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,12 @@ class Devices:
 
     @property
     def threads(self) -> int:
-        """CPU threads a trial: two 1-thread trials beat one of 2 threads, and threads never outnumber cores."""
+        """CPU threads a trial: on a CPU one, so that what is learnt does not depend on how many train side by side.
+
+        Two 1-thread trials beat one of 2 threads. Alone on two idle cores, 2 threads trained a network of 0.8 times the
+        width at 128 px 1.2 times as fast as one and a small one no faster; beside a single other process they were 100
+        times slower, as each waits for the other, spinning.
+        """
         return max(1, int(self.cpus))
 
 
@@ -71,49 +91,177 @@ def started(
         A folder for Ray's files, and what the trials run on, whose result() waits for Ray and raises UserError where
         more is asked for than there is, or no cluster answers.
     """
-    sweep()
-    own = f"{SCRATCH}{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=own, ignore_cleanup_errors=True) as scratch:
+    own, place = f"{SCRATCH}{os.getpid()}-", short_folder()
+    sweep(place)
+    with tempfile.TemporaryDirectory(prefix=own, dir=place, ignore_cleanup_errors=True) as scratch:
 
         def start() -> Devices:
             connect(address, scratch)
             return share(study, workers, gpus)
 
-        with ThreadPoolExecutor(1, "ray-start") as thread:
+        with ThreadPoolExecutor(1, "ray-start") as thread:  # Linux kills Ray's servers when the thread ends
+            starting = thread.submit(start)
             try:
-                yield scratch, thread.submit(start)
+                yield scratch, starting
             finally:
-                thread.shutdown(wait=True)  # so that Ray is not ended before it has begun
-                ray.shutdown()
+                wait([starting])  # so that Ray is not ended before it has begun
+                shut_down(scratch)
 
 
-def sweep() -> None:
+def short_folder() -> str:
+    """Where the folder of Ray's sockets can be: $TMPDIR, or where that is too long or not writable, another one.
+
+    Raises:
+        UserError: there is none.
+    """
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - nothing is at a known name in it
+        if len(os.fsencode(place)) <= LONGEST and os.access(place, os.W_OK | os.X_OK):
+            return place
+    raise UserError(
+        f"Ray's sockets need a folder whose path has at most {LONGEST} characters, and neither TMPDIR "
+        f"({tempfile.gettempdir()}) nor /tmp is one that can be written to; set TMPDIR to one."
+    )
+
+
+def sweep(place: str) -> None:
     """Delete the scratch folders of searches that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+    for folder in Path(place).glob(f"{SCRATCH}*-*"):
         process = folder.name.removeprefix(SCRATCH).partition("-")[0]
         if process.isdigit() and not psutil.pid_exists(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+class OwnPackages(JobConfig):
+    """A job whose workers import this project's packages first.
+
+    Ray lets them begin with the driver's working folder, in which other packages may be called `data` or `models`, and
+    has no public way not to.
+    """
+
+    def _serialize(self) -> Any:
+        self._py_driver_sys_path = [str(STUDIES.parent)]
+        return super()._serialize()
+
+
 def connect(address: str | None, scratch: str) -> None:
     """Start Ray on this machine, or join a cluster."""
     logging.getLogger("ray").setLevel(logging.ERROR)  # importing Ray has set it to INFO
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
-    if address is not None:
-        try:
-            ray.init(address=address, **common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(f"no Ray cluster answers at --address {address!r}: {first_line(error)}.") from error
+    common: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+        "configure_logging": False,
+        "job_config": OwnPackages(),
+    }
+    if address not in (None, "local"):
+        join(str(address), common)
         return
+    # Batch systems send SIGTERM to every process of a job. Ray's servers inherit that it is blocked, for they must
+    # outlive the driver, which ends with a C++ stack where they are gone.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    # A token of its own: the one that Ray shares needs a HOME to be written to, and lets other drivers in.
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex()
     ray.init(
         address="local",
-        num_cpus=len(os.sched_getaffinity(0)),
+        num_cpus=usable_cores(),
         include_dashboard=False,
         _node_ip_address="127.0.0.1",  # its ports are bound to all interfaces all the same; tokens guard them
         object_store_memory=128 * 2**20,  # results are small; the default of a third of memory wants a large /dev/shm
         _temp_dir=scratch,
         **common,
     )
+
+
+def join(address: str, common: dict[str, Any]) -> None:
+    """Join a cluster, with this machine's token where there is one: a cluster without tokens does not mind.
+
+    Raises:
+        UserError: there is none at the address, or it wants another token.
+    """
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+    place = found(address)
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray itself does so for 'auto' alone
+    reason = refusal(place)
+    if "authentication token" in reason.lower():
+        raise UserError(
+            f"the Ray cluster at {place} wants the token of its head node, and this machine has none or another one; "
+            "copy ~/.ray/auth_token from there, or set RAY_AUTH_TOKEN_PATH."
+        )
+    if reason:
+        raise UserError(
+            f"no Ray cluster answers at --address {address!r} ({reason.splitlines()[-1]}); give HOST:PORT as "
+            "`ray start --head` prints it."
+        )
+    ray.init(address=place, **common)
+
+
+def found(address: str) -> str:
+    """HOST:PORT of an address.
+
+    'auto' is $RAY_ADDRESS, else the cluster that `ray start` has begun or joined on this machine. Ray's own 'auto'
+    would take any Ray that runs here, another search's private one too.
+
+    Raises:
+        UserError: it is no address of a cluster, or there is none that `ray start` has begun.
+    """
+    from ray._private.utils import read_ray_address
+
+    place = address if address != "auto" else os.environ.get("RAY_ADDRESS") or read_ray_address()
+    if not place:
+        raise UserError(
+            "--address auto found no cluster that `ray start` has begun on this machine; give HOST:PORT of its head."
+        )
+    if not re.fullmatch(r".+:\d{1,5}", place) or "://" in place:
+        raise UserError(
+            f"{place!r} is no address of a Ray cluster's head; give HOST:PORT as `ray start --head` prints it (Ray's "
+            "client, ray://, will not do)."
+        )
+    return place
+
+
+def refusal(place: str) -> str:
+    """Why no cluster can be joined at HOST:PORT; '' where one answers.
+
+    Asked in a process of its own: Ray's C++ repeats each reason twenty times, and aborts where it finds no token.
+    """
+    host, _, port = place.rpartition(":")
+    code = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+        command = [sys.executable, "-c", code, place]
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return "what listens there is no Ray"
+    except (OSError, OverflowError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return asked.stderr if asked.returncode else ""
+
+
+def shut_down(scratch: str) -> None:
+    """End Ray, and all processes that it has started here.
+
+    Ray asks each of its servers to end, which they do not hear, and waits a second; they are killed instead, all at
+    once, when the driver has taken its leave of them. Ray has no public way.
+    """
+    started: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if any(scratch in word for word in child.cmdline()):
+                started += (child, *child.children(recursive=True))
+
+    node = ray._private.worker._global_node
+    if node is not None and started:
+        end = node.kill_all_processes
+
+        def kill(**options: bool) -> None:
+            for process in started:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(started, timeout=PATIENCE)
+            end(**options)
+
+        node.kill_all_processes = kill
+    ray.shutdown()
 
 
 def share(study: Study, workers: int | None, gpus: float | None) -> Devices:
@@ -139,4 +287,6 @@ def share(study: Study, workers: int | None, gpus: float | None) -> Devices:
             f"at most {room} fit, or lower --gpus-per-trial."
         )
     cpus = cores / workers
-    return Devices(workers, float(int(cpus)) if cpus >= 1 else cpus, each)
+    if cpus > 1:
+        cpus = float(int(cpus)) if each else 1.0
+    return Devices(workers, cpus, each)

@@ -6,13 +6,10 @@ not used. Only this file and cluster.py, hooks.py, scheduler.py and trainable.py
 
 import importlib
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from search.run.cluster import Devices, started
@@ -20,6 +17,7 @@ from search.run.ledger import Ledger
 from search.run.settings import FinalTraining, WorkerSettings
 from search.run.storage import StorageError
 from search.run.suspend import ray_workers, suspended
+from search.signals import hear_again, stoppable
 
 if TYPE_CHECKING:
     from search.run.attachments import Attachments
@@ -85,6 +83,7 @@ def search(
 
         attachments = Attachments(ledger, file, folder)
         devices = starting.result()
+        hear_again()
         run = SearchRun(ledger, attachments, folder / "weights", devices, stop, began, hours, watch)
         if final is None:  # a last training's networks are those of its search
             ledger.on_admission = attachments.network
@@ -148,26 +147,3 @@ def conclude(run: "SearchRun", attachments: "Attachments", waiting: int) -> Outc
     if waiting and not run.why:
         raise RuntimeError(f"Ray ended with {waiting} trials in training, and nobody had asked it to")
     return Outcome(waiting, run.why, run.startup_s, run.search_s, run.trained_s, run.devices)
-
-
-@contextmanager
-def stoppable() -> Iterator[Callable[[], str]]:
-    """Ctrl-C, SIGTERM and SIGHUP ask the search to end; a second one ends it at once.
-
-    Yields:
-        A function that names the signal that came, '' while none has.
-    """
-    received: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def ask(number: int, _: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, ask) for number in signals}
-    try:
-        yield lambda: signal.Signals(received[0]).name if received else ""
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

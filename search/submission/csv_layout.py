@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from data.errors import UserError
+from data.storage.image import ENDINGS
 
 Row = tuple[str, ...]
 Place = tuple[int | None, int | None]
@@ -23,7 +24,6 @@ Place = tuple[int | None, int | None]
 _AXES = {"x": 0, "y": 1, "u": 0, "v": 1}
 _IMAGE = {"id", "image", "image id", "imageid", "image name", "img", "img id", "file", "filename", "file name", "name"}
 _JOINT = {"joint", "joint id", "keypoint", "keypoint id", "landmark", "landmark id", "point", "point id", "kp"}
-_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _FINGERS = {"mcp": 1, "pip": 2, "dip": 3, "tip": 4}
 _THUMB = {"cmc": 1, "mcp": 2, "ip": 3, "tip": 4}
 
@@ -243,7 +243,7 @@ def check_complete(
 
 def stem(name: str) -> str:
     """A file's name without an image's ending."""
-    return name[: name.rindex(".")] if name.lower().endswith(_ENDINGS) else name
+    return name[: name.rindex(".")] if name.lower().endswith(ENDINGS) else name
 
 
 def _number(name: str) -> str:

@@ -152,8 +152,7 @@ def test_freihand(tmp_path: Path, data: st.DataObject) -> None:
         (root / f"training_{kind}.json").write_text(json.dumps(made))
 
     def read(root: Path) -> Iterable[tuple[str, tuple[int, int]]]:
-        images = freihand.image_paths(root)
-        freihand.read_points(root, images=len(images))
+        images = freihand.read(root).images
         return [(image, (224, 224)) for image in images]
 
     assert_agree(root, read)

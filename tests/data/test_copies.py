@@ -96,6 +96,7 @@ def test_no_copy_is_on_both_sides(root: Path) -> None:
         in said
     )
     assert "2 originals of several images" in said
+    assert "1 files of several images, which stay on one side of a split: p3.png (2 images)" in said
     for name in ("photo one.jpg (2 images)", "walk.jpg (3 images)"):
         assert name in said
     found = {problem.detail for problem in check(root).problems if problem.kind == "copies"}
@@ -276,11 +277,22 @@ def test_exif_that_no_size_can_tell_is_counted(tmp_path: Path) -> None:
     table = entries(names)
     for entry in table["images"][4:]:  # type: ignore[index]
         entry["height"] = 40
+    lying = Image.fromarray(np.random.default_rng(9).integers(0, 256, (30, 40, 3), dtype=np.uint8))
+    lying.getexif()[0x0112] = 8
+    lying.save(tmp_path / "images" / "lying.png", exif=lying.getexif())
+    added = entries([*names, "lying.png"])
+    for part in ("images", "annotations"):
+        table[part].append(added[part][-1])  # type: ignore[attr-defined, index]
     written(tmp_path, "train", table)
     task = Keypoints(tmp_path, metric="pixel_diff")
     task.prepare()
     said = "4 images are turned or mirrored as their EXIF data say, and no size tells whether annotations are, too: "
     (note,) = [note for note in task.notes() if "EXIF" in note]
+    stored = (
+        "1 images are annotated and learnt as they are stored, not as displayed and as predict sees them: lying.png"
+    )
+    for said_of_it in (" ".join(task.notes()), " ".join(problem.detail for problem in check(tmp_path).problems)):
+        assert stored in said_of_it
     assert note.endswith(said + "2-40.png, 3-40.png, 6-40.png, 8-40.png")
     assert said + "2-40.png, 3-40.png, 6-40.png, 8-40.png" in {problem.detail for problem in check(tmp_path).problems}
 

@@ -386,7 +386,7 @@ def test_no_actor_is_on_both_sides(task: Gestures) -> None:
     for fold in range(4):
         split = replace(task, folds=4, fold=fold, group="actor").split(48)
         assert not set(split.train.rows // 15) & set(split.valid.rows // 15)  # five folders of three frames an actor
-    with pytest.raises(UserError, match="too few for 5 folds"):
+    with pytest.raises(UserError, match="folders or actors cannot be split into 5 folds"):
         replace(task, group="actor").split(48)
 
 

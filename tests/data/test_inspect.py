@@ -265,7 +265,7 @@ def test_everything_wrong_in_coco_keypoints(tmp_path: Path) -> None:
         ("fault", "mis-shaped", f"{of} annotation at place 16"),
         ("fault", "duplicate", f"{of} image 2"),
         ("fault", "mis-shaped", f"{of} image 5"),
-        ("warning", "duplicate", f"{of} a.png"),
+        ("warning", "copies", of),
         ("fault", "mismatch", f"{of} category 8"),
         ("fault", "mismatch", f"{of} categories"),
         ("fault", "missing", "images/gone.png"),
@@ -290,7 +290,7 @@ def test_stats_of_coco_keypoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(result["centre"], [nose.mean(0), (52.5, 82)])
     np.testing.assert_allclose(result["spread"], [nose.std(0), (0, 0)], atol=1e-9)
     assert isinstance(result["baseline"], UserError)  # two images are too few to be split
-    told = {name: value for table in result.tables() for name, value, *_ in table.rows}
+    told = {name: value for table in result.tables for name, value, *_ in table.rows}
     assert told["image sizes [px]"] == "40 x 30"
     assert "cannot be split into 5 folds" in told["always answering the mean, ap_error"]
 
@@ -383,7 +383,7 @@ def test_stats_of_a_robot_hand_folder(robot: Path, tmp_path: Path, monkeypatch: 
     np.testing.assert_allclose(result["missed"], (0, 0.5, 0))
     np.testing.assert_allclose(result["centre"], np.linspace(0, 0.11, 12) + 0.025, atol=1e-8)
     assert result["baseline"] == RobotHand(robot).baseline()
-    assert [len(table.rows) for table in result.tables()] == [3, 3, 12]
+    assert [len(table.rows) for table in result.tables] == [3, 3, 12]
 
 
 @pytest.fixture
@@ -467,7 +467,7 @@ def test_stats_of_a_folder_of_gestures(gestures: Path, tmp_path: Path, monkeypat
     assert result["seen"] == 0.5
     np.testing.assert_allclose(result["mean"], (50 / 255, 100 / 255, 0))
     np.testing.assert_allclose(result["std"][0], np.std([0, 20, 40, 60, 80, 100]) / 255)
-    assert [table.title for table in result.tables()] == ["12 images in 6 folders", "classes", "actors"]
+    assert [table.title for table in result.tables] == ["12 images in 6 folders", "classes", "actors"]
 
 
 @pytest.mark.parametrize("kind", ["gestures", "animals", "faces"])

@@ -1,0 +1,85 @@
+"""The command as a process: streams that are gone, signals, and packages of other people with the project's names."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = [sys.executable, str(Path(__file__).parents[2] / "posefront.py")]
+SCORE = [*COMMAND, "score", "--params-m", "1", "--gflops", "1", "--pixel-diff", "5"]
+FULL = "standard output cannot be written (No space left on device)"
+
+
+def shell(line: str, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """What `"$@"`, which stands for the command, comes to in a line of the shell."""
+    return subprocess.run(["bash", "-c", line, "bash", *words], capture_output=True, text=True, check=False, **more)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "sentence"),
+    [
+        ('"$@"', 0, ""),
+        ('"$@" >&-', 0, ""),
+        ('"$@" <&- >&- 2>&-', 0, ""),
+        ('"$@" >/dev/full', 2, f"posefront: {FULL}; send it to another place.\n"),
+        ('"$@" >/dev/full 2>/dev/full', 2, ""),
+        ('"$@" >/dev/full 2>&-', 2, ""),
+        ('"$@" | true; exit ${PIPESTATUS[0]}', 141, ""),
+    ],
+)
+def test_streams_that_are_gone(line: str, code: int, sentence: str) -> None:
+    ended = shell(line, *SCORE)
+    assert (ended.returncode, ended.stderr) == (code, sentence)
+
+
+def test_no_file_takes_the_number_of_a_closed_stream() -> None:
+    """A database would, and what is printed would be written into it."""
+    code = "import os; from search.cli import streams; streams.guard(); assert os.open('/dev/null', os.O_RDONLY) > 2"
+    assert shell('"$@" <&- >&- 2>&-', sys.executable, "-c", code).returncode == 0
+
+
+def test_a_mistake_is_a_mistake_without_anyone_to_tell() -> None:
+    assert shell('"$@" 2>/dev/full', *COMMAND, "best", "nosuch").returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_python_still_imports(number: signal.Signals, tmp_path: Path) -> None:
+    """An import that takes long is begun when the file appears."""
+    mark = tmp_path / "mark"
+    (tmp_path / "rich.py").write_text(f"open({str(mark)!r}, 'w').close()\nimport time\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [*COMMAND, "best", "nosuch"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not mark.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert said == f"stopped by {number.name}; the same command goes on where this one was.\n"
+
+
+def foreign(folder: Path) -> Path:
+    """Packages and modules of the project's names, none of which can be imported."""
+    for name in ("data", "search", "studies"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(f"raise ImportError('not our own {name}')\n")
+    (folder / "models.py").write_text("raise ImportError('not our own models')\n")
+    return folder
+
+
+def test_packages_of_the_same_names_on_the_path(tmp_path: Path) -> None:
+    folder = foreign(tmp_path)
+    for where in (".", str(folder)):
+        ended = shell('"$@"', *COMMAND, "data", "check", "nosuch", cwd=folder, env=os.environ | {"PYTHONPATH": where})
+        assert "nosuch" in ended.stderr
+        assert ended.stderr.count("\n") == 1
+        assert ended.returncode == 2
