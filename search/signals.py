@@ -1,5 +1,6 @@
 """Signals that ask a process to end: Ctrl-C, SIGTERM of a batch system, SIGHUP of a terminal that is closed."""
 
+import ctypes
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ def stop(number: int, _: FrameType | None) -> NoReturn:
     Raises:
         Stopped: always.
     """
+    signal.alarm(0)
     raise Stopped(number)
 
 
@@ -51,25 +53,22 @@ def handle(handler: Handler | signal.Handlers) -> dict[int, Any]:
     return {number: signal.signal(number, handler) for number in heard}
 
 
-def deafen() -> None:
-    """Let the calling thread, and what it starts, threads and processes, hear no ENDING; the main thread does."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-
-
 @contextmanager
-def kept_waiting() -> Iterator[None]:
-    """Let a SIGTERM wait for the end of the block, which is handled then as before it.
+def kept() -> Iterator[None]:
+    """Put C's handlers of ENDING back after the block, from whatever thread, which `signal.signal` cannot.
 
-    Ray's C++ meanwhile puts a handler of its own in place of Python's, which ends the process with a stack. All threads
-    but the main one are to be deaf.
+    Ray's C++ puts one of its own for SIGTERM while it connects: it prints a stack, calls the handler before it, and
+    aborts the process 3 s later by an alarm, which our handlers call off, since a signal may come within the block.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    handler = signal.getsignal(signal.SIGTERM)
+    library = ctypes.pythonapi
+    library.PyOS_getsig.restype = library.PyOS_setsig.restype = ctypes.c_void_p
+    library.PyOS_setsig.argtypes = ctypes.c_int, ctypes.c_void_p
+    before = {number: library.PyOS_getsig(number) for number in ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            library.PyOS_setsig(number, handler)
 
 
 @contextmanager
@@ -82,6 +81,7 @@ def stoppable() -> Iterator[Callable[[], str]]:
     received: list[tuple[int, float]] = []
 
     def ask(number: int, _: FrameType | None) -> None:
+        signal.alarm(0)
         received.append((number, time.monotonic()))
         if received[-1][1] - received[0][1] > AGAIN:
             raise Stopped(number)

@@ -17,7 +17,7 @@ from search.run.ledger import Ledger
 from search.run.settings import FinalTraining, WorkerSettings
 from search.run.storage import StorageError
 from search.run.suspend import ray_workers, suspended
-from search.signals import kept_waiting, stoppable
+from search.signals import stoppable
 
 if TYPE_CHECKING:
     from search.run.attachments import Attachments
@@ -77,13 +77,12 @@ def search(
     """
     began = time.monotonic()
     with stoppable() as stop, started(address, ledger.study, workers, gpus) as (scratch, starting):
-        with kept_waiting():
-            import_while_ray_starts()
-            from search.run.attachments import Attachments
-            from search.run.hooks import SearchRun
+        import_while_ray_starts()
+        from search.run.attachments import Attachments
+        from search.run.hooks import SearchRun
 
-            attachments = Attachments(ledger, file, folder)
-            devices = starting.result()
+        attachments = Attachments(ledger, file, folder)
+        devices = starting.result()
         run = SearchRun(ledger, attachments, folder / "weights", devices, stop, began, hours, watch)
         if final is None:  # a last training's networks are those of its search
             ledger.on_admission = attachments.network

@@ -19,7 +19,6 @@ from optuna.storages import BaseStorage
 
 from search.paths import LEASE
 from search.run.storage import StorageError
-from search.signals import deafen
 
 BEAT, STALE, SETTLE = 5.0, 30.0, 0.3
 """Seconds between two heartbeats; without one after which another machine's driver is dead; for two that begin at once
@@ -115,7 +114,6 @@ class Lease:
                 self._study.set_user_attr(LEASE, None)
 
     def _beat(self) -> None:
-        deafen()
         while not self._ended.wait(BEAT):
             try:
                 self.renew()

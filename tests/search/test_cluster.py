@@ -1,21 +1,15 @@
-"""Where Ray's files lie, and clusters that are joined: with tokens, without, and none at all."""
+"""Where Ray's files lie, and which clusters can be joined; test_search.py joins one."""
 
 import os
 import socket
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from data.errors import UserError
 from search.run import cluster
 
-ROOT = Path(__file__).parents[2]
-RAY = Path(sys.executable).with_name("ray")
 TMP = "/tmp"  # noqa: S108 - where short paths are
 
 
@@ -23,43 +17,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """A cluster with tokens, as the README says to start it: its address, and the environment of who has the token."""
-    owner = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")} | {"HOME": str(tmp_path)}
-    with tempfile.TemporaryDirectory(prefix="cluster-", dir=TMP, ignore_cleanup_errors=True) as scratch:
-        subprocess.run([RAY, "get-auth-token", "--generate"], env=owner, check=True, capture_output=True)
-        port = free_port()
-        words = ["--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false", f"--temp-dir={scratch}"]
-        try:
-            subprocess.run([RAY, "start", *words], env=owner, check=True, capture_output=True)
-            yield f"127.0.0.1:{port}", owner
-        finally:
-            for process in psutil.process_iter(["cmdline"]):
-                if any(scratch in word for word in process.info["cmdline"] or ()):
-                    process.kill()
-
-
-def test_a_cluster_with_tokens_is_searched_on(
-    head: tuple[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address, owner = head
-    command = [sys.executable, ROOT / "posefront.py", "search", ROOT / "tests" / "tiny_study.py"]
-    options = ["--out", tmp_path / "out", "--trials", "1", "--epochs", "1", "--address", address]
-    ended = subprocess.run([*command, *options], env=owner, capture_output=True, text=True, cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert "1 at a time" in ended.stdout
-    assert "InvalidAuthToken" not in ended.stderr + ended.stdout
-
-    monkeypatch.setenv("HOME", str(tmp_path / "another"))
-    assert "token" in cluster.refusal(address)
-    with pytest.raises(UserError, match=f"the Ray cluster at {address} wants the token of its head node"):
-        cluster.join(address, {})
-    monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: None)
-    with pytest.raises(UserError, match="found no cluster that `ray start` has begun"):  # though one runs here
-        cluster.found("auto")
 
 
 @pytest.mark.parametrize("address", ["nonsense", "ray://head:10001", "head:", "head:port", "head:123456"])

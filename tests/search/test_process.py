@@ -67,6 +67,27 @@ def test_a_signal_while_python_still_imports(number: signal.Signals, tmp_path: P
     assert said == f"stopped by {number.name}; the same command goes on where this one was.\n"
 
 
+def test_a_handler_of_someone_elses_c_is_put_away_from_any_thread() -> None:
+    """As Ray's C++ has one while it connects in a thread; here it is the default, which ends the process."""
+    code = """
+import ctypes, os, signal, threading
+from search import signals
+
+def connect():
+    with signals.kept():
+        ctypes.pythonapi.PyOS_setsig(signal.SIGTERM, None)
+
+with signals.stoppable() as stop:
+    thread = threading.Thread(target=connect)
+    thread.start()
+    thread.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(stop())
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "SIGTERM\n")
+
+
 def foreign(folder: Path) -> Path:
     """Packages and modules of the project's names, none of which can be imported."""
     for name in ("data", "search", "studies"):

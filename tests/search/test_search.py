@@ -1,12 +1,16 @@
 """Whole searches, as a user starts them: the real command, real Ray, real kills."""
 
+import contextlib
 import json
 import os
 import random
+import secrets
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -20,10 +24,9 @@ from optuna_dashboard import get_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 
 from search.results import answers
-from search.run.cluster import short_folder
+from tests.search.test_process import COMMAND, foreign
 
 STUDY = Path(__file__).parent.parent / "tiny_study.py"
-POSEFRONT = Path(__file__).parents[2] / "posefront.py"
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -31,15 +34,15 @@ pytestmark = pytest.mark.timeout(900)
 class Search:
     """One study in a folder of its own."""
 
-    def __init__(self, out: Path, cache: Path, **environment: str) -> None:
-        self.out = out
+    def __init__(self, out: Path, cache: Path, cwd: Path | None = None, **environment: str) -> None:
+        self.out, self.cwd = out, cwd
         self.environment = {**os.environ, "POSEFRONT_CACHE": str(cache), **environment}
 
-    def start(self, *options: str, folder: Path | None = None) -> subprocess.Popen[str]:
+    def start(self, *options: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, POSEFRONT, "search", STUDY, "--out", self.out, *options],
+            [*COMMAND, "search", STUDY, "--out", self.out, *options],
+            cwd=self.cwd,
             env=self.environment,
-            cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -158,7 +161,7 @@ def test_every_way_a_trial_can_end(tmp_path: Path, cache: Path) -> None:
     assert "http" not in page.split("<body>")[1].split("plotly.js")[0]
 
     board = subprocess.run(
-        [sys.executable, POSEFRONT, "best", STUDY, "--out", tmp_path, "--json"],
+        [*COMMAND, "best", STUDY, "--out", tmp_path, "--json"],
         env=search.environment,
         capture_output=True,
         text=True,
@@ -205,34 +208,81 @@ def test_killed_at_a_random_moment_and_resumed_it_is_the_search_that_was_never_k
     assert {trial.state for trial in whole.trials()} == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
-def test_a_signal_to_all_leaves_nothing_behind_and_a_second_search_is_turned_away(tmp_path: Path, cache: Path) -> None:
-    """As a batch system ends a job, where TMPDIR is long, HOME is not there, and others have packages of our names."""
-    scratch, foreign = tmp_path / ("t" * 60), tmp_path / "foreign"
-    scratch.mkdir()
-    for name in ("data", "models", "search", "studies"):
-        (foreign / name).mkdir(parents=True)
-        (foreign / name / "__init__.py").write_text("raise ImportError('not our own')\n")
-    environment = {"TINY_SLEEP": "2", "TMPDIR": str(scratch), "HOME": "/proc/nosuch", "PYTHONPATH": "."}
-    search = Search(tmp_path, cache, **environment)
-    first = search.start("--trials", "9", "--workers", "1", folder=foreign)
+def test_ctrl_c_leaves_nothing_running_and_a_second_search_is_turned_away(tmp_path: Path, cache: Path) -> None:
+    search = Search(tmp_path, cache, TINY_SLEEP="2")
+    first = search.start("--trials", "9", "--workers", "1")
     search.wait_for(1, first)
-    second = search.start("--trials", "1", folder=foreign)
+    second = search.start("--trials", "1")
     said, _ = second.communicate(timeout=120)
     assert second.returncode == 2
     assert said.count("\n") == 1
     assert f"runs already (process {first.pid})" in said
 
-    started = psutil.Process(first.pid).children(recursive=True)
-    assert any(process.name() == "raylet" for process in started)
-    os.killpg(first.pid, signal.SIGTERM)
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal does: every process of the group gets it
     said, _ = first.communicate(timeout=120)
-    assert first.returncode == 143, said
-    assert "stopped by SIGTERM; trials in training: 1. The same command goes on" in " ".join(said.split())
+    assert first.returncode == 130, said
+    assert "stopped by SIGINT; trials in training: 1. The same command goes on" in " ".join(said.split())
     assert "Traceback" not in said
-    assert "***" not in said  # Ray's C++
-    assert not psutil.wait_procs(started, timeout=5)[1]
-    assert not list(Path(short_folder()).glob(f"posefront-{first.pid}-*"))
-    assert not list(scratch.glob("posefront-*"))
     states = {trial.state for trial in search.trials()}
     assert TrialState.WAITING in states
     assert TrialState.RUNNING not in states
+
+
+def test_sigterm_to_every_process_beside_packages_of_the_same_names(tmp_path: Path, cache: Path) -> None:
+    """As batch systems send it, with a TMPDIR such as they set."""
+    scratch = tmp_path / "scratch" / "user" / "slurm.1234567" / ("x" * 60)
+    scratch.mkdir(parents=True)
+    folder = foreign(tmp_path / "there")
+    search = Search(tmp_path / "runs", cache, folder, TINY_SLEEP="1", TMPDIR=str(scratch), PYTHONPATH=str(folder))
+    driver = search.start("--trials", "9", "--workers", "1")
+    search.wait_for(1, driver)
+    process = psutil.Process(driver.pid)
+    processes = [process, *process.children(recursive=True)]
+    for each in processes:
+        each.terminate()
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 128 + signal.SIGTERM, said
+    assert "stopped by SIGTERM; trials in training: 1. The same command goes on" in " ".join(said.split())
+    assert not {"Traceback", "***", "Error"} & {*said.split()}, said
+    assert psutil.wait_procs(processes, timeout=10)[1] == []
+    left = [*scratch.iterdir(), *Path(tempfile.gettempdir()).glob(f"posefront-{driver.pid}-*")]
+    assert [place for place in left if not place.name.startswith("torchinductor")] == []
+    assert [trial.state for trial in search.trials()] == [TrialState.WAITING]
+
+
+def test_a_cluster_whose_head_asks_for_a_token(tmp_path: Path, cache: Path) -> None:
+    """`ray start --head`, as the README says."""
+    home, other = tmp_path / "home", tmp_path / "other"
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray" / "auth_token").write_text(secrets.token_hex())
+    other.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = f"start --head --block --port {port} --num-cpus 1 --include-dashboard false --disable-usage-stats"
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as temporary:
+        head = subprocess.Popen(
+            [Path(sys.executable).with_name("ray"), *words.split(), "--temp-dir", temporary],
+            env={**os.environ, "HOME": str(home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            address = f"127.0.0.1:{port}"
+            search = Search(tmp_path / "runs", cache, HOME=str(home))
+            for _ in range(60):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                time.sleep(1)
+            assert "2 trials" in search.run("--trials", "2", "--address", address)
+            stranger = Search(tmp_path / "runs", cache, HOME=str(other))
+            process = stranger.start("--trials", "3", "--address", address)
+            said, _ = process.communicate(timeout=120)
+            assert process.returncode == 2, said
+            assert "wants the token of its head node" in " ".join(said.split())
+        finally:
+            processes = psutil.Process(head.pid).children(recursive=True)
+            head.kill()
+            for each in processes:
+                each.kill()
+            head.wait()
