@@ -24,6 +24,7 @@ from search.samplers import KnownCost
 from search.samplers.candidates import DrawnTrial, scaled, unscaled
 from search.samplers.gaussian import Gaussian, fitted
 from search.samplers.known_cost import Candidate, KnownCostSampler
+from search.samplers.observations import observed
 from search.samplers.prices import predicted, traits
 from search.schedulers import NoStopping
 from search.study import Config, Study, Training, replay, tpe
@@ -187,6 +188,29 @@ def test_bounds_hold_once_prices_are_known(objective: Any) -> None:
 @pytest.mark.parametrize("numbers", [{"log_error": False}, {"known_cost": False}, {"every_epoch": False}])
 def test_each_part_can_be_left_out(numbers: dict[str, bool]) -> None:
     assert best(search(toy(sampler=KnownCost(**numbers)), 20)) < 9
+
+
+def test_a_reading_by_the_clock_is_taken_of_sampled_trials_alone() -> None:
+    clocked = []
+
+    def latency(arch: Any) -> float:
+        clocked.append(arch)
+        return float(1 + arch.width)
+
+    timed = Reading("latency_ms", "latency", "ms", latency, timed=True)
+    book = search(toy(readings=(*READINGS, timed), bounds={"latency_ms": 1.8}), 14)
+    assert len(clocked) == len(book.optuna_study.trials)
+    late = [trial for trial in book.optuna_study.trials if trial.number > 10]
+    assert all("refused" not in trial.user_attrs for trial in late)
+
+
+def test_trials_from_before_configurations_were_kept_are_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    def older(trial: Any, readings: Any) -> Any:
+        found = observed(trial, readings)
+        return found and replace(found, config=None)
+
+    monkeypatch.setattr("search.samplers.known_cost.observed", older)
+    assert best(search(toy(), 20)) < 9
 
 
 def test_trials_in_training_are_counted() -> None:
