@@ -88,6 +88,14 @@ with signals.stoppable() as stop:
     assert (ended.returncode, ended.stdout) == (0, "SIGTERM\n")
 
 
+def test_threads_that_wait_take_no_core_unless_the_user_wants_it() -> None:
+    code = "import os, sys; from search.cli import main\ntry: main()\nfinally: print(os.environ['OMP_WAIT_POLICY'])"
+    clean = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    for environment, policy in ((clean, "passive"), (clean | {"OMP_WAIT_POLICY": "active"}, "active")):
+        ended = shell('"$@"', sys.executable, "-c", code, *SCORE[len(COMMAND) :], env=environment)
+        assert ended.stdout.split()[-1] == policy
+
+
 def foreign(folder: Path) -> Path:
     """Packages and modules of the project's names, none of which can be imported."""
     for name in ("data", "search", "studies"):
