@@ -112,6 +112,7 @@ SLOW = (
     "test_every_page_speaks",
     "test_every_change",
     "test_export.py::test_onnx",
+    "makes_the_folder_and_says_the_opset",
     "test_recording",
     "test_refused_samples",
     "a_word_that_is_wrong",

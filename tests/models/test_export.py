@@ -1,15 +1,19 @@
 """The ONNX file against the network that it was written from."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import onnx
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
+from onnxruntime import InferenceSession
 from torch import Tensor, nn
 
 from data.errors import UserError
 from models import export
 from models.net import Arch
+from search.cli import submit
 
 
 def trained(net: nn.Module, shape: tuple[int, ...]) -> nn.Module:
@@ -75,3 +79,21 @@ def test_a_path_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*file/net\.onnx \(.+\); give another path\.$"):
         export.onnx(GroupedTransposed(), (6, 5, 7), tmp_path / "file" / "net.onnx")
+
+
+def test_the_command_makes_the_folder_and_says_the_opset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arch = Arch(3, 0.2, 32, 40, "simcc", depth=0.25, neck=0)
+    net = trained(arch.build(), arch.input_shape)
+    model = SimpleNamespace(net=net, config=SimpleNamespace(arch=arch))
+    monkeypatch.setattr("search.after.model.read", lambda _: None)
+    monkeypatch.setattr("search.after.model.load", lambda *_: model)
+    file = tmp_path / "new" / "net.onnx"
+    submit.export(tmp_path, file)
+    (opset,) = {entry.version for entry in onnx.load(file).opset_import if entry.domain in ("", "ai.onnx")}
+    assert capsys.readouterr().out.strip().endswith(f"opset {opset}")
+    for batch in (1, 5):
+        images = torch.randn(batch, *arch.input_shape)
+        (answered,) = InferenceSession(file).run(None, {"images": images.numpy()})
+        torch.testing.assert_close(torch.from_numpy(answered), net(images).detach(), rtol=1e-4, atol=1e-5)
