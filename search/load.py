@@ -111,17 +111,43 @@ def _check_space(study: Study, file: Path) -> None:
         list(branches(study))
     except RangeError as error:
         raise UserError(f"{_place(file, error)}: {error}.") from error
+    if not named:
+        _try(study, file, None)
     for start, params in named.items():
-        try:
-            replay(study, params)
-        except ValueError as error:
-            raise UserError(f"{file}: the starting trial {start!r} does not fit the space: {error}.") from error
+        _try(study, file, start)
         for name, value in params.items():
             if not kept(value):
                 raise UserError(
                     f"{file}: the starting trial {start!r} has {name} = {value!r}, a {type(value).__name__}, which the "
                     "storage does not keep as it is; write a text, a number, True, False or None."
                 )
+
+
+def _try(study: Study, file: Path, start: str | None) -> None:
+    """Whether the space makes a configuration of a named trial, or, for want of one, nothing but sense of lower ends.
+
+    Raises:
+        UserError: it does not.
+    """
+    from search.space_check import RangeCheck
+
+    where = "" if start is None else f" (in the starting trial {start!r})"
+    try:
+        if start is None:
+            config = study.space(RangeCheck({}), study.task)
+        else:
+            config, _ = replay(study, {**study.published, **study.starts}[start])
+    except UserError:
+        raise
+    except (TypeError, AttributeError, NameError) as error:
+        raise UserError(f"{_place(file, error)}: {type(error).__name__}: {error}{where}.") from error
+    except Exception as error:
+        if start is None:
+            return  # lower ends alone need not make a network
+        raise UserError(f"{file}: the starting trial {start!r} does not fit the space: {error}.") from error
+    if not isinstance(config, Config):
+        line = inspect.unwrap(study.space).__code__.co_firstlineno
+        raise UserError(f"{file}, line {line}: the space returned {config!r}{where}; end it with `return Config(...)`.")
 
 
 def with_starts(study: Study, names: Sequence[str]) -> Study:

@@ -16,6 +16,9 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """Of files that count as images in a folder."""
 
 _ORIENTATION = 0x0112  # of EXIF: 2 to 4 mirror an image or turn it by 180 degrees, 5 to 8 lay it on its side
+Image.MAX_IMAGE_PIXELS = 2**29
+"""Pillow warns of more, and refuses twice as many; its own bound refuses photographs of large sensors."""
+
 _BROKEN = (OSError, SyntaxError, ValueError)  # what Pillow raises on streams that are no whole image
 
 

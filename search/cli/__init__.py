@@ -21,7 +21,7 @@ def main() -> None:
 
         run()
     except signals.Stopped as stopped:
-        print(f"stopped by {stopped.name}; the same command goes on where this one was.", file=sys.stderr)
+        print(f"stopped by {stopped.name}; the same command may be given again.", file=sys.stderr)
         sys.exit(signals.exit_code(stopped.name))
     finally:
         signals.handle(signal.SIG_DFL)  # what is left is Python's own end, and has nothing to say

@@ -125,8 +125,10 @@ def refuse_failures(ledger: "Ledger") -> None:
 
 def _open_ledger(chosen: "Study", file: Path, folder: Path, opened: "BaseStorage", url: str) -> "Ledger":
     """The study in its storage, with what a dead run left taken up again."""
+    import optuna
+
     from search import paths
-    from search.config_record import changes
+    from search.config_record import changes, differences
     from search.ownership import claim
     from search.run.ledger import Ledger
     from search.run.ranges import adapt
@@ -135,19 +137,26 @@ def _open_ledger(chosen: "Study", file: Path, folder: Path, opened: "BaseStorage
     chosen, added = adapt(chosen, name, opened)
     if added:
         console.print(f"choices that its trials did not have: {escape('; '.join(added))}")
+    before = optuna.load_study(study_name=name, storage=opened).user_attrs.get("search")
     ledger = Ledger(chosen, name, opened, chosen.task.identity(), file=paths.written(file))
     put = claim(folder, ledger.id, url)
     if put is not None:
         console.print(f"[yellow]{folder} held the results of another study {name!r}; they are now in {put}[/]")
-    adopted = ledger.adopt()
-    kept = [trial for trial in ledger.optuna_study.get_trials(deepcopy=False) if "config" in trial.user_attrs]
-    if kept and (changed := changes(chosen, kept[-1].params, kept[-1].user_attrs["config"])):
-        console.print(
-            f"[yellow]the study was changed since trial {kept[-1].number}[/]: {escape(changed)}. Trials to come follow "
-            "it; those that are keep their own."
-        )
-    if ledger.finished or adopted:
-        console.print(f"going on: {ledger.finished} trials finished, {adopted} interrupted ones taken up again")
+    ledger.adopt()
+    trials = [trial for trial in ledger.optuna_study.get_trials(deepcopy=False) if "budget" in trial.user_attrs]
+    kept = [trial for trial in trials if "config" in trial.user_attrs]
+    if kept:
+        last, now = kept[-1], ledger.optuna_study.user_attrs["search"]
+        told = differences(before or now, now | {"trials": (before or now)["trials"]})
+        changed = "; ".join(filter(None, (told, changes(chosen, last.params, last.user_attrs["config"]))))
+        if changed:
+            console.print(
+                f"[yellow]the study was changed since trial {last.number}[/]: {escape(changed)}. Trials to come follow "
+                "it; those that are keep their own."
+            )
+    interrupted = sum(not trial.state.is_finished() for trial in trials)
+    if ledger.finished or interrupted:
+        console.print(f"going on: {ledger.finished} trials are over, {interrupted} interrupted ones are taken up again")
     return ledger
 
 

@@ -69,7 +69,7 @@ def test_it_goes_on_where_it_was_interrupted_and_is_retrained(out: Path) -> None
     waiting = trials(out)[3]
     known = waiting.user_attrs["curve"]
     assert (waiting.state, len(known), waiting.user_attrs["budget"]) == (TrialState.WAITING, 78, 84)
-    assert "going on: 3 trials finished" in posefront(out, "search", "--trials", "4", "--workers", "1")
+    assert "going on: 3 trials are over" in posefront(out, "search", "--trials", "4", "--workers", "1")
     after = trials(out)
     assert [trial.state for trial in after] == [TrialState.COMPLETE, *[TrialState.PRUNED] * 2, TrialState.COMPLETE]
     assert after[3].user_attrs["curve"][:78] == known

@@ -10,7 +10,7 @@ from data.errors import UserError
 from search.load import load_study
 
 FILE = """from search.schedulers import Asha
-from search.study import Study
+from search.study import Config, Study, Training
 from types import SimpleNamespace
 
 task = SimpleNamespace(points=21)
@@ -20,7 +20,7 @@ def space(trial, task):
     trial.suggest_int("size", 32, 64, step=16)
     trial.suggest_float("width", 0.1, 0.5, step=0.1)
     trial.suggest_categorical("kernel", [3, 5])
-
+    return Config(None, Training(lr=1e-3))
 study = Study(task, space, trials=3, epochs=2)
 """
 
@@ -51,6 +51,20 @@ def test_the_file_that_the_others_spoil_is_well(tmp_path: Path) -> None:
         ("[3, 5]", "[__import__('http').HTTPMethod.GET]", 11, "a HTTPMethod"),  # text that comes back as mere text
         ("[3, 5]", "[3, float]", 11, "the choice <class 'float'>, a type"),
         ("0.5, step=0.1", "float('inf')", 10, "both ends must be finite"),
+        ("return Config(None, ", "return dict(a=", 7, "end it with `return Config(...)`"),
+        ("return Config(", "return Confg(", 12, "NameError: name 'Confg' is not defined"),
+        (
+            "Training(lr=",
+            "Training(rate=",
+            12,
+            "TypeError: Training.__init__() got an unexpected keyword argument 'rate'",
+        ),
+        (
+            "return Config(None",
+            "return Config(task.pionts",
+            12,
+            "AttributeError: 'types.SimpleNamespace' object has no",
+        ),
         ("1e-1, log=True", "1e-1, log=True, step=0.1", 8, "it must be one of the two"),
     ],
 )
@@ -88,7 +102,7 @@ def test_branches_that_lower_ends_do_not_reach_are_checked_too(tmp_path: Path, b
     spoilt = FILE.replace('    trial.suggest_int("size"', '    size = trial.suggest_int("size"')
     spoilt = spoilt.replace("    trial.suggest_categorical(", "    kernel = trial.suggest_categorical(")
     file = tmp_path / "s.py"
-    file.write_text(spoilt.replace("\n\nstudy =", f"\n    {branch}\n\nstudy ="))
+    file.write_text(spoilt.replace("\n    return", f"\n    {branch}\n    return"))
     with pytest.raises(UserError) as caught:
         load_study(str(file))
     assert str(caught.value).startswith(f"{file}, line 12: ")

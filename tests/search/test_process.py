@@ -64,7 +64,7 @@ def test_a_signal_while_python_still_imports(number: signal.Signals, tmp_path: P
     process.send_signal(number)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    assert said == f"stopped by {number.name}; the same command goes on where this one was.\n"
+    assert said == f"stopped by {number.name}; the same command may be given again.\n"
 
 
 def test_a_handler_of_someone_elses_c_is_put_away_from_any_thread() -> None:
