@@ -136,7 +136,7 @@ def _open_ledger(chosen: "Study", file: Path, folder: Path, opened: "BaseStorage
     name = paths.name_of(str(file))
     chosen, added = adapt(chosen, name, opened)
     if added:
-        console.print(f"choices that its trials did not have: {escape('; '.join(added))}")
+        console.print(f"choices added since the last run: {escape('; '.join(added))}")
     before = optuna.load_study(study_name=name, storage=opened).user_attrs.get("search")
     ledger = Ledger(chosen, name, opened, chosen.task.identity(), file=paths.written(file))
     put = claim(folder, ledger.id, url)
