@@ -73,20 +73,28 @@ SLOW = (
     *LONG,
     # files: they start Ray, a browser, a notebook, or processes that import torch
     "test_ablate",
+    "test_agreement",
+    "test_attach",
     "test_bodies",
     "test_browser",
     "test_ensemble",
     "test_fit",
+    "test_identity",
+    "test_kills",
+    "test_known_cost",
+    "test_lease",
     "test_network_source",
     "test_notebook",
     "test_pretrained",
+    "test_process",
+    "test_ranges",
     "test_regnet",
     "test_report",
     "test_retrain",
-    "test_process",
     "test_robot_hand",
     "test_server",
     "test_submission.py",
+    "test_units",
     # and tests of 2 s or more elsewhere
     "learns",
     "killed",
@@ -118,7 +126,7 @@ SLOW = (
     "a_word_that_is_wrong",
     "uninterrupted",
 )
-"""What `make quick` leaves out, as parts of the tests' names: all else takes 175 CPU-seconds."""
+"""What `make quick` leaves out, as parts of the tests' names: all else takes 110 CPU-seconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
