@@ -52,7 +52,7 @@ class Observed:
 def observed(trial: FrozenTrial, readings: Sequence[Reading]) -> Observed | None:
     """A trial as it stands; None where its price is not known, or it was refused."""
     stored = trial.user_attrs
-    if "refused" in stored or any(reading.name not in stored for reading in readings):
+    if stored.get("refused") or any(reading.name not in stored for reading in readings):
         return None
     prices = {reading.name: float(stored[reading.name]) for reading in readings}
     length = math.log(max(2, stored.get("budget", 2)))

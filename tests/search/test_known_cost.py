@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.storages import InMemoryStorage
-from optuna.trial import BaseTrial, TrialState
+from optuna.trial import BaseTrial, TrialState, create_trial
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from models.cost import cost
@@ -211,6 +211,15 @@ def test_trials_from_before_configurations_were_kept_are_learnt_from(monkeypatch
 
     monkeypatch.setattr("search.samplers.known_cost.observed", older)
     assert best(search(toy(), 20)) < 9
+
+
+def test_a_refusal_that_a_later_run_took_back_is_none() -> None:
+    """The ledger empties the reason of an end that did not come; Optuna has no way to delete it."""
+    attrs = {"budget": 4, "curve": [{"epoch": 1, "error": 9.0}]}
+    for refused, is_seen in ((None, True), ("", True), ("Params 2 M > 1 M", False)):
+        stored = attrs if refused is None else {**attrs, "refused": refused}
+        trial = create_trial(state=TrialState.RUNNING, user_attrs=stored)
+        assert (observed(trial, ()) is not None) == is_seen
 
 
 def test_trials_in_training_are_counted() -> None:
