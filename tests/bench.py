@@ -5,7 +5,6 @@
 3. A search's wall time over the sum of its trials' training times divided by its workers, start-up told apart.
 """
 
-import os
 import platform
 import statistics
 import sys
@@ -27,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from data.cores import usable_cores
 from data.drawn.hands import DrawnHands
 from data.layouts.freihand import image_paths
 from data.tasks.freihand import FreiHand
@@ -159,7 +159,7 @@ def searched(workers: int) -> Any:
 def main() -> None:
     torch.set_num_threads(1)
     console = Console(width=120)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     where = torch.cuda.get_device_name() if GPU else "CPU"
     task.prepare()
     console.print(f"{date.today()}, {platform.machine()}, {cores} cores, {where}, torch {torch.__version__}")

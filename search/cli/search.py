@@ -134,10 +134,11 @@ def _open_ledger(chosen: "Study", file: Path, folder: Path, opened: "BaseStorage
     from search.run.ranges import adapt
 
     name = paths.name_of(str(file))
-    chosen, added = adapt(chosen, name, opened)
+    begun = optuna.load_study(study_name=name, storage=opened)
+    chosen, added = adapt(chosen, begun)
     if added:
         console.print(f"choices added since the last run: {escape('; '.join(added))}")
-    before = optuna.load_study(study_name=name, storage=opened).user_attrs.get("search")
+    before = begun.user_attrs.get("search")
     ledger = Ledger(chosen, name, opened, chosen.task.identity(), file=paths.written(file))
     put = claim(folder, ledger.id, url)
     if put is not None:

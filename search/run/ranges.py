@@ -10,7 +10,6 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.storages import BaseStorage
 from optuna.trial import BaseTrial
 
 from data.errors import UserError
@@ -49,13 +48,12 @@ class ChangedChoices:
         return value
 
 
-def adapt(study: Study, name: str, storage: BaseStorage) -> tuple[Study, list[str]]:
+def adapt(study: Study, begun: optuna.Study) -> tuple[Study, list[str]]:
     """Make the ranges of a study's file and those of the trials in its storage go together.
 
     Args:
         study: as its file describes it now.
-        name: under which it is kept; it need not be there yet.
-        storage: as `search.run.storage.open_storage` gives it.
+        begun: what is kept of it, in a storage of `search.run.storage.open_storage`.
 
     Returns:
         The study, which goes on with its trials, and what was added to their choices, in words.
@@ -63,9 +61,6 @@ def adapt(study: Study, name: str, storage: BaseStorage) -> tuple[Study, list[st
     Raises:
         UserError: a parameter became one of another kind.
     """
-    if name not in optuna.get_all_study_names(storage):
-        return study, []
-    begun = optuna.load_study(study_name=name, storage=storage)
     before: dict[str, BaseDistribution] = {}
     for trial in begun.get_trials(deepcopy=False):
         before.update(trial.distributions)
@@ -77,13 +72,14 @@ def adapt(study: Study, name: str, storage: BaseStorage) -> tuple[Study, list[st
         old, new = before[key], now[key]
         if not (isinstance(old, CategoricalDistribution) and isinstance(new, CategoricalDistribution)):
             raise UserError(
-                f"the trials of {name!r} have {key!r} of {described(old)}, and its file now has {described(new)}, "
-                "which is another kind of parameter: give it another name in the space, or give --out another folder."
+                f"the trials of {begun.study_name!r} have {key!r} of {described(old)}, and its file now has "
+                f"{described(new)}, which is another kind of parameter: give it another name in the space, or give "
+                "--out another folder."
             )
         more = [choice for choice in new.choices if choice not in old.choices]
         changed[key] = (*old.choices, *more)
         if more:
-            rewrite_choices(storage, begun._study_id, key, CategoricalDistribution(changed[key]))
+            rewrite_choices(begun._storage, begun._study_id, key, CategoricalDistribution(changed[key]))
             added.append(f"{key} {', '.join(map(repr, more))}")
     if not changed:
         return study, []

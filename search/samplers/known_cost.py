@@ -173,13 +173,11 @@ class KnownCostSampler(BaseSampler):
     def _count(self, candidate: Candidate) -> bool:
         """Give a candidate the readings that it has, but those by the clock; whether that can be."""
         try:
-            for reading in self._study.readings:
-                if not reading.timed:
-                    exact = {reading.name: _measured(reading, candidate.config.arch)}
-                    candidate.readings = {**candidate.readings, **exact}
+            arch, readings = candidate.config.arch, self._study.readings
+            exact = {reading.name: _measured(reading, arch) for reading in readings if not reading.timed}
         except Exception:  # noqa: BLE001 - what cannot be counted is not sampled
             return False
-        candidate.is_exact = True
+        candidate.readings, candidate.is_exact = {**candidate.readings, **exact}, True
         return True
 
     def _best(self, left: list[Candidate], model: ErrorModel) -> DrawnTrial | None:

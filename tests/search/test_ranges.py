@@ -30,7 +30,8 @@ def study(heads: Sequence[str], trials: int, **fields: Any) -> Study:
 def go_on(folder: Path, wanted: Study) -> tuple[Ledger, list[str]]:
     """As the command does: the ranges are looked at, and one trial after another is trained."""
     storage = open_storage(f"sqlite:///{folder}/study.db")
-    fitting, added = adapt(wanted, "book", storage)
+    begun = optuna.create_study(study_name="book", storage=storage, load_if_exists=True)
+    fitting, added = adapt(wanted, begun)
     book = Ledger(fitting, "book", storage)
     book.adopt()
     while (asked := book.ask()) is not None:
