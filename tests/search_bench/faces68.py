@@ -1,4 +1,4 @@
-"""A small, finite space on photographs of faces, all of whose 216 configurations were trained for the table of its name.
+"""A small, finite space on photographs of faces; all of its 216 configurations were trained for the table of its name.
 
 Needs --data: faces with 68 points in COCO's layout.
 """
