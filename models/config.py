@@ -45,8 +45,8 @@ class MobileNetConfig:
         stem_stride: 2 or 4.
         early_kernel: side of the depthwise kernels before stride 16: 3, 5 or 7.
         act: of the body: "relu", "hardswish", "silu", or "mixed", ReLU in the first three stages and then hardswish.
-        branches: convolutions side by side in place of each after the stem's while it is trained, 0 to 4, beside a 1 x 1
-            one and the identity; one convolution when deployed (`models.network.Branched`). 0: a plain one.
+        branches: convolutions side by side in place of each after the stem's while it is trained, 0 to 4, beside a
+            1 x 1 one and the identity; one convolution when deployed (`models.network.Branched`). 0: a plain one.
         pooled: direct head only: False reads every cell of the features instead of their mean.
 
     Raises:

@@ -54,9 +54,9 @@ def merge_(module: nn.Module) -> nn.Module:
 def fold_(module: nn.Module) -> nn.Module:
     """Put a network into evaluation mode, giving the same outputs with fewer operations; answers the same object.
 
-    Branches are merged first (`merge_`). A BatchNorm with fixed statistics is folded where it alone reads the answer of a convolution (transposed too)
-    and both are called once. Every other one stays as it is. The network's class and the names of all that stays
-    are kept; a folded BatchNorm leaves its activation behind, or nothing.
+    Branches are merged first (`merge_`). A BatchNorm with fixed statistics is folded where it alone reads the answer
+    of a convolution (transposed too) and both are called once. Every other one stays as it is. The network's class and
+    the names of all that stays are kept; a folded BatchNorm leaves its activation behind, or nothing.
 
     Args:
         module: any network that torch.fx can trace.

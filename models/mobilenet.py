@@ -23,7 +23,8 @@ class Row(NamedTuple):
 
 
 LATE = 16  # total stride from which a stage counts as late
-# MobileNetV3-small (Howard et al. 2019, table 2) but for its kernels, 3 before stride 16 and then 5. The last stage's stride becomes 1 for a total stride of 16.
+# MobileNetV3-small (Howard et al. 2019, table 2), but for its kernels: 3 before stride 16, then 5. The last stage's
+# stride becomes 1 for a total stride of 16.
 TABLE = (
     Row(1.00, 16, 1, 2, True, nn.ReLU),
     Row(4.50, 24, 1, 2, False, nn.ReLU),

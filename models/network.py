@@ -118,21 +118,24 @@ class Branched(nn.Module):
         conv = first.conv
         weights, biases = zip(*(_as_kernel(branch, conv) for branch in self.branches), strict=True)
         sizes = conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0], conv.groups
-        made = ConvNormAct(*sizes).to(conv.weight.device, conv.weight.dtype)
+        made: Any = ConvNormAct(*sizes).to(conv.weight.device, conv.weight.dtype)
         made.conv.weight = nn.Parameter(sum(weights).to(conv.weight.dtype))
         made.conv.bias = nn.Parameter(sum(biases).to(conv.weight.dtype))
         made.bn, made.act = nn.Identity(), self.act
-        return made.train(self.training)
+        folded: ConvNormAct = made.train(self.training)
+        return folded
 
 
 def _as_kernel(branch: Any, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of a branch with its BatchNorm, float64, as a kernel of `conv`'s shape."""
-    if isinstance(branch, nn.BatchNorm2d):
-        norm = branch
+    norm: Any = getattr(branch, "bn", branch)
+    if norm is branch:  # the identity
         each = conv.in_channels // conv.groups
-        weight = torch.eye(each, dtype=torch.float64, device=conv.weight.device).repeat(conv.groups, 1)[:, :, None, None]
+        weight = torch.eye(each, dtype=torch.float64, device=conv.weight.device).repeat(conv.groups, 1)[
+            :, :, None, None
+        ]
     else:
-        norm, weight = branch.bn, branch.conv.weight.double()
+        weight = branch.conv.weight.double()
     side, before = conv.kernel_size[0] - weight.shape[-1], int(conv.padding[0])
     weight = F.pad(weight, (before, side - before) * 2) if side else weight
     scale = (norm.running_var.double() + norm.eps).rsqrt() * norm.weight.double()

@@ -2,8 +2,9 @@
 
     {"arch": {"class": "models.net.Arch", "points": 21, ...}, "training": {"class": ..., "lr": ...}, "augment": ...}
 
-Lists stand for tuples. Fields that came later are left out at their default (`models.config.UNWRITTEN`). Nothing in it is code: the only classes that are built are dataclasses of this project's own
-packages and of modules that are loaded already, such as the study's file.
+Lists stand for tuples. A field that came later is left out at its default (`models.config.UNWRITTEN`). Nothing in it is
+code: the only classes that are built are dataclasses of this project's own packages and of modules that are loaded
+already, such as the study's file.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def space(trial: BaseTrial, task: FreiHand) -> Config:
         deconv=trial.suggest_int("deconv", 32, 128, step=32) if head == "heatmap" else 128,
         **details(trial, head),
     )
-    training = Training(lr=trial.suggest_float("lr", 1e-3, 3e-2, log=True), batch=32, ema=0.995)
+    training = Training(lr=trial.suggest_float("lr", 2e-3, 5e-2, log=True), batch=32, ema=0.995)
     return Config(arch, training, Augment(rotate=10, scale=0.1, shift=0.05, colour=0.2))
 
 
