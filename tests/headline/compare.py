@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS, STOCK = "posefront", "Ray Tune (TPE, ASHA)"
 METHODS = {"ours": OURS, "stock": STOCK}
 LOOK = 1.0  # seconds between looks at a phase's processes
+TRIES = 4  # at a phase before a run is given up
 
 
 @dataclass(frozen=True)
@@ -271,11 +272,14 @@ def run(
 
 
 def _finish(make: Callable[[], results.Run], out: Path, failed: list[str]) -> None:
-    try:
-        finished = make()
-    except (RuntimeError, ValueError, OSError) as error:
-        failed.append(str(error))
-        print(error, flush=True)
-        return
+    for left in reversed(range(TRIES)):  # Ray does not start on a machine that is too busy
+        try:
+            finished = make()
+            break
+        except (RuntimeError, ValueError, OSError) as error:
+            print(error, flush=True)
+            if not left:
+                failed.append(str(error))
+                return
     results.append(out, finished)
     print(f"{finished.key}: {finished.error:.3f} px, ln score {finished.log_score:.3f}", flush=True)
