@@ -218,7 +218,29 @@ def best(
         typer.echo(json.dumps([flat(entry) for entry in shown], indent=1, default=str))
         return
     console.print(board(shown, view, count))
+    show_bands(view, study, out, storage)
     _write_page(view, paths.folder_of(study, out), storage)
+
+
+def show_bands(view: "View", study: str, out: Path, storage: str | None) -> None:
+    """Print the best trial of each grade band, and what trains it in full; nothing where there are no bands."""
+    from search.format import digits, named, titled
+    from search.results.bands import best_of_bands, command
+
+    best = best_of_bands(view)
+    if not best:
+        return
+    table = Table(title="best of each grade band")
+    for title in ("band", "trial", "score", titled(named(view.metric), view.unit)):
+        table.add_column(escape(title), justify="right", no_wrap=True)
+    table.add_column("train it in full", overflow="fold")
+    for label, entry in best.items():
+        if entry is None:
+            table.add_row(label, "", "", "", "no trial yet")
+        else:
+            numbers = (str(entry.number), digits(entry.score), digits(entry.error))
+            table.add_row(label, *numbers, escape(command(view, entry.number, study, out, storage)))
+    console.print(table)
 
 
 def flat(entry: "Entry") -> dict[str, Any]:

@@ -12,13 +12,14 @@ from typing import Any, cast
 
 from data.errors import UserError
 from search.dashboard import curves, errors, gallery, hardest, progress, trial, why
-from search.dashboard.blocks import Block, board, figure, html, later, note
+from search.dashboard.blocks import Block, board, cell, column, error_cell, figure, html, later, note, table
 from search.dashboard.now import Machine, training
 from search.dashboard.progress import Against
 from search.dashboard.source import Source
 from search.format import compact, duration, measured
+from search.objective import band
 from search.results import ablation as ablations
-from search.results import answers, architecture
+from search.results import answers, architecture, bands
 from search.results.figures import ablation, pareto
 from search.results.importance import Target
 from search.results.view import View
@@ -96,7 +97,28 @@ def page(
     if name == "curves":
         return frame | {"blocks": [figure("learning", curves.learning(shown), 620)]}
     plane = figure("pareto", pareto.figure(view), 560, selects=True)
-    return frame | {"blocks": [plane, board(shown, "trials")]}
+    return frame | {"blocks": [plane, *band_table(source, shown), board(shown, "trials")]}
+
+
+def band_table(source: Source, view: View) -> list[Block]:
+    """The best trial of each grade band, as a block; none where the study has no bands."""
+    best = bands.best_of_bands(view)
+    if not best:
+        return []
+    empty = [label for label, entry in best.items() if entry is None]
+    columns = [
+        (column("trial"), lambda e: e.number),
+        (column("band", text=True), lambda e: band(e.error)),
+        (column("score"), lambda e: cell(e.score)),
+        (column(view.error_title), lambda e: error_cell(e.error)),
+        *((column(r.label), lambda e, name=r.name: cell(e.readings.get(name))) for r in view.readings),
+        (
+            column("train it in full", text=True),
+            lambda e: bands.command(view, e.number, source.given, source.out, source.storage),
+        ),
+    ]
+    none = f"no trial yet: {', '.join(empty)}" if empty else ""
+    return [table("bands", "The best of each grade band", columns, [e for e in best.values() if e], "", none)]
 
 
 def part(source: Source, view: View, what: str, number: int, href: Href) -> dict[str, Any]:
@@ -187,7 +209,7 @@ def now_page(view: View, machine: Machine) -> list[Block]:
 def trial_page(source: Source, view: View, number: int, href: Href) -> list[Block]:
     """The page of a trial, which must be in the view."""
     answered = answers.load(source.folder, number, view.unit)
-    command = trial.command(view, number, source.given, source.out, source.storage)
+    command = bands.command(view, number, source.given, source.out, source.storage)
     pictures = gallery.gallery(answered, href, lambda row: answers.sides(source.folder, row))
     blocks: list[Block] = [
         html("facts", "What it is", trial.parameters(view, number), width="third"),

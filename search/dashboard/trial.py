@@ -1,10 +1,8 @@
-"""One trial in words and tables: what it is, what its network costs, and the command that trains it."""
+"""One trial in words and tables: what it is, and what its network costs."""
 
-import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -14,10 +12,6 @@ from search.dashboard.blocks import note
 from search.format import compact, measured, range_text, shape_text, value_text
 from search.results.leaderboard import Entry
 from search.results.view import View
-from search.storage_url import without_passwords
-
-RUNS = Path("runs")
-"""Where studies lie unless --out says otherwise."""
 
 
 def parameters(view: View, number: int) -> str:
@@ -84,19 +78,6 @@ def cost_table(cost: Cost) -> str:
         f'<th scope="row" colspan="3">total</th>{counts(cost.params, cost.flops_m, cost.flops_ma)}'
         '<td class="share"></td></tr></tfoot></table></div>'
     )
-
-
-def command(view: View, number: int, study: str, out: Path = RUNS, storage: str | None = None) -> str:
-    """The shell command that trains a trial in full; a sentence where it has no parameters.
-
-    The study is its name or file as the search was given it, `out` the folder of all studies.
-    """
-    if not view.by_number[number].params:
-        return f"Trial {number} has no parameters yet, so there is nothing to train."
-    words = ["posefront", "retrain", study, "--trial", str(number)]
-    words += [] if Path(out) == RUNS else ["--out", str(out)]
-    words += [] if storage is None else ["--storage", without_passwords(storage)]
-    return shlex.join(words)
 
 
 def counts(*numbers: int) -> str:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from search.objective import BANDS
+from search.objective import BANDS, band
+from search.results.bands import best_of_bands
 from search.results.leaderboard import Entry, unbeaten
 from search.results.style import BAND_COLOURS, STATES
 from search.results.view import View
@@ -36,6 +37,11 @@ class Band:
     high: float
     colour: str
     label: str
+
+    @property
+    def name(self) -> str:
+        """As trials are told which they are in."""
+        return band(self.low)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Plane:
     diagonals: tuple[Diagonal, ...]  # lines of equal score; none unless the study is ranked by a score
     reference: Mark | None  # the design that the study is measured against
     best: Point | None  # the best finished trial
+    of_bands: tuple[tuple[Band, Point], ...]  # of each grade band within the picture the best finished trial, if any
     x: tuple[float, float]  # range of the axis of ln(price)
     y: tuple[float, float]  # range of the axis of errors, up to `ceiling`
     rail: float  # the y, above `ceiling`, at which trials without an error, or with one above the ceiling, are drawn
@@ -118,13 +125,17 @@ def plane(view: View, extra: Sequence[tuple[float, float]] = ()) -> Plane:
     by_state: dict[str, list[Point]] = {state: [] for state in STATES}
     for point in points:
         by_state[point.entry.state].append(point)
+    bands = _bands(ceiling) if view.scored else ()
+    leaders = [(grade, best_of_bands(view).get(grade.name)) for grade in bands]
+    by_number = {point.entry.number: point for point in finished}
     return Plane(
         points={state: tuple(chosen) for state, chosen in by_state.items() if chosen},
         front=tuple(front),
-        bands=_bands(ceiling) if view.scored else (),
+        bands=bands,
         diagonals=_diagonals(box, best) if view.scored else (),
         reference=reference,
         best=finished[0] if finished else None,
+        of_bands=tuple((grade, by_number[e.number]) for grade, e in leaders if e is not None and e.number in by_number),
         x=(left, right),
         y=(low, ceiling),
         rail=rail,

@@ -16,6 +16,7 @@ from models.net import Arch
 from search.dashboard import errors as answered_errors
 from search.dashboard import trial as trial_page
 from search.objective import CourseScore
+from search.results import bands
 from search.results.accuracy import area_under, fraction_within
 from search.results.answers import Answers, Example
 from search.results.skeleton import limbs
@@ -210,10 +211,10 @@ def test_limbs() -> None:
 
 
 def test_command_is_what_a_shell_takes_apart_again(view: View) -> None:
-    assert trial_page.command(view, 0, "quickstart") == "posefront retrain quickstart --trial 0"
-    odd = trial_page.command(view, 0, "my study;rm.py", Path("/some where/a b"), "sqlite:///$x 'y'.db")
+    assert bands.command(view, 0, "quickstart") == "posefront retrain quickstart --trial 0"
+    odd = bands.command(view, 0, "my study;rm.py", Path("/some where/a b"), "sqlite:///$x 'y'.db")
     assert shlex.split(odd) == [
         *("posefront", "retrain", "my study;rm.py", "--trial", "0"),
         *("--out", "/some where/a b", "--storage", "sqlite:///$x 'y'.db"),
     ]
-    assert trial_page.command(view, 2, "quickstart").startswith("Trial 2 has no parameters")
+    assert bands.command(view, 2, "quickstart").startswith("Trial 2 has no parameters")

@@ -49,8 +49,11 @@ def figure(view: View) -> go.Figure:
     for state, points in shown.points.items():
         drawn.add_trace(_points(trace, points, state, shown, view))
     _draw_rail(drawn, shown)
+    for band, point in shown.of_bands:
+        if point != shown.best:
+            _draw_ring(drawn, shown, point, trace, f"{band.label}: trial {point.entry.number}", band.colour)
     if shown.best is not None:
-        _draw_best(drawn, shown, shown.best, trace)
+        _draw_ring(drawn, shown, shown.best, trace, f"best: trial {shown.best.entry.number}", ACCENT)
     base(drawn, x=escape(shown.x_title), y=escape(shown.y_title))
     heading(drawn, f"{view.name}: price against {view.error_name}", _subtitle(view, count))
     drawn.update_layout(margin={"r": 104})
@@ -164,15 +167,15 @@ def _draw_rail(drawn: go.Figure, shown: Plane) -> None:
     _beside(drawn, shown.rail, "not measured" if unmeasured else f"none, or > {digits(shown.ceiling)}", MUTED)
 
 
-def _draw_best(drawn: go.Figure, shown: Plane, best: Point, trace: Any) -> None:
-    """A ring around the best trial."""
+def _draw_ring(drawn: go.Figure, shown: Plane, point: Point, trace: Any, name: str, colour: str) -> None:
+    """A ring around a trial that is the best of something."""
     drawn.add_trace(
         trace(
-            x=[best.x],
-            y=[best.y if best.y is not None and best.y <= shown.ceiling else shown.rail],
+            x=[point.x],
+            y=[point.y if point.y is not None and point.y <= shown.ceiling else shown.rail],
             mode="markers",
-            name=f"best: trial {best.entry.number}",
-            marker={"color": ACCENT, "symbol": "circle-open", "size": 17, "line": {"width": 2.5, "color": ACCENT}},
+            name=name,
+            marker={"color": colour, "symbol": "circle-open", "size": 17, "line": {"width": 2.5, "color": colour}},
             hoverinfo="skip",
         )
     )
