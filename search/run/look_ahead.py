@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.forecast import forecast
-from search.run.ledger import Ledger
-from search.schedulers import LookAhead
 from search.target import ended, target
+
+if TYPE_CHECKING:
+    from search.run.ledger import Ledger
+    from search.schedulers import LookAhead
 
 
 class LookAheadScheduler(FIFOScheduler):
