@@ -81,7 +81,8 @@ def measured(command: Sequence[str], folder: Path, name: str, is_enough: Callabl
     if done.exists():
         return Phase(**json.loads(done.read_text()))
     began, cpu, interrupted = time.monotonic(), {}, False
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # by default workers yield to all else
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | ray
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=environment, cwd=ROOT)
         while process.poll() is None:
