@@ -6,6 +6,14 @@
 
 `compare` searches and trains in full with posefront and with stock Ray Tune, both at the same time; `published` trains
 the published design; both with `--seed` for one seed only. Several processes may write to the same file of results.
+
+On a GPU, everything side by side (FACES: a folder):
+
+    for data in hands FACES; do for seed in 0 1 2; do
+        python -m tests.headline published --data $data --seed $seed --device cuda --epochs 60 --out results.csv &
+    done; done
+    python -m tests.headline compare --data hands --seed 0 --study tests/headline/wide_hands.py --seconds 100 \\
+        --workers 10 --gpus-per-trial 0.1 --loaders 1 --final-epochs 60 --work work --out results.csv; wait
 """
 
 import argparse
