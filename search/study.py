@@ -10,6 +10,7 @@ from data.task import Task as Task
 from models.plan import Architecture as Architecture
 from models.readings import FLOPS, PARAMS, Reading
 from search.format import range_text
+from search.gate import Gate
 from search.objective import CourseScore, Objective
 from search.schedulers import Asha, Scheduler
 
@@ -187,6 +188,7 @@ class Study:
         gpus: GPUs a trial, a fraction to share one; used where there are GPUs.
         keep: how many finished trials keep their weights.
         final_epochs: length of the last training, `posefront retrain`; 0 for five times `epochs`.
+        gate: refuses what is too dear to be the best, untrained; None for none.
 
     Raises:
         ValueError: a number is out of its range, or a bound is on something that is not read.
@@ -209,6 +211,7 @@ class Study:
     gpus: float = 1.0
     keep: int = 3
     final_epochs: int = 0
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         names = [reading.name for reading in self.readings]

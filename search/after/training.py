@@ -165,6 +165,7 @@ class FixedTraining:
             epochs=self.epochs,
             scheduler=NoStopping(),
             bounds={},
+            gate=None,
             keep=len(starts) if self.keep_weights else 0,
             starts=starts,
         )

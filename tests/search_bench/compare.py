@@ -27,8 +27,9 @@ from pathlib import Path
 import optuna
 from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler
 
+from search.gate import Gate
 from search.samplers import KnownCost
-from search.schedulers import Asha, NoStopping
+from search.schedulers import Asha, LookAhead, NoStopping
 from search.study import tpe
 from tests.search_bench.ask_tell import AskTell, OneEpoch
 from tests.search_bench.picture import SHOWN, draw
@@ -52,6 +53,10 @@ def _asha(table: Table) -> Asha:
     return Asha(table.grace)
 
 
+def _look_ahead(table: Table) -> LookAhead:
+    return LookAhead(table.grace)
+
+
 METHODS = {
     method.name: method
     for method in (
@@ -66,6 +71,12 @@ METHODS = {
         Method("known cost + ASHA without log", KnownCost(log_error=False), _asha),
         Method("known cost + ASHA without price", KnownCost(known_cost=False), _asha),
         Method("known cost + ASHA without curves", KnownCost(every_epoch=False), _asha),
+        Method("TPE + look-ahead", tpe, _look_ahead),
+        Method("TPE + ASHA + gate", tpe, _asha, Gate()),
+        Method("TPE + look-ahead + gate", tpe, _look_ahead, Gate()),
+        Method("known cost + look-ahead", KnownCost(), _look_ahead),
+        Method("known cost + ASHA + gate", KnownCost(), _asha, Gate()),
+        Method("known cost + look-ahead + gate", KnownCost(), _look_ahead, Gate()),
     )
 }
 

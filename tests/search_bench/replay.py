@@ -16,6 +16,7 @@ from optuna.samplers import BaseSampler
 from ray.tune.schedulers import TrialScheduler
 
 from models.readings import Reading
+from search.gate import Gate
 from search.run.ledger import ROW, Ledger
 from search.run.scheduler import ResumableScheduler
 from search.schedulers import Scheduler
@@ -51,11 +52,13 @@ class Method:
         name: for people.
         sampler: as a study has it.
         scheduler: makes a scheduler for a table.
+        gate: as a study has it.
     """
 
     name: str
     sampler: Callable[[int], BaseSampler] | StudySampler
     scheduler: Callable[[Table], Scheduler]
+    gate: Gate | None = None
 
 
 @dataclass
@@ -133,6 +136,7 @@ class Replayed:
             sampler=method.sampler,
             scheduler=method.scheduler(table),
             seed=seed,
+            gate=method.gate,
         )
         self.ledger = Ledger(study, "replay", optuna.storages.InMemoryStorage())
         self.scheduler = ResumableScheduler(self.ledger)
