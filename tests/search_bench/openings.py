@@ -36,7 +36,8 @@ from search.variant import vary
 from tests.search_bench.wide_hands import study
 
 OPENINGS: dict[str, Callable[[Any, Training], dict[str, Any]]] = {
-    "width below 0.1": lambda arch, _: {"arch.width": max(arch.width, 0.1)},
+    # from 0.08 on few channels differ, or none
+    "width below 0.08": lambda arch, _: {"arch.width": 0.1 if arch.width < 0.08 else arch.width},
     "size 32": lambda arch, _: {"arch.size": max(arch.size, 48)},
     "stride 8": lambda arch, _: {"arch.stride": max(arch.stride, 16)},
     "lr above 0.01": lambda _, training: {"training.lr": min(training.lr, 0.01)},
