@@ -6,6 +6,8 @@ OUT/STUDY/models/NNNNNN/           the best seed's model, see search.after.model
 
 from __future__ import annotations
 
+import logging
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,10 @@ from data.errors import UserError
 from search.after import model
 from search.after.training import EMA, FixedTraining, SearchedTrial, judge_state
 from search.config_record import config_of
+from search.full_length import RETRAINED
+from search.run.storage import StorageError
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from search.study import Study
@@ -47,7 +53,30 @@ def finish(training: FixedTraining) -> model.Facts:
     """
     source = training.source
     judged = training.judge(source.study.task, training.ledger.best(training.ledger.finished))
-    return training.save_best(source.study.task, judged, model_folder(source.folder, source.trial.number))
+    facts = training.save_best(source.study.task, judged, model_folder(source.folder, source.trial.number))
+    _note_end(training, facts)
+    return facts
+
+
+def _note_end(training: FixedTraining, facts: model.Facts) -> None:
+    """Keep with the study how a full training ended: later predictions learn from it, see search.full_length.
+
+    That of a network that had a teacher, or began with other weights than its trial, says nothing of the others.
+    """
+    source = training.source
+    if source.recorded is None or training.teacher is not None or source.weights is not None or not source.trial.error:
+        return
+    ended = {
+        "trial": source.trial.number,
+        "error": statistics.mean(seed.error for seed in facts.seeds),
+        "epochs": training.epochs,
+        "searched_error": source.trial.error,
+        "searched_epochs": source.trial.epochs,
+    }
+    try:
+        source.recorded.set_user_attr(f"{RETRAINED}{source.trial.number:06d} {training.epochs}", ended)
+    except StorageError as error:
+        log.warning("posefront: the model is kept, but not how it ended in the study's storage: %s", error)
 
 
 def load_model(folder: Path, number: int | None, study: Study, study_id: str | None) -> model.Model:

@@ -20,6 +20,7 @@ from search import paths
 from search.after import model
 from search.config_record import config_of, digest, needs_file, record
 from search.format import measured
+from search.goal import Goal
 from search.load import beginning
 from search.ownership import claim
 from search.results.leaderboard import Entry, entries
@@ -48,12 +49,14 @@ training of 3 epochs ended 1.1 % away, with the same number it ends at the same 
 
 
 def choose_trial(optuna_study: optuna.Study, number: int | None, under: float | None = None) -> Entry:
-    """The trial of this number, or the best finished one, or the best with an error below a limit.
+    """The trial of this number, or the best finished one by the study's goal, or the best with an error below a limit.
 
     Raises:
         UserError: there is none.
     """
-    trials = entries(optuna_study.get_trials(deepcopy=False), optuna_study.user_attrs["metric"])
+    attributes = optuna_study.user_attrs
+    goal = Goal.of(attributes) if under is None else None
+    trials = entries(optuna_study.get_trials(deepcopy=False), attributes["metric"], goal=goal)
     unit = optuna_study.user_attrs.get("unit", "")
     if number is not None:
         meant = paths.trial_of(optuna_study, number)
@@ -86,6 +89,7 @@ class SearchedTrial:
     data: Path | None = None  # replaces the folder of the task's data set; None to leave it
     weights: str | None = None  # pre-trained ones to begin with; None for the trial's own choice
     study_id: str | None = None  # the study's own id; None of one begun before there were any
+    recorded: optuna.Study | None = None  # the search, in its storage
 
     @cached_property
     def config(self) -> Config:
@@ -112,7 +116,7 @@ class SearchedTrial:
     @property
     def final_epochs(self) -> int:
         """Length of a full training."""
-        return self.study.final_epochs or 5 * self.study.epochs
+        return self.study.full_epochs
 
 
 @dataclass(frozen=True)

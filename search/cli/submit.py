@@ -49,7 +49,7 @@ def retrain(
 
     if trial is not None and (best_ or best_under is not None):
         raise UserError("--trial names one trial, --best and --best-under choose another; give one of them.")
-    source = searched_trial(study, trial, data, out, storage, weights, under=pixels(best_under))
+    source = searched_trial(study, trial, data, out, storage, weights, under=best_under)
     length = epochs or source.final_epochs
     training = full.full_training(source, length, seeds, teacher, teacher_study)
     console.print(f"trial {source.trial.number}: {seeds} seed{'s' * (seeds > 1)} x {length} epochs")
@@ -69,16 +69,6 @@ def show_model(facts: Facts, folder: Path) -> None:
         f"{facts.flops / 1e9:.4g} G{score}"
     )
     console.print(f"Model: {folder}", soft_wrap=True)
-
-
-def pixels(text: str | None) -> float | None:
-    """A limit as '5' or '5px'."""
-    if text is None:
-        return None
-    try:
-        return float(text.strip().lower().removesuffix("px"))
-    except ValueError as error:
-        raise UserError(f"--best-under {text!r} is no number, e.g. 5 or 5px.") from error
 
 
 def submit(
