@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV = $$(command -v uv || echo $(BIN)/uv)
 
-.PHONY: demo submission test quick lint bench bench-search pictures lock clean
+.PHONY: demo submission test quick lint bench bench-search headline pictures lock clean
 
 demo: .venv/ready ## draw hands, search quickstart, show the board and the Pareto page
 	$(BIN)/posefront search quickstart
@@ -32,6 +32,12 @@ BENCH ?= ../shared/bench
 SEEDS ?= 3
 bench-search: .venv/ready ## ways to search, replayed on recorded trainings: make bench-search BENCH=folder SEEDS=30
 	$(BIN)/python -m tests.search_bench.compare $(BENCH) --seeds $(SEEDS)
+
+HEADLINE ?= runs/headline
+headline: .venv/ready ## posefront, stock Ray Tune and the published design on the same data, hours: make headline FACES=folder
+	$(BIN)/python -m tests.headline compare --data hands $(FACES) --work $(HEADLINE) --out $(HEADLINE)/results.csv
+	$(BIN)/python -m tests.headline published --data hands $(FACES) --out $(HEADLINE)/results.csv
+	$(BIN)/python -m tests.headline table $(HEADLINE)/results.csv
 
 pictures: .venv/ready ## the README's pictures of the dashboard, after the demo
 	$(BIN)/python -m tests.pictures

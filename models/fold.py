@@ -1,4 +1,4 @@
-"""The network as it is deployed: evaluation mode, BatchNorm folded into the convolution before it."""
+"""The network as it is deployed: evaluation mode, branches merged, BatchNorm folded into the convolution before it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 import torch.fx
 from torch import nn
 from torch.nn.utils import parametrize
+
+from models.network import Branched
 
 # Exactly these: a subclass may do more to its weight (weight standardisation would undo a folded scale).
 _CONVS = {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d}
@@ -41,12 +43,20 @@ def fold(module: nn.Module) -> nn.Module:
     return fold_(copy.deepcopy(module))
 
 
+def merge_(module: nn.Module) -> nn.Module:
+    """Put one convolution in place of each part that has branches for training; answers the same object."""
+    for name, part in list(module.named_modules()):
+        if isinstance(part, Branched):
+            module.set_submodule(name, part.merged())
+    return module
+
+
 def fold_(module: nn.Module) -> nn.Module:
     """Put a network into evaluation mode, giving the same outputs with fewer operations; answers the same object.
 
-    A BatchNorm with fixed statistics is folded where it alone reads the answer of a convolution (transposed too)
-    and both are called once. Every other one stays as it is. The network's class and the names of all that stays
-    are kept; a folded BatchNorm leaves its activation behind, or nothing.
+    Branches are merged first (`merge_`). A BatchNorm with fixed statistics is folded where it alone reads the answer
+    of a convolution (transposed too) and both are called once. Every other one stays as it is. The network's class and
+    the names of all that stays are kept; a folded BatchNorm leaves its activation behind, or nothing.
 
     Args:
         module: any network that torch.fx can trace.
@@ -54,7 +64,7 @@ def fold_(module: nn.Module) -> nn.Module:
     Raises:
         torch.fx.proxy.TraceError: the network's control flow depends on its input.
     """
-    module = module.eval()
+    module = merge_(module.eval())
     for name, conv, norm in _pairs(module):
         _fuse(conv, norm)
         module.set_submodule(name, norm.get_submodule("act") if _has_act(norm) else nn.Identity())

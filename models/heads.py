@@ -89,10 +89,16 @@ class Pooled(nn.Module):
 
 
 class Direct(Pooled):
-    """Coordinates by one linear layer after global average pooling; logits (B, 2P)."""
+    """Coordinates by one linear layer; logits (B, 2P).
 
-    def __init__(self, channels: int, points: int) -> None:
-        super().__init__(channels, 2 * points, pool=True)
+    Args:
+        channels: channels of the features.
+        points: P.
+        cells: of the features that it reads one by one; 0 reads their mean instead.
+    """
+
+    def __init__(self, channels: int, points: int, cells: int = 0) -> None:
+        super().__init__(channels * max(1, cells), 2 * points, pool=not cells)
         self.points = points
         nn.init.constant_(self.linear.bias, 0.5)  # the image's middle
 

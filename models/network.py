@@ -6,9 +6,14 @@ and neither counting nor training a small network needs it. Parameters have timm
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+Activation = type[nn.ReLU | nn.Hardswish | nn.SiLU]
 
 
 class Net(nn.Module):
@@ -67,10 +72,11 @@ class ConvNormAct(nn.Module):
         kernel: int,
         stride: int = 1,
         groups: int = 1,
-        act: type[nn.ReLU | nn.Hardswish] | None = None,
+        act: Activation | None = None,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        padding = kernel // 2 if kernel % 2 else 0  # an even kernel cuts into patches
+        self.conv = nn.Conv2d(channels, out, kernel, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(out)
         self.act = act(inplace=True) if act else nn.Identity()
 
@@ -78,6 +84,62 @@ class ConvNormAct(nn.Module):
         """(B, C, h, w) -> (B, out, ceil(h / stride), ceil(w / stride))."""
         y: Tensor = self.act(self.bn(self.conv(x)))
         return y
+
+
+class Branched(nn.Module):
+    """Convolutions side by side while it is trained, one convolution when it is deployed.
+
+    RepVGG (Ding et al. 2021) has one branch of the full kernel, MobileOne (Vasu et al. 2022) several. Beside them are a
+    1 x 1 convolution, and the identity where it fits; each has its own BatchNorm.
+
+    Args:
+        count: branches of the full kernel, at least 1; the rest as for `ConvNormAct`.
+    """
+
+    def __init__(
+        self, channels: int, out: int, kernel: int, stride: int, groups: int, act: Activation | None, count: int
+    ) -> None:
+        super().__init__()
+        sides = [kernel] * count + [1] * (kernel > 1)
+        self.branches = nn.ModuleList(ConvNormAct(channels, out, side, stride, groups) for side in sides)
+        if stride == 1 and channels == out:
+            self.branches.append(nn.BatchNorm2d(out))
+        self.act = act(inplace=True) if act else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, out, ceil(h / stride), ceil(w / stride))."""
+        y: Tensor = self.act(reduce(torch.add, [branch(x) for branch in self.branches]))
+        return y
+
+    @torch.no_grad()
+    def merged(self) -> ConvNormAct:
+        """One convolution that gives the same answers in evaluation mode, its BatchNorm within."""
+        first: Any = self.branches[0]
+        conv = first.conv
+        weights, biases = zip(*(_as_kernel(branch, conv) for branch in self.branches), strict=True)
+        sizes = conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0], conv.groups
+        made: Any = ConvNormAct(*sizes).to(conv.weight.device, conv.weight.dtype)
+        made.conv.weight = nn.Parameter(sum(weights).to(conv.weight.dtype))
+        made.conv.bias = nn.Parameter(sum(biases).to(conv.weight.dtype))
+        made.bn, made.act = nn.Identity(), self.act
+        folded: ConvNormAct = made.train(self.training)
+        return folded
+
+
+def _as_kernel(branch: Any, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a branch with its BatchNorm, float64, as a kernel of `conv`'s shape."""
+    norm: Any = getattr(branch, "bn", branch)
+    if norm is branch:  # the identity
+        each = conv.in_channels // conv.groups
+        weight = torch.eye(each, dtype=torch.float64, device=conv.weight.device).repeat(conv.groups, 1)[
+            :, :, None, None
+        ]
+    else:
+        weight = branch.conv.weight.double()
+    side, before = conv.kernel_size[0] - weight.shape[-1], int(conv.padding[0])
+    weight = F.pad(weight, (before, side - before) * 2) if side else weight
+    scale = (norm.running_var.double() + norm.eps).rsqrt() * norm.weight.double()
+    return weight * scale[:, None, None, None], norm.bias.double() - norm.running_mean.double() * scale
 
 
 class SqueezeExcite(nn.Module):

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from models.blocks import CONTAINERS, CONVS, TRANSPOSED, blocks, busy, kind_of, squeezes
 from models.cost import cost
+from models.fold import merge_
 from models.plan import Architecture, Cost, Layer, Plan, Stage
 
 
@@ -24,7 +25,7 @@ def plan(arch: Architecture) -> Plan:
         CostError: as `models.cost.cost`.
     """
     with torch.random.fork_rng(devices=[]):
-        return plan_of(arch.build(), cost(arch), arch.input_shape)
+        return plan_of(merge_(arch.build()), cost(arch), arch.input_shape)
 
 
 def plan_of(network: nn.Module, price: Cost, input_shape: tuple[int, ...], limit: int = 20) -> Plan:

@@ -2,8 +2,9 @@
 
     {"arch": {"class": "models.net.Arch", "points": 21, ...}, "training": {"class": ..., "lr": ...}, "augment": ...}
 
-Lists stand for tuples. Nothing in it is code: the only classes that are built are dataclasses of this project's own
-packages and of modules that are loaded already, such as the study's file.
+Lists stand for tuples. A field that came later is left out at its default (`models.config.UNWRITTEN`). Nothing in it is
+code: the only classes that are built are dataclasses of this project's own packages and of modules that are loaded
+already, such as the study's file.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _plain(value: Any, place: str) -> Any:
         own = {
             field.name: _plain(getattr(value, field.name), f"{place}.{field.name}")
             for field in fields(value)
-            if field.init
+            if field.init and not ("unwritten" in field.metadata and getattr(value, field.name) == field.default)
         }
         return {CLASS: kind} | own
     if type(value) is tuple:

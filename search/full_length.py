@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 EXPONENT = 0.2
@@ -103,6 +103,10 @@ class FullLength:
         wide = NORMAL * math.hypot(self.spread * self._stretch(epochs), NOISE)
         middle = error * self.factor(epochs)
         return Interval(middle * math.exp(-wide), middle, middle * math.exp(wide))
+
+    def between_networks(self, error: float, epochs: int) -> Interval:
+        """The same, but for what is not known and the same for all networks of a study: to compare them."""
+        return replace(self, spread=BETWEEN_NETWORKS)(error, epochs)
 
     def _stretch(self, epochs: int) -> float:
         """ln(epochs of a full training / epochs), at least 0: none is believed to end worse for being longer."""

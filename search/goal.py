@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from search.forecast import FEWEST, SMALLEST, forecast
 from search.full_length import FullLength
 
 if TYPE_CHECKING:
@@ -19,15 +20,9 @@ if TYPE_CHECKING:
 FAR = 1e6
 """Where one number stands for a trial, those that miss the goal begin here: above every objective."""
 
-SMALLEST = 1e-6
-"""Errors below it count as it is: a logarithm is taken."""
-
 FALL = 0.15
-"""ln(error after k of n epochs / error after n) is about this times ln(n / k); held until three trials say better.
-Over good networks of the recorded tables it is 0.06 to 0.3."""
-
-ENOUGH = 3
-"""Trials that had all their epochs, from which on they say how errors fall."""
+"""An error after k of n epochs falls by about (k / n) ^ this, until enough trials say better; over good networks of the
+recorded tables the exponent is 0.06 to 0.3."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ def as_number(goal: Goal | None, value: float, error: float, epochs: int) -> flo
 
 
 class Ends:
-    """What trials' errors are heading for, from those that had all their epochs: they fall as these did, on average.
+    """What trials' errors are heading for, by those that had all their epochs (see search.forecast).
 
     Args:
         trials: of a study.
@@ -93,20 +88,12 @@ class Ends:
             curve, epochs = trial.user_attrs.get("curve", ()), trial.user_attrs.get("budget")
             if trial.state is TrialState.COMPLETE and len(curve) == epochs:
                 self._curves.setdefault(epochs, []).append([row["error"] for row in curve])
-        self._falls: dict[tuple[int, int], float] = {}
 
     def __call__(self, error: float, epoch: int, epochs: int) -> float:
         """The error after `epochs` epochs of a trial that has this one after `epoch` of them."""
+        whole = self._curves.get(epochs, [])
         if epoch >= epochs:
             return error
-        place = (epoch, epochs)
-        if place not in self._falls:
-            whole = self._curves.get(epochs, [])
-            falls = [_log(curve[epoch - 1]) - _log(curve[-1]) for curve in whole]
-            few = len(falls) < ENOUGH
-            self._falls[place] = FALL * math.log(epochs / epoch) if few else sum(falls) / len(falls)
-        return error * math.exp(-self._falls[place])
-
-
-def _log(error: float) -> float:
-    return math.log(max(error, SMALLEST))
+        if len(whole) < FEWEST:
+            return error * math.exp(-FALL * math.log(epochs / epoch))
+        return math.exp(forecast([curve[epoch - 1] for curve in whole], [curve[-1] for curve in whole], error).middle)

@@ -6,10 +6,12 @@ To add one, write a class with these members and name it in a study.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
+
+    from search.run.ledger import Ledger
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -32,6 +34,14 @@ class Scheduler(Protocol):
 
     def make(self, epochs: int, bracket: int) -> "TrialScheduler":
         """Ray's scheduler for the trials of a length and a bracket."""
+
+
+@runtime_checkable
+class StudyScheduler(Protocol):
+    """A scheduler that must know the study and its trials, as `search.study.StudySampler` does for samplers."""
+
+    def make_for(self, ledger: "Ledger", epochs: int, bracket: int) -> "TrialScheduler":
+        """Ray's scheduler for the trials of a length and a bracket; its results have 'error' beside 'value'."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,43 @@ class Median(NoStopping):
         return MedianStoppingRule(grace_period=self.grace, min_time_slice=math.inf, **JUDGED)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class LookAhead(Asha):
+    """Stops a trial that is unlikely to be the study's best, whatever else it is better than.
+
+    How its error will end follows from its last one and from the curves of trials that had all their epochs
+    (`search.forecast`); the error that it must end below is known, since its price is (`search.target`). Until there
+    are enough such trials it is ASHA.
+
+    Attributes:
+        grace: epochs every trial may run before it can be stopped, at least 1.
+        reduction: one in how many trials survives a rung while ASHA decides, at least 2.
+        probability: of becoming the best, below which a trial is stopped; above 0 and below 1.
+        enough: trials that had all their epochs before it decides, at least 3.
+    """
+
+    probability: float = 0.05
+    enough: int = 4
+
+    name: ClassVar[str] = "look-ahead"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.probability < 1 or self.enough < 3:
+            numbers = f"{self.probability}, {self.enough}"
+            raise ValueError(f"probability must be in 0 to 1 and enough at least 3, not {numbers}")
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """Every epoch from grace on, of which this is the first."""
+        return (self.grace,) if self.grace < epochs else ()
+
+    def make_for(self, ledger: "Ledger", epochs: int, bracket: int) -> "TrialScheduler":
+        """One that reads a study's curves from its ledger."""
+        from search.run.look_ahead import LookAheadScheduler
+
+        return LookAheadScheduler(ledger, self, epochs, self.make(epochs, bracket))
+
+
 def record(scheduler: Scheduler) -> dict[str, Any]:
     """What a study's attribute 'search' says of its scheduler: its name and its numbers."""
     numbers = asdict(scheduler) if hasattr(scheduler, "__dataclass_fields__") else {}  # type: ignore[call-overload]
@@ -146,7 +193,8 @@ def record(scheduler: Scheduler) -> dict[str, Any]:
 
 def recorded(search: Mapping[str, Any]) -> Scheduler:
     """The scheduler that a study's attribute 'search' names; NoStopping for one that is not known."""
-    kinds = {kind.name: kind for kind in (Asha, Hyperband, Median)}
+    kinds = {kind.name: kind for kind in (Asha, Hyperband, Median, LookAhead)}
     kind = kinds.get(search.get("scheduler", ""), NoStopping)
-    numbers = {name: int(search[name]) for name in kind.__dataclass_fields__ if name in search}
+    kept = {name: search[name] for name in kind.__dataclass_fields__ if name in search}
+    numbers = {name: float(value) if name == "probability" else int(value) for name, value in kept.items()}
     return kind(**numbers)

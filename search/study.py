@@ -11,6 +11,7 @@ from data.task import Task as Task
 from models.plan import Architecture as Architecture
 from models.readings import FLOPS, PARAMS, Reading
 from search.format import range_text
+from search.gate import Gate
 from search.objective import CourseScore, Objective
 from search.schedulers import Asha, Scheduler
 
@@ -190,6 +191,7 @@ class Study:
         final_epochs: length of the last training, `posefront retrain`; 0 for five times `epochs`.
         under: the goal: the smallest objective among trials whose error, fully trained, is below this, in the task's
             unit; None for the smallest objective of all.
+        gate: refuses what is too dear to be the best, untrained; None for none.
 
     Raises:
         ValueError: a number is out of its range, or a bound is on something that is not read.
@@ -213,6 +215,7 @@ class Study:
     keep: int = 3
     final_epochs: int = 0
     under: float | None = None
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         names = [reading.name for reading in self.readings]

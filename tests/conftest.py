@@ -79,6 +79,7 @@ SLOW = (
     "test_browser",
     "test_ensemble",
     "test_fit",
+    "test_headline",
     "test_identity",
     "test_kills",
     "test_known_cost",

@@ -43,7 +43,7 @@ class Entry:
     images_per_s: float | None  # trained
     peak_memory_mb: float | None  # 10^6 bytes
     pareto: bool  # whether no finished trial is both cheaper (product of the cost readings) and more exact
-    reason: str  # why it failed or was refused, else empty
+    reason: str  # why it failed, was refused or stopped, where that is known; else empty
     params: dict[str, Any]  # as sampled
     config: dict[str, Any] | None  # what was trained, as search.config_record keeps it; None where it was not kept
     worker: str  # host and process that trained it last, else empty
@@ -116,7 +116,7 @@ def entry(trial: FrozenTrial, metric: str, readings: Sequence[str] = READINGS) -
         images_per_s=attrs.get("images_per_s"),
         peak_memory_mb=attrs.get("peak_memory_mb"),
         pareto=False,
-        reason=attrs.get("failed") or attrs.get("refused", ""),
+        reason=attrs.get("failed") or attrs.get("refused") or attrs.get("stopped", ""),
         params=dict(trial.params),
         config=attrs.get("config"),
         worker=attrs.get("worker", ""),

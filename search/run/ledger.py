@@ -8,10 +8,10 @@ the same trial, with its parameters, curve and weights, goes on where it was.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from uuid import uuid4
 
 import optuna
@@ -19,11 +19,11 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from data.errors import UserError
-from models.readings import Reading, Readings
+from models.readings import Readings
 from search.config_record import digest, rebuild
 from search.config_record import record as config_record
-from search.format import digits
 from search.paths import check_file
+from search.run.admission import broken, refusal
 from search.run.aimed import AimedStudy
 from search.run.ranges import NoChoiceError
 from search.run.ranking import Ranking, is_finished
@@ -69,6 +69,7 @@ class Ledger:
             on_admission: called with the number and the architecture of each trial that is to be trained.
             ranking: which trials are better, as the goal has it.
             check: called before anything is written; raises where another driver has taken the study over.
+            reasons: why the scheduler stops a trial, where it says so; kept with the trial when it is stopped.
 
         Raises:
             UserError: the storage holds a study of that name that minimises something else, saw other data or is
@@ -86,6 +87,7 @@ class Ledger:
         self.undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
         self.on_admission: Callable[[int, Architecture], None] = lambda _, __: None
         self.check: Callable[[], None] = lambda: None
+        self.reasons: dict[int, str] = {}
         self._workers: dict[int, str] = {}
         self._failed_in_a_row = 0
         check_file(self.optuna_study, file)
@@ -134,6 +136,7 @@ class Ledger:
                 "comparable; give --data the same folder, or --out another one to begin a new study."
             )
         how = {"trials": study.trials, "epochs": study.epochs, "seed": study.seed, **record(study.scheduler)}
+        how |= {} if study.gate is None else {"gate": asdict(study.gate)}
         how |= {} if study.under is None else {"under": study.under}
         for key, now in (("search", how), ("final_epochs", study.full_epochs), ("file", file or stored.get("file"))):
             if stored.get(key) != now:
@@ -183,15 +186,16 @@ class Ledger:
                 readings = self._read(trial, config)
             except (SamplerError, StorageError):
                 raise  # no fault of the trial's
-            except NoChoiceError as reason:
-                self._refuse(trial, str(reason))
+            except NoChoiceError as error:
+                self._refuse(trial, str(error))
                 continue
             except Exception as error:  # noqa: BLE001 - the study file's own code: its fault is written down
                 self.fail(trial.number, f"{type(error).__name__} while building the trial: {error}")
                 continue
-            if self._admit(trial, readings):
+            if not (reason := refusal(self.study, trial, readings)):
                 self.on_admission(trial.number, config.arch)
                 return self._assign(trial, readings)
+            self._refuse(trial, reason)
         last = self.ended[-1].user_attrs.get("refused", "failing")
         raise UserError(
             f"{REFUSALS} samples in a row were refused, the last for {last}; widen the bounds or narrow the space."
@@ -238,37 +242,13 @@ class Ledger:
             if not reading.timed:
                 readings[reading.name] = float(reading.measure(config.arch))
         timed = [reading for reading in missing if reading.timed]
-        if timed and not self._broken(readings):  # a refused network's latency is worth no pause
+        if timed and not broken(self.study, readings):  # a refused network's latency is worth no pause
             with self.undisturbed():
                 readings.update({reading.name: float(reading.measure(config.arch)) for reading in timed})
         for reading in missing:
             if reading.name in readings:
                 trial.set_user_attr(reading.name, readings[reading.name])
         return readings
-
-    def _bounds(self) -> list[tuple[Reading, float]]:
-        """The readings that have a bound."""
-        bounds = self.study.bounds
-        return [(reading, bounds[reading.name]) for reading in self.study.readings if reading.name in bounds]
-
-    def _broken(self, readings: Readings) -> list[str]:
-        """Which bounds these readings break, in words."""
-        return [
-            f"{reading.title} {digits(readings[reading.name])} {reading.unit} > {bound:g} {reading.unit}"
-            for reading, bound in self._bounds()
-            if readings.get(reading.name, 0.0) > bound
-        ]
-
-    def _admit(self, trial: optuna.Trial, readings: Readings) -> bool:
-        """Whether the trial is within the bounds; one that isn't is told, untrained."""
-        constraints = trial.constraints
-        for reading, bound in self._bounds():
-            if reading.title not in constraints and reading.name in readings:
-                trial.set_constraint(reading.title, math.log(readings[reading.name] / bound))
-        broken = self._broken(readings)
-        if broken:
-            self._refuse(trial, ", ".join(broken))
-        return not broken
 
     def _refuse(self, trial: optuna.Trial, reason: str) -> None:
         trial.set_user_attr("refused", reason)
@@ -303,7 +283,7 @@ class Ledger:
             for row in curve:
                 if row["epoch"] not in frozen.intermediate_values:
                     trial.report(self.value(trial.number, row), int(row["epoch"]))
-        for end in ("failed", "refused"):
+        for end in ("failed", "refused", "stopped"):
             if trial.user_attrs.get(end):
                 trial.set_user_attr(end, "")
 
@@ -345,6 +325,8 @@ class Ledger:
     def stop(self, number: int) -> None:
         """The scheduler has stopped a running trial; Optuna takes its last intermediate value as its value."""
         self._failed_in_a_row = 0
+        if reason := self.reasons.pop(number, ""):
+            self.running[number].set_user_attr("stopped", reason)
         self._summarise(number)
         self._tell(number, TrialState.PRUNED)
 

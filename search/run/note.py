@@ -84,6 +84,11 @@ def facts(study: Study) -> list[str]:
         stopping += f", not before epoch {numbers['grace']}"
     if "reduction" in numbers:
         stopping += f", one in {numbers['reduction']} survives a rung"
+    if "probability" in numbers:
+        stopping += (
+            f" until {numbers['enough']} trials had all their epochs; then what is the best with a probability below "
+            f"{numbers['probability']:g} is stopped"
+        )
     return [
         f"minimised: {code(study.objective.name)}{meant}",
         f"the task's error: {code(study.task.metric)}"
@@ -93,6 +98,7 @@ def facts(study: Study) -> list[str]:
         *([f"goal: {code(study.task.metric)} below {study.under:g} {study.task.unit}".strip()] if study.under else []),
         f"early stopping: {stopping}",
         *([f"refused untrained: all but {', '.join(bounds)}"] if bounds else []),
+        *([f"refused untrained: {study.gate.words}"] if study.gate else []),
     ]
 
 

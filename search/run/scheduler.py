@@ -7,6 +7,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from search.run.ledger import ROW, Ledger
+from search.schedulers import StudyScheduler
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,17 @@ class ResumableScheduler(FIFOScheduler):
         scheduler = self._ledger.study.scheduler
         chosen = (epochs, scheduler.bracket(number, epochs))
         if chosen not in self._inner:
-            self._inner[chosen] = scheduler.make(*chosen)
+            if isinstance(scheduler, StudyScheduler):
+                self._inner[chosen] = scheduler.make_for(self._ledger, *chosen)
+            else:
+                self._inner[chosen] = scheduler.make(*chosen)
         return self._inner[chosen]
 
     def _judged(self, trial: Trial, row: dict[str, Any]) -> dict[str, Any]:
         """What is compared."""
         number = trial.config["trial"]["number"]
-        return {"epoch": row["epoch"], "value": self._ledger.aim(number, {key: row[key] for key in ROW})}
+        value = self._ledger.aim(number, {key: row[key] for key in ROW})
+        return {"epoch": row["epoch"], "error": row["error"], "value": value}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Called again when a trial's worker died and it begins anew; its curve is entered once."""

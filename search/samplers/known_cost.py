@@ -14,8 +14,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
+from data.errors import UserError
 from models.readings import Reading, Readings
-from search.config_record import record
+from search.config_record import rebuild, record
 from search.goal import Ends, Goal, order
 from search.samplers.candidates import DrawnTrial
 from search.samplers.error_model import ErrorModel
@@ -175,9 +176,12 @@ class KnownCostSampler(BaseSampler):
 
     def _traits(self, trial: Observed) -> Traits:
         """Of a trial's architecture; nothing where the space no longer has it."""
-        if trial.config is not None:
-            return traits(trial.config["arch"])
-        config = self._config(DrawnTrial(self._rng, trial.params))
+        try:
+            config = (
+                self._config(DrawnTrial(self._rng, trial.params)) if trial.config is None else rebuild(trial.config)
+            )
+        except UserError:
+            config = None
         return {} if config is None else traits(config.arch)
 
     def _count(self, candidate: Candidate) -> bool:

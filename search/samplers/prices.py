@@ -18,8 +18,8 @@ Traits = Mapping[str, Any]
 """What an architecture consists of: plain values by dotted names."""
 
 
-def traits(arch: Architecture | Mapping[str, Any]) -> Traits:
-    """Of an architecture, or of its record: all that architectures are compared by."""
+def traits(arch: Architecture) -> Traits:
+    """All that architectures are compared by."""
     return dict(_flat(arch, ""))
 
 

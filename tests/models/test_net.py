@@ -129,10 +129,13 @@ def test_reference_design() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("width", 0.05, "0.1 to 4"),
+        ("width", 0.01, "0.02 to 4"),
         ("size", 31, "a whole number from 32 to 512"),
         ("size", 64.5, "a whole number from 32 to 512"),
-        ("stride", 8, "16, 32"),
+        ("stride", 12, "4, 8, 16, 32"),
+        ("act", "gelu", "'mixed', 'relu', 'hardswish', 'silu'"),
+        ("stem_kernel", 4, "must be the stem's stride"),
+        ("branches", 5, "a whole number from 0 to 4"),
         ("head", "box", "'direct', 'heatmap', 'simcc'"),
         ("kernel", 4, "3, 5, 7"),
         ("squeeze", float("nan"), "0.0 to 1.0"),

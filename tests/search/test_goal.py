@@ -16,6 +16,7 @@ from data.errors import UserError
 from search.after.training import choose_trial
 from search.cli.options import error_limit
 from search.config_record import differences
+from search.forecast import forecast
 from search.full_length import BETWEEN_NETWORKS, BETWEEN_STUDIES, EXPONENT, NOISE, SHARE, FullLength
 from search.goal import FAR, Ends, Goal, as_number, order
 from search.objective import CourseScore
@@ -59,11 +60,12 @@ def complete(errors: list[float], **attrs: Any) -> FrozenTrial:
     return create_trial(value=0.0, user_attrs={"curve": curve, "budget": len(errors), **attrs})
 
 
-def test_where_curves_end_is_the_mean_fall_of_whole_ones() -> None:
+def test_where_curves_end_is_what_whole_ones_did() -> None:
     curves = [[20.0, 10.0, 5.0], [30.0, 9.0, 6.0], [16.0, 12.0, 8.0]]
     ends = Ends([*map(complete, curves), complete([9.0, 9.0])])
-    fall = np.mean([math.log(c[0] / c[-1]) for c in curves])
-    assert ends(10.0, 1, 3) == pytest.approx(10 * math.exp(-fall))
+    middle = forecast([c[0] for c in curves], [c[-1] for c in curves], 10.0).middle
+    assert ends(10.0, 1, 3) == pytest.approx(math.exp(middle))
+    assert 2.0 < ends(10.0, 1, 3) < 8.0
     assert ends(10.0, 3, 3) == ends(10.0, 4, 3) == 10.0
     assert 9.0 < ends(10.0, 1, 2) < 10.0  # too few to say
 

@@ -9,13 +9,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.samplers import BaseSampler
 from ray.tune.schedulers import TrialScheduler
 
 from models.readings import Reading
+from search.gate import Gate
 from search.run.ledger import ROW, Ledger
 from search.run.scheduler import ResumableScheduler
 from search.schedulers import Scheduler
@@ -53,11 +54,13 @@ class Method:
         scheduler: makes a scheduler for a table.
         goal: a trial counts if its last error is below this part of that of the table's best; None where all count.
         aims: whether the search is told of the goal.
+        gate: as a study has it.
     """
 
     name: str
     sampler: Callable[[int], BaseSampler] | StudySampler
     scheduler: Callable[[Table], Scheduler]
+    gate: Gate | None = None
     goal: float | None = None
     aims: bool = True
 
@@ -106,6 +109,27 @@ class Worker:
         return int(self.trial.config["trial"]["number"])
 
 
+class Search(Protocol):
+    """What simulated workers ask of a search."""
+
+    table: Table
+    spent: float
+    """Training-seconds of all workers."""
+    best: float
+    """The smallest value of a trial that had all its epochs."""
+    suggesting_s: float
+
+    @property
+    def trials(self) -> int:
+        """How many were begun."""
+
+    def begin(self, worker: Worker) -> bool:
+        """Give a worker its next trial; False where there is none."""
+
+    def end_epoch(self, worker: Worker) -> bool:
+        """Enter a worker's epoch; whether its trial goes on."""
+
+
 class Replayed:
     """A search that is being replayed."""
 
@@ -122,6 +146,7 @@ class Replayed:
             seed=seed,
             final_epochs=table.epochs,
             under=self.under if self.under < math.inf and method.aims else None,
+            gate=method.gate,
         )
         self.ledger = Ledger(study, "replay", optuna.storages.InMemoryStorage())
         self.scheduler = ResumableScheduler(self.ledger)
@@ -130,7 +155,12 @@ class Replayed:
         self.spent = self.suggesting_s = 0.0
         self.best = math.inf
 
-    def begin(self, worker: Worker) -> None:
+    @property
+    def trials(self) -> int:
+        """How many were begun."""
+        return len(self.entries)
+
+    def begin(self, worker: Worker) -> bool:
         """Give a worker its next trial."""
         began = time.perf_counter()
         assignment = self.ledger.ask()
@@ -142,6 +172,7 @@ class Replayed:
         worker.errors, worker.seconds = self.table.curve(entry, self._seed + assignment.number)
         worker.epoch = 1
         worker.ends += worker.seconds[0]
+        return True
 
     def end_epoch(self, worker: Worker) -> bool:
         """Enter a worker's epoch; whether its trial goes on."""
@@ -174,17 +205,19 @@ def replay(table: Table, method: Method, seed: int, budget: float, workers: int 
 
     Only trials that had all their epochs, and are below the method's goal, count as results, with their last value.
     """
-    search = Replayed(table, method, seed)
+    return in_virtual_time(Replayed(table, method, seed), budget, workers)
+
+
+def in_virtual_time(search: Search, budget: float, workers: int = 4) -> Replay:
+    """Train with simulated workers until they have spent `budget` seconds in all, or nothing is left to train."""
     trace: list[tuple[float, float]] = []
-    busy = [Worker(0.0, index) for index in range(workers)]
-    for worker in busy:
-        search.begin(worker)
+    busy = [worker for index in range(workers) if search.begin(worker := Worker(0.0, index))]
     heapq.heapify(busy)
-    while search.spent < budget:
+    while busy and search.spent < budget:
         worker = heapq.heappop(busy)
-        if not search.end_epoch(worker):
-            if worker.epoch == table.epochs:
-                trace.append((search.spent, search.best))
-            search.begin(worker)
-        heapq.heappush(busy, worker)
-    return Replay(trace, len(search.entries), search.suggesting_s)
+        goes_on = search.end_epoch(worker)
+        if not goes_on and worker.epoch == search.table.epochs:
+            trace.append((search.spent, search.best))
+        if goes_on or search.begin(worker):
+            heapq.heappush(busy, worker)
+    return Replay(trace, search.trials, search.suggesting_s)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution
@@ -14,8 +16,12 @@ from optuna.trial import BaseTrial, FrozenTrial
 
 from search.schedulers import Asha, NoStopping, Scheduler
 from search.study import tpe
-from tests.search_bench import compare
-from tests.search_bench.replay import Method, replay
+from tests.search_bench import compare, runs
+from tests.search_bench.ask_tell import AskTell, Job, OneEpoch
+from tests.search_bench.others import entry, ranges
+from tests.search_bench.picture import draw
+from tests.search_bench.replay import Method, in_virtual_time, replay
+from tests.search_bench.summary import groups, medians, over_tables, summaries
 from tests.search_bench.tables import Entry, Recorded
 
 DRAWN = Recorded(Path(__file__).parent / "drawn_hands.csv.gz")
@@ -91,26 +97,106 @@ def test_a_replay_depends_on_its_seed_alone() -> None:
     assert first.trials == second.trials
 
 
-def line(method: str, seed: int, trace: str) -> dict[str, str]:
-    return dict(zip(compare.FIELDS, ("t", method, str(seed), "8", "10", "1.0", trace), strict=True))
+class Paused(AskTell):
+    """Pauses trial 0 after an epoch, trains trial 1, and goes on with trial 0."""
+
+    jobs = ((0, 1), (1, 1), (0, 2))
+
+    def suggest(self, number: int) -> Job | None:
+        del number
+        if not self.jobs:
+            return None
+        (row, epoch), self.jobs = self.jobs[0], self.jobs[1:]
+        return Job(row, Entry((row,), 1.0, 1.0), epoch)
+
+    def judge(self, job: Job, epoch: int, now: float) -> bool:
+        del now
+        return (job.number, epoch) != (0, 1)
+
+
+def test_what_was_paused_goes_on_where_it_was() -> None:
+    search = Paused(Curves([[9.0, 5.0], [9.0, 6.0]], [[1, 2], [4, 8]], 2), 0, 99.0)
+    ended = in_virtual_time(search, 99.0, workers=1)
+    assert ended.trace == [(13, 6.0), (15, 5.0)]
+    assert ended.trials == 2
+
+
+def test_one_epoch_then_the_best_by_hand() -> None:
+    # Of four rows with 1 second an epoch, all are tried by second 4; the best after an epoch, 2.0, ends at 7.0 only.
+    errors = [[5.0, 5.0, 5.0], [2.0, 6.0, 7.0], [3.0, 1.0, 1.0], [4.0, 4.0, 4.0]]
+    table = Curves(errors, [[1] * 3] * 4, 3)
+    ended = in_virtual_time(OneEpoch(table, 0, 11.0), 11.0, workers=1)
+    assert ended.trace == [(7, 7.0), (10, 1.0), (13, 1.0)][: len(ended.trace)]
+    assert len(ended.trace) == 2
+    assert ended.trials == 7
+    assert OneEpoch(table, 0, 11.0).suggest(0) == OneEpoch(table, 0, 11.0).suggest(0)
+    whole = in_virtual_time(OneEpoch(table, 0, 99.0), 99.0, workers=2)
+    assert whole.trace[-1] == (16, 1.0)  # ends where nothing is left: 4 epochs, and 4 trainings in full
+    assert whole.trials == 8
+
+
+def test_a_librarys_parameters_name_the_same_networks() -> None:
+    assert set(ranges(DRAWN)) == {"head", "lr", "size", "stride", "width"}
+    params = {"head": "simcc", "lr": 1, "size": 2, "stride": 0, "width": 3}
+    assert entry(DRAWN, params) == DRAWN.entry(optuna.trial.FixedTrial(params))
+
+
+def line(method: str, seed: int, trace: str, table: str = "t") -> dict[str, str]:
+    return dict(zip(runs.FIELDS, (table, method, str(seed), "8", "10", "1.0", trace), strict=True))
+
+
+STOCK = [line("TPE + ASHA", seed, f"4:{5 + seed} 8:{1 + seed}") for seed in range(3)]
+OTHER = [line("random", 0, "2:2"), line("random", 1, "6:3"), line("random", 2, "6:2.5")]
 
 
 def test_medians_and_quartiles_by_hand() -> None:
-    stock = [line("TPE + ASHA", seed, f"4:{5 + seed} 8:{1 + seed}") for seed in range(3)]
-    other = [line("random", 0, "2:2"), line("random", 1, "6:3"), line("random", 2, "6:2.5")]
-    ours, theirs = compare.summaries(stock + other, {"t": 0.5})
+    ours, theirs = summaries(groups(STOCK + OTHER, {"t": 0.5}, ["random", "TPE + ASHA"]))
     assert (ours["method"], theirs["method"]) == ("random", "TPE + ASHA")
     assert theirs["regret at 0.25"] == "inf (inf to inf)"
     assert theirs["regret at 0.5"] == "5.50 (4.50 to 6.50)"
     assert theirs["regret at 1"] == "1.50 (0.50 to 2.50)"
     assert theirs["as TPE + ASHA"] == "1.00 (1.00 to inf)"  # its median end, 2, is reached by seeds 0 and 1
     assert ours["as TPE + ASHA"] == "inf (0.25 to inf)"
+    assert theirs["best + 0.1"] == "inf (inf to inf)"
+    # Of ours, seeds 0 and 1 end at 2 and 3 where theirs end at 1 and 2; seed 2, at 2.5, has theirs, 3, at second 6 of 8
+    assert ours["time, TPE + ASHA = 1"].startswith("inf [0.75, inf")
+    assert ours["end, TPE + ASHA = 0"].startswith("1.00 [-0.50, 1.00")
+
+
+def test_intervals_hold_the_median_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        low, high = np.quantile(medians(rng.normal(size=30)), (0.025, 0.975))
+        hits += low <= 0 <= high
+    assert 180 <= hits <= 199
+
+
+def test_over_tables_by_hand() -> None:
+    faster = [line("random", seed, f"{2 + seed}:{1 + seed}") for seed in range(3)]
+    slower = [line("random", seed, f"8:{2 + seed}", "u") for seed in range(3)]
+    stock = [{**row, "table": "u"} for row in STOCK]
+    (row,) = over_tables(groups([*STOCK, *stock, *faster, *slower], {"t": 0.0, "u": 0.0}, []))
+    assert row["tables"] == "2"
+    assert row["at the most"] == "inf (u)"
+    assert row["end worse on"] == "u"
+    assert row["end better on"] == "none"
+
+
+def test_the_picture_has_every_table_and_method(tmp_path: Path) -> None:
+    stock = [{**row, "table": "u"} for row in STOCK]
+    file = tmp_path / "regret.svg"
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        draw(groups([*STOCK, *stock, *OTHER], {"t": 0.5, "u": 0.5}, []), ["random", "TPE + ASHA", "absent"], file)
+    text = file.read_text()
+    assert all(f">{word}</text>" in text for word in ("t", "u", "random", "TPE + ASHA"))
+    assert "absent" not in text
 
 
 def test_what_was_replayed_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, summary = tmp_path / "runs.csv", tmp_path / "summary.csv"
-    row = dict(compare.run(None, "drawn hands", "random", 0), trace="1:20")
-    out.write_text(",".join(compare.FIELDS) + "\n" + ",".join(row.values()) + "\n")
+    row = dict(compare.run(None, ("drawn hands", "random", 0)), trace="1:20")
+    out.write_text(",".join(runs.FIELDS) + "\n" + ",".join(row.values()) + "\n")
     words = ["compare", "--seeds", "1", "--methods", "random", "--out", str(out), "--summary", str(summary)]
     monkeypatch.setattr(sys, "argv", words)
     compare.main()
