@@ -1,17 +1,15 @@
-"""Candidates for a full training: which they are, by hand, and a real race that is killed."""
+"""Candidates for a full training: which they are, by hand, and a race that is killed."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 import torch
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.after import model
 from search.after.top import _lost, candidates, inseparable
@@ -20,10 +18,12 @@ from search.full_length import BETWEEN_NETWORKS, NOISE, NORMAL
 from search.load import load_study
 from search.results.view import View
 from search.run.ledger import ROW, Ledger, open_storage
-from tests.search.test_cli import mistake
+from search.run.scheduler import Past, ResumableScheduler
+from search.run.settings import WorkerSettings
+from search.run.worker import work
+from tests.search.test_cli import mistake, said
 
 TINY = Path(__file__).parent.parent / "tiny_study.py"
-POSEFRONT = Path(sys.executable).with_name("posefront")
 
 
 def searched(out: Path, *errors: float, under: float | None = None) -> Ledger:
@@ -103,35 +103,82 @@ def test_one_trial_or_several() -> None:
     assert "give one of them" in mistake("retrain", TINY, "--trial", 1, "--top", 3)
 
 
-@pytest.mark.timeout(600)
-def test_a_race_killed_and_continued_keeps_one_winner(tmp_path: Path) -> None:
+class Killed(BaseException):
+    """As a process is that goes away between two epochs."""
+
+
+def side_by_side(most: float) -> Any:
+    """The engine without Ray: two trainings in turns, in this process, which is killed after `most` epochs."""
+
+    def search(ledger: Ledger, file: Path, folder: Path, **options: Any) -> Any:
+        rule, settings = ResumableScheduler(ledger), WorkerSettings(str(file), None, str(folder), 1, options["final"])
+        active: list[Any] = []
+        done = 0
+        while True:
+            while len(active) < 2 and (asked := ledger.ask()) is not None:
+                trial = Past(f"trial-{asked.number}", {"trial": asdict(asked)})
+                rule.on_trial_add(None, trial)  # type: ignore[arg-type]
+                active.append((asked, trial, work(settings, asked, torch.device("cpu"))))
+            if not active:
+                return SimpleNamespace(why="", devices=SimpleNamespace(threads=1))
+            if done >= most:
+                raise Killed
+            asked, trial, epochs = active.pop(0)
+            row, done = next(epochs), done + 1
+            decision = rule.on_trial_result(None, trial, row)  # type: ignore[arg-type]
+            ledger.report(asked.number, {key: row[key] for key in ROW})
+            if row["epoch"] < asked.epochs and decision != "STOP":
+                active.append((asked, trial, epochs))
+                continue
+            rule.on_trial_complete(None, trial, row)  # type: ignore[arg-type]
+            (ledger.finish if row["epoch"] == asked.epochs else ledger.stop)(asked.number)
+
+    return search
+
+
+def test_a_race_killed_and_continued_keeps_one_winner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched(tmp_path, 30.0, 30.1, 90.0)
-    command = [POSEFRONT, "retrain", TINY, "--out", tmp_path, "--seeds", "2", "--epochs", "6", "--top", "2"]
-    first = subprocess.Popen(
-        command,
-        env=os.environ | {"TINY_SLEEP": "0.2"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    room = tmp_path / "tiny_study" / "retrain"
-    while first.poll() is None and not list(room.glob("top-*-6/weights/*.pt")):
-        time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    words = ("retrain", TINY, "--out", tmp_path, "--seeds", 2, "--epochs", 8, "--top", 2)
+    monkeypatch.setattr("search.run.engine.search", side_by_side(3))
+    with pytest.raises(Killed):
+        said(*words)
     assert not (tmp_path / "tiny_study" / "models").exists()
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=500).stdout
-    assert "cannot tell which is the best" in printed
-    assert " lost: " in printed
+    monkeypatch.setattr("search.run.engine.search", side_by_side(math.inf))
+    printed = said(*words)
+    assert "trials 0, 1: the search cannot tell which is the best after 8 epochs" in printed
     (folder,) = (tmp_path / "tiny_study" / "models").iterdir()
-    facts = model.load(folder, str(TINY)).facts
+    found = model.load(folder, str(TINY))
+    facts = found.facts
     assert facts.lost is not None
     (loser,) = facts.lost
-    assert {loser.trial, facts.trial} <= {0, 1, 2}
-    assert loser.trial != facts.trial
+    assert {loser.trial, facts.trial} == {0, 1}
+    assert loser.epochs in (2, 4, 8)
+    assert f"trial {loser.trial} lost: " in printed
     assert len({seed.seed for seed in facts.seeds}) == 2
-    (raced,) = room.glob("top-*-6")
-    assert f"{loser.trial:06d}" in raced.name
-    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=500).stdout
-    assert "start-up" not in again
+    assert [len(curve) for curve in found.curves] == [8, 8]
+    # The loser's own curve and the winner's, in their storage, say by how much.
+    (raced,) = (tmp_path / "tiny_study" / "retrain").glob("top-000000-000001-8")
+    (name,) = optuna.get_all_study_names(f"sqlite:///{raced}/study.db")
+    trials = optuna.load_study(study_name=name, storage=f"sqlite:///{raced}/study.db").trials
+    lost, won = (next(t for t in trials if t.params["variant"] == f"trial {n}") for n in (loser.trial, facts.trial))
+    behind = lost.intermediate_values[loser.epochs] - won.intermediate_values[loser.epochs]
+    assert loser.behind == pytest.approx(behind)
+    assert won.state is TrialState.COMPLETE
+    assert min(seed.error for seed in facts.seeds) == facts.error <= won.user_attrs["curve"][-1]["error"] + 1e-4
+    ended = seen(optuna.load_study(study_name="tiny_study", storage=f"sqlite:///{tmp_path}/tiny_study/study.db"))
+    assert ended.full_length.models == 1
+    monkeypatch.setattr("search.run.engine.search", side_by_side(0))  # nothing is trained anew
+    assert f"trial {loser.trial} lost: " in said(*words)
     assert model.read(folder / model.FACTS).error == facts.error
+
+
+def test_one_seed_of_the_winner_is_the_one_that_won(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched(tmp_path, 30.0, 30.1, 29.9)
+    monkeypatch.setattr("search.run.engine.search", side_by_side(math.inf))
+    said("retrain", TINY, "--out", tmp_path, "--seeds", 1, "--epochs", 4, "--top", 3)
+    (folder,) = (tmp_path / "tiny_study" / "models").iterdir()
+    facts = model.read(folder / model.FACTS)
+    assert len(facts.seeds) == 1
+    assert facts.lost is not None
+    assert len(facts.lost) == 2
+    assert not (tmp_path / "tiny_study" / "retrain" / f"{facts.trial:06d}-4").exists()
