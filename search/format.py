@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+    from search.full_length import Interval
+
 NAMES = {"pixel_diff": "PixelDiff", "rmse": "RMSE", "log_loss": "log loss", "ap_error": "1 - AP"}
 """What people call an error whose identifier does not say it."""
 
@@ -47,6 +49,11 @@ def compact(value: float) -> str:
 def measured(value: float, unit: str = "") -> str:
     """A number with its unit, if it has one: '0.002170 m'."""
     return f"{digits(value)} {unit}" if unit else digits(value)
+
+
+def between(full: Interval | None) -> str:
+    """A predicted error with its interval: '12.10 (10.02 to 14.61)'; empty text for None."""
+    return "" if full is None else f"{digits(full.error)} ({digits(full.low)} to {digits(full.high)})"
 
 
 def named(metric: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from models.readings import Readings
 from search.forecast import of_any
+from search.goal import Goal
 from search.target import target
 
 if TYPE_CHECKING:
@@ -45,17 +46,20 @@ class Gate:
             f"but one in {self.anyway}"
         )
 
-    def refusal(self, study: Study, readings: Readings, finished: Sequence[tuple[Readings, float]]) -> str:
+    def refusal(
+        self, study: Study, readings: Readings, finished: Sequence[tuple[Readings, float]], goal: Goal | None = None
+    ) -> str:
         """Why a candidate cannot win, in words; empty where it can.
 
         Args:
             study: what is searched.
             readings: of the candidate.
             finished: readings and last error of each trial that had all its epochs.
+            goal: what the search aims at; None for the smallest value.
         """
         if len(finished) < self.enough:
             return ""
-        needed = target(study, finished).needed_error(study.objective, readings)
+        needed = target(study, finished, goal).needed_error(study.objective, readings)
         floor = self.floor([error for _, error in finished])
         if needed >= floor:
             return ""

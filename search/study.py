@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -188,6 +189,8 @@ class Study:
         gpus: GPUs a trial, a fraction to share one; used where there are GPUs.
         keep: how many finished trials keep their weights.
         final_epochs: length of the last training, `posefront retrain`; 0 for five times `epochs`.
+        under: the goal: the smallest objective among trials whose error, fully trained, is below this, in the task's
+            unit; None for the smallest objective of all.
         gate: refuses what is too dear to be the best, untrained; None for none.
 
     Raises:
@@ -211,6 +214,7 @@ class Study:
     gpus: float = 1.0
     keep: int = 3
     final_epochs: int = 0
+    under: float | None = None
     gate: Gate | None = None
 
     def __post_init__(self) -> None:
@@ -236,9 +240,15 @@ class Study:
             ("gpus", self.gpus >= 0, "at least 0"),
             ("keep", self.keep >= 0, "at least 0"),
             ("final_epochs", self.final_epochs >= 0, "at least 0"),
+            ("under", self.under is None or 0 < self.under < math.inf, "an error above 0"),
         ):
             if not is_valid:
                 raise ValueError(f"Study.{name} must be {wanted}, not {getattr(self, name)!r}")
+
+    @property
+    def full_epochs(self) -> int:
+        """Length of the last training."""
+        return self.final_epochs or 5 * self.epochs
 
     def make_sampler(self, seed: int) -> BaseSampler:
         """A sampler of Optuna's for one trial."""

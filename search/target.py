@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.readings import Readings
+from search.goal import Goal
 from search.objective import Objective
 
 if TYPE_CHECKING:
@@ -44,15 +45,22 @@ class Target:
         return min(self.error, error_at(objective, readings, self.value))
 
 
-def target(study: Study, finished: Iterable[tuple[Readings, float]]) -> Target:
+def target(study: Study, finished: Iterable[tuple[Readings, float]], goal: Goal | None = None) -> Target:
     """What the next trial must beat.
 
+    With a goal, that is the smallest value below it, and the goal; before a trial is below it, the smallest error.
+
     Args:
-        study: whose objective, and goal, it is.
+        study: whose objective it is.
         finished: readings and last error of each trial that had all its epochs.
+        goal: what the search aims at; None for the smallest value.
     """
-    values = (study.objective.value(readings, error) for readings, error in finished)
-    return Target(min(values, default=math.inf))
+    limit = math.inf if goal is None else goal.limit(study.epochs)
+    ends = list(finished)
+    values = [study.objective.value(readings, error) for readings, error in ends if error < limit or goal is None]
+    if values or goal is None:
+        return Target(min(values, default=math.inf), limit)
+    return Target(error=min((error for _, error in ends), default=math.inf))
 
 
 def ended(study: Study, trials: Iterable[FrozenTrial]) -> list[tuple[Readings, float]]:

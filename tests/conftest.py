@@ -95,6 +95,7 @@ SLOW = (
     "test_robot_hand",
     "test_server",
     "test_submission.py",
+    "test_top",
     "test_units",
     # and tests of 2 s or more elsewhere
     "learns",

@@ -60,6 +60,19 @@ class Seed:
 
 
 @dataclass(frozen=True)
+class Loser:
+    """A candidate for a full training that another one was preferred to."""
+
+    __pydantic_config__ = STRICT
+
+    trial: int  # its number in the search
+    epochs: int  # that it was trained for, before it was stopped
+    error: FiniteFloat | None  # after these; None of a training that failed before its first epoch, or diverged
+    behind: FiniteFloat | None  # its objective minus the winner's after the same epoch; None as above
+    reason: str = ""  # why it failed, else empty
+
+
+@dataclass(frozen=True)
 class Preprocessing:
     """How pixels become a network's inputs, as `data.transforms.warp.inputs` does it."""
 
@@ -116,6 +129,7 @@ class Facts:
     config: Mapping[str, Any] | None = None  # the trial's configuration, as search.config_record keeps it
     # how pixels become inputs; None also where the task does it in a way of its own
     preprocessing: Preprocessing | None = None
+    lost: tuple[Loser, ...] | None = None  # candidates that this one was preferred to; None where it was the only one
 
     @property
     def name(self) -> str:

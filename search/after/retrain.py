@@ -6,30 +6,51 @@ OUT/STUDY/models/NNNNNN/           the best seed's model, see search.after.model
 
 from __future__ import annotations
 
+import logging
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
 from search.after import model
-from search.after.training import EMA, FixedTraining, SearchedTrial, judge_state
+from search.after.training import EMA, FixedTraining, Judged, SearchedTrial, judge_state
 from search.config_record import config_of
+from search.full_length import RETRAINED
+from search.run.storage import StorageError
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from search.study import Study
 
 
 def full_training(
-    source: SearchedTrial, epochs: int, seeds: int, teacher: Path | None = None, teacher_study: str | None = None
+    source: SearchedTrial,
+    epochs: int,
+    seeds: int,
+    teacher: Path | None = None,
+    teacher_study: str | None = None,
+    first_seed: int = 0,
 ) -> FixedTraining:
     """A trial's full training; one of another length or by another teacher has another folder.
+
+    Args:
+        source: the trial.
+        epochs: length of each training.
+        seeds: trainings, those before `first_seed` included.
+        teacher: folder of a model to learn from; None for none.
+        teacher_study: its study, by name or file; None for the recorded name.
+        first_seed: place of the first seed that is trained here.
 
     Raises:
         UserError: the teacher is no model.
     """
     by = f"-{model.read(teacher / model.FACTS).weights_sha256[:8]}" if teacher is not None else ""
     folder = source.folder / "retrain" / f"{source.trial.number:06d}-{epochs}{by}"
-    return FixedTraining(source, folder, epochs, seeds, teacher=teacher, teacher_study=teacher_study)
+    return FixedTraining(
+        source, folder, epochs, seeds, teacher=teacher, teacher_study=teacher_study, first_seed=first_seed
+    )
 
 
 def model_folder(folder: Path, number: int) -> Path:
@@ -37,17 +58,49 @@ def model_folder(folder: Path, number: int) -> Path:
     return folder / "models" / f"{number:06d}"
 
 
-def finish(training: FixedTraining) -> model.Facts:
+def finish(
+    training: FixedTraining, first: Judged | None = None, lost: tuple[model.Loser, ...] | None = None
+) -> model.Facts:
     """Judge every seed with its last and its averaged weights on the validation part, and keep the best as the model.
 
     Nothing but the validation part is looked at: the choice is one of at most 2 x seeds.
+
+    Args:
+        training: of the seeds.
+        first: of a seed that was trained elsewhere; None for none.
+        lost: the candidates that this trial was preferred to.
 
     Raises:
         UserError: no seed came to an end.
     """
     source = training.source
-    judged = training.judge(source.study.task, training.ledger.best(training.ledger.finished))
-    return training.save_best(source.study.task, judged, model_folder(source.folder, source.trial.number))
+    numbers = training.ledger.best(training.ledger.finished) if training.seeds > training.first_seed else []
+    judged = training.judge(source.study.task, numbers) if numbers or first is None else []
+    judged = sorted([*([first] if first else []), *judged], key=lambda each: each.seed.error)
+    facts = training.save_best(source.study.task, judged, model_folder(source.folder, source.trial.number), lost)
+    _note_end(training, facts)
+    return facts
+
+
+def _note_end(training: FixedTraining, facts: model.Facts) -> None:
+    """Keep with the study how a full training ended: later predictions learn from it, see search.full_length.
+
+    That of a network that had a teacher, or began with other weights than its trial, says nothing of the others.
+    """
+    source = training.source
+    if source.recorded is None or training.teacher is not None or source.weights is not None or not source.trial.error:
+        return
+    ended = {
+        "trial": source.trial.number,
+        "error": statistics.mean(seed.error for seed in facts.seeds),
+        "epochs": training.epochs,
+        "searched_error": source.trial.error,
+        "searched_epochs": source.trial.epochs,
+    }
+    try:
+        source.recorded.set_user_attr(f"{RETRAINED}{source.trial.number:06d} {training.epochs}", ended)
+    except StorageError as error:
+        log.warning("posefront: the model is kept, but not how it ended in the study's storage: %s", error)
 
 
 def load_model(folder: Path, number: int | None, study: Study, study_id: str | None) -> model.Model:

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UserError
 from search import paths
 from search.after import model
-from search.config_record import config_of, digest, needs_file, record
+from search.config_record import config_of, digest, needs_file, rebuild, record
 from search.format import measured
+from search.goal import Goal
 from search.load import beginning
 from search.ownership import claim
 from search.results.leaderboard import Entry, entries
-from search.schedulers import NoStopping
+from search.schedulers import NoStopping, Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +49,14 @@ training of 3 epochs ended 1.1 % away, with the same number it ends at the same 
 
 
 def choose_trial(optuna_study: optuna.Study, number: int | None, under: float | None = None) -> Entry:
-    """The trial of this number, or the best finished one, or the best with an error below a limit.
+    """The trial of this number, or the best finished one by the study's goal, or the best with an error below a limit.
 
     Raises:
         UserError: there is none.
     """
-    trials = entries(optuna_study.get_trials(deepcopy=False), optuna_study.user_attrs["metric"])
+    attributes = optuna_study.user_attrs
+    goal = Goal.of(attributes) if under is None else None
+    trials = entries(optuna_study.get_trials(deepcopy=False), attributes["metric"], goal=goal)
     unit = optuna_study.user_attrs.get("unit", "")
     if number is not None:
         meant = paths.trial_of(optuna_study, number)
@@ -86,6 +89,7 @@ class SearchedTrial:
     data: Path | None = None  # replaces the folder of the task's data set; None to leave it
     weights: str | None = None  # pre-trained ones to begin with; None for the trial's own choice
     study_id: str | None = None  # the study's own id; None of one begun before there were any
+    recorded: optuna.Study | None = None  # the search, in its storage
 
     @cached_property
     def config(self) -> Config:
@@ -112,7 +116,7 @@ class SearchedTrial:
     @property
     def final_epochs(self) -> int:
         """Length of a full training."""
-        return self.study.final_epochs or 5 * self.study.epochs
+        return self.study.full_epochs
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,10 @@ class Judged:
     weights: dict[str, torch.Tensor]
     outputs: Any  # what they answer for the validation part
     curve: Sequence[Row] = ()  # of the training
+    threads: int = 1  # CPU threads that it was trained with
+
+
+WHOLE = NoStopping()
 
 
 @dataclass(frozen=True)
@@ -140,6 +148,8 @@ class FixedTraining:
     teacher: Path | None = None  # folder of a model whose answers are learnt beside the true points; None for none
     teacher_study: str | None = None  # the teacher's study, by name or file; None for the recorded name
     keep_weights: bool = True  # whether the training states are kept for judging
+    first_seed: int = 0  # place of the first of the seeds; those before it were trained elsewhere
+    scheduler: Scheduler = WHOLE  # when a training is stopped early
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -151,7 +161,7 @@ class FixedTraining:
         study, trial = self.source.study, self.source.trial
         starts: dict[str, dict[str, Any]] = {}
         seeds: dict[str, int] = {}
-        for place in range(self.seeds):
+        for place in range(self.first_seed, self.seeds):
             for variant in self.variants or [""]:
                 start = f"{variant}, seed {place}" if variant else f"seed {place}"
                 starts[start] = {PARAMETER: variant} if variant else {}
@@ -163,7 +173,8 @@ class FixedTraining:
             varied(replace(study, space=lambda _, __: config), self.variants),
             trials=len(starts),
             epochs=self.epochs,
-            scheduler=NoStopping(),
+            final_epochs=self.epochs,
+            scheduler=self.scheduler,
             bounds={},
             gate=None,
             keep=len(starts) if self.keep_weights else 0,
@@ -196,7 +207,11 @@ class FixedTraining:
         self.ledger.adopt()
         if self.ledger.finished >= self.ledger.study.trials:
             return None
-        variants = {name: dict(change) for name, change in self.variants.items()}
+        # A worker is told the configuration with each trial; of a change it needs what concerns the task.
+        variants = {
+            name: {part: value for part, value in change.items() if part.startswith("task.")}
+            for name, change in self.variants.items()
+        }
         final = FinalTraining(variants=variants)
         if self.teacher is not None:
             teacher = model.load(self.teacher, self.teacher_study)
@@ -231,8 +246,10 @@ class FixedTraining:
             file = checkpoint.path(self.folder / "weights", number)
             state = checkpoint.load(file, device, self.ledger.owner(trial))
             if state is not None:
-                best = judge_state(task, self.source.config, trial.user_attrs["seed"], state, device)
-                judged.append(replace(best, curve=trial.user_attrs["curve"]))
+                config = rebuild(trial.user_attrs["config"])
+                best = judge_state(task, config, trial.user_attrs["seed"], state, device)
+                threads = int(self.ledger.optuna_study.user_attrs.get(THREADS, 1))
+                judged.append(replace(best, curve=trial.user_attrs["curve"], threads=threads))
         if not judged:
             reasons = [str(trial.user_attrs.get("failed", "")).splitlines()[:1] for trial in trials.values()]
             raise UserError(
@@ -241,16 +258,22 @@ class FixedTraining:
             )
         return sorted(judged, key=lambda training: training.seed.error)
 
-    def save_best(self, task: Task, judged: Sequence[Judged], target: Path) -> model.Facts:
-        """Write the model of the first of some judged trainings, and its answers for the task's validation part."""
+    def save_best(
+        self, task: Task, judged: Sequence[Judged], target: Path, lost: tuple[model.Loser, ...] | None = None
+    ) -> model.Facts:
+        """Write the model of the first of some judged trainings, and its answers for the task's validation part.
+
+        `lost` are the candidates that this one was preferred to.
+        """
         from search.results import answers
 
         best = judged[0]
-        facts = model.save(target, self._facts(task, judged), best.weights, [training.curve for training in judged])
+        facts = self._facts(task, judged) | {"lost": lost}
+        saved = model.save(target, facts, best.weights, [training.curve for training in judged])
         examples = answers.of(task, best.outputs, task.split(self.source.config.arch.size).valid, self.epochs)
         answers.save_pictures(examples, task, target)
         answers.save(examples, target, self.source.trial.number)
-        return facts
+        return saved
 
     def _facts(self, task: Task, judged: Sequence[Judged]) -> dict[str, Any]:
         """What model.json says, but for the weights' digest."""
@@ -259,7 +282,6 @@ class FixedTraining:
         study, trial, config = self.source.study, self.source.trial, self.source.config
         arch = config.arch
         error, price, split = judged[0].seed.error, cost(arch), task.split(arch.size)
-        threads = self.ledger.optuna_study.user_attrs.get(THREADS, 1)
         return {
             "study": self.source.name,
             "study_id": self.source.study_id,
@@ -280,7 +302,7 @@ class FixedTraining:
                 "valid": len(split.valid.rows),
                 "valid_rows": split.valid.rows.tolist(),
             },
-            "versions": model.versions(model.best_device()) | {"threads": str(threads)},
+            "versions": model.versions(model.best_device()) | {"threads": str(judged[0].threads)},
             "made": datetime.now().astimezone().isoformat(timespec="seconds"),
             **model.described(task, config),
         }

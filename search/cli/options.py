@@ -1,5 +1,7 @@
 """What the words of the command share: where they speak, and the options that several of them have."""
 
+import math
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+from data.errors import UserError
 
 if TYPE_CHECKING:
     import optuna
@@ -32,6 +36,22 @@ Weights = Annotated[
     str | None,
     typer.Option(help="Pre-trained weights that every trial begins with: a file, or 'timm' for those in its cache."),
 ]
+
+
+def error_limit(text: str | None, option: str, unit: str) -> float | None:
+    """A limit of an error as '5' or '5px', in a task's unit; None of none.
+
+    Raises:
+        UserError: it is no number above 0, or in another unit.
+    """
+    if text is None:
+        return None
+    words = re.fullmatch(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*", text)
+    if words is None or not 0 < float(words[1]) < math.inf:
+        raise UserError(f"{option} {text!r} is no number above 0, e.g. 5{unit}.")
+    if words[2] and words[2].lower() != unit.lower():
+        raise UserError(f"{option} {text!r}: the task's errors are in {unit or 'numbers without a unit'}.")
+    return float(words[1])
 
 
 @contextmanager

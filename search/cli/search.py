@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
-from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, say_notes, seen
+from search.cli.options import (
+    Address,
+    Data,
+    Out,
+    Storage,
+    StudyName,
+    Weights,
+    console,
+    error_limit,
+    loading,
+    say_notes,
+    seen,
+)
 from search.cli.streams import go_on_without_output
 from search.signals import exit_code
 
@@ -43,6 +55,10 @@ def search(
         typer.Option(min=0, help="A fraction lets trials share a GPU, e.g. 0.25; 0 trains on the CPU."),
     ] = None,
     data: Data = None,
+    under: Annotated[
+        str | None,
+        typer.Option(help="The goal: the best trial whose error, fully trained, is below this, e.g. 5 or 5px."),
+    ] = None,
     start: Annotated[
         list[str] | None, typer.Option(help="A published recipe of the study to try as well; may be given repeatedly.")
     ] = None,
@@ -64,7 +80,7 @@ def search(
     root = data.absolute() if data else None
     with loading("loading the study"):
         chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
-        chosen = with_weights(with_starts(chosen, start or ()), weights)
+        chosen = with_goal(with_weights(with_starts(chosen, start or ()), weights), under)
     folder = paths.folder_of(study, out)
     with paths.locked(folder):
         from search.progress import progress
@@ -106,6 +122,16 @@ def search(
         if outcome.why != "time":
             raise typer.Exit(exit_code(outcome.why))
     refuse_failures(ledger)
+
+
+def with_goal(study: "Study", under: str | None) -> "Study":
+    """The study with the goal that `--under` gives; its own without it.
+
+    Raises:
+        UserError: it is no error above 0.
+    """
+    limit = error_limit(under, "--under", study.task.unit)
+    return study if limit is None else replace(study, under=limit)
 
 
 def refuse_failures(ledger: "Ledger") -> None:
@@ -224,7 +250,7 @@ def best(
     view = seen(paths.recorded(study, out, storage))
     shown = [entry for entry in view.entries if all_states or entry.state == "finished"]
     if as_json:
-        typer.echo(json.dumps([flat(entry) for entry in shown], indent=1, default=str))
+        typer.echo(json.dumps([flat(entry, view) for entry in shown], indent=1, default=str))
         return
     console.print(board(shown, view, count))
     show_bands(view, study, out, storage)
@@ -244,51 +270,55 @@ def _loaded(study: str) -> "Study | None":
 
 def show_bands(view: "View", study: str, out: Path, storage: str | None) -> None:
     """Print the best trial of each grade band, and what trains it in full; nothing where there are no bands."""
-    from search.format import digits, named, titled
-    from search.results.bands import best_of_bands, command
+    from search.format import between, digits, named, titled
+    from search.results.bands import best_of_bands, command, how_predicted
 
     best = best_of_bands(view)
     if not best:
         return
-    table = Table(title="best of each grade band")
-    for title in ("band", "trial", "score", titled(named(view.metric), view.unit)):
+    table = Table(title="best of each grade band", caption=escape(how_predicted(view)))
+    for title in ("band", "trial", "score", titled(named(view.metric), view.unit), "in full"):
         table.add_column(escape(title), justify="right", no_wrap=True)
     table.add_column("train it in full", overflow="fold")
     for label, entry in best.items():
         if entry is None:
-            table.add_row(label, "", "", "", "no trial yet")
+            table.add_row(label, "", "", "", "", "no trial yet")
         else:
-            numbers = (str(entry.number), digits(entry.score), digits(entry.error))
+            numbers = (str(entry.number), digits(entry.score), digits(entry.error), between(view.full(entry)))
             table.add_row(label, *numbers, escape(command(view, entry.number, study, out, storage)))
     console.print(table)
 
 
-def flat(entry: "Entry") -> dict[str, Any]:
-    """A trial for JSON, its readings beside the rest."""
+def flat(entry: "Entry", view: "View") -> dict[str, Any]:
+    """A trial for JSON, its readings and its predicted full training beside the rest."""
     fields: dict[str, Any] = asdict(entry)
     readings: dict[str, Any] = fields.pop("readings")
-    return fields | readings
+    full = view.full(entry)
+    predicted = None if full is None else {"epochs": view.full_length.epochs, **full._asdict()}
+    return fields | readings | {"full": predicted}
 
 
 def board(entries: "Sequence[Entry]", view: "View", count: int) -> Table:
     """The leaderboard as a table; a star marks a Pareto-optimal trial. A narrow terminal goes without parameters."""
-    from search.format import digits, named, params_text, titled
+    from search.format import between, digits, named, params_text, titled
+    from search.results.bands import how_predicted
     from search.run.live import STYLES
 
     wide = console.width >= WIDE
     scored = any(entry.score is not None for entry in entries)
     valued = any(entry.value != entry.error for entry in entries)  # a study may minimise the error itself
-    note = "* no finished trial is both cheaper and more exact"
-    table = Table(
-        title=f"best {min(count, len(entries))} of {len(entries)} trials",
-        caption=note if wide else f"{note}; a wider window adds parameters",
-    )
+    notes = ["* no finished trial is both cheaper and more exact"]
+    if view.goal is not None:
+        notes.append(f"goal: {view.goal_title}, which {sum(map(view.reached, entries))} of these trials are to reach")
+    notes += [how_predicted(view)] if wide else ["a wider window adds parameters"]
+    table = Table(title=f"best {min(count, len(entries))} of {len(entries)} trials", caption=escape("\n".join(notes)))
     ranked = ("score", "band") if scored else ("value",) if valued else ()
     for column in ("", "trial", *ranked, "P [M]", "F [G]", escape(titled(named(view.metric), view.unit))):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("epochs", justify="right")
     table.add_column("state")
     if wide:
+        table.add_column("in full", justify="right", no_wrap=True)
         table.add_column("parameters", overflow="fold")
     for entry in entries[:count]:
         value = (digits(entry.score), entry.band) if scored else (digits(entry.value),) if valued else ()
@@ -299,7 +329,7 @@ def board(entries: "Sequence[Entry]", view: "View", count: int) -> Table:
             *map(digits, (entry.params_m, entry.gflops, entry.error)),
             str(entry.epochs),
             f"[{STYLES[entry.state]}]{entry.state}[/]" if entry.state in STYLES else entry.state,
-            *((escape(params_text(entry.params)),) if wide else ()),
+            *((between(view.full(entry)), escape(params_text(entry.params))) if wide else ()),
         )
     return table
 

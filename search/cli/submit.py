@@ -10,12 +10,25 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
-from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading, seen, write_text
+from search.cli.options import (
+    Address,
+    Data,
+    Out,
+    Storage,
+    StudyName,
+    Weights,
+    console,
+    error_limit,
+    loading,
+    seen,
+    write_text,
+)
 from search.cli.training import Gpus, Length, Trial, Workers, searched_trial, train
 from search.format import digits, measured, named
 
 if TYPE_CHECKING:
-    from search.after.model import Facts
+    from search.after.model import Facts, Loser
+    from search.after.training import FixedTraining, Judged, SearchedTrial
     from search.study import Study
     from search.submission.checks import Verdict
 
@@ -33,6 +46,9 @@ def retrain(
         str | None, typer.Option(help="The best finished trial whose error is below this, e.g. 5 or 5px.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings to choose from, on the validation part.")] = 3,
+    top: Annotated[
+        int, typer.Option(min=1, help="Try up to so many trials that the search cannot tell apart, and keep the best.")
+    ] = 1,
     epochs: Length = None,
     teacher: Annotated[Path | None, typer.Option(help="Folder of a model to learn from as well.")] = None,
     teacher_study: Annotated[str | None, typer.Option(help="The teacher's study, if it is another one.")] = None,
@@ -47,14 +63,72 @@ def retrain(
     """Train one trial in full with several seeds, side by side, and keep the best; go on where a last run stopped."""
     from search.after import retrain as full
 
-    if trial is not None and (best_ or best_under is not None):
-        raise UserError("--trial names one trial, --best and --best-under choose another; give one of them.")
-    source = searched_trial(study, trial, data, out, storage, weights, under=pixels(best_under))
+    if trial is not None and (best_ or best_under is not None or top > 1):
+        raise UserError("--trial names one trial, --best, --best-under and --top choose others; give one of them.")
+    source = searched_trial(study, trial, data, out, storage, weights, under=best_under)
     length = epochs or source.final_epochs
-    training = full.full_training(source, length, seeds, teacher, teacher_study)
+    first, lost = None, None
+    if top > 1 and len(sources := rivals(source, length, top, best_under)) > 1:
+        source, first, lost = best_of(sources, length, (teacher, teacher_study), (workers, gpus_per_trial, address))
+    training = full.full_training(source, length, seeds, teacher, teacher_study, first_seed=0 if first is None else 1)
     console.print(f"trial {source.trial.number}: {seeds} seed{'s' * (seeds > 1)} x {length} epochs")
-    facts = train(training, full.finish, workers, gpus_per_trial, address)
+
+    def finish(training: FixedTraining) -> Facts:
+        return full.finish(training, first, lost)
+
+    trained = first is not None and seeds == 1
+    facts = finish(training) if trained else train(training, finish, workers, gpus_per_trial, address)
     show_model(facts, full.model_folder(source.folder, source.trial.number))
+
+
+def rivals(source: SearchedTrial, epochs: int, top: int, under: str | None) -> list[SearchedTrial]:
+    """The trials that a full training has to tell apart, the best first; says which."""
+    from dataclasses import replace
+
+    from search.after.top import candidates
+    from search.results.view import View
+
+    recorded = source.recorded
+    if recorded is None:
+        return [source]
+    view, limit = seen(recorded), error_limit(under, "--best-under", source.study.task.unit)
+    if limit is not None:
+        below = view.only([e.number for e in view.entries if e.error is not None and e.error < limit])
+        search = {name: value for name, value in view.attrs["search"].items() if name != "under"}
+        view = View.of(view.name, view.objective, {**view.attrs, "search": search}, below.trials)
+    chosen = candidates(recorded, view, source.study, epochs, top, limit)
+    numbers = ", ".join(str(entry.number) for entry in chosen)
+    if len(chosen) == 1:
+        console.print(f"trial {numbers}: no other may be better after {epochs} epochs, as predicted")
+    else:
+        console.print(
+            f"trials {numbers}: the search cannot tell which is the best after {epochs} epochs; one seed each"
+        )
+    return [replace(source, trial=entry) for entry in chosen]
+
+
+def best_of(
+    sources: list[SearchedTrial],
+    epochs: int,
+    teacher: tuple[Path | None, str | None],
+    where: tuple[int | None, float | None, str | None],
+) -> tuple[SearchedTrial, Judged, tuple[Loser, ...]]:
+    """Train candidates and say which lost, by what.
+
+    Args:
+        sources: the candidates.
+        epochs: of a full training.
+        teacher: as retrain is given it, and its study.
+        where: workers, GPUs and address, as retrain is given them.
+    """
+    from search.after import top
+
+    number, first, lost = train(top.race(sources, epochs, *teacher), top.winner, *where)
+    for loser in lost:
+        after = "" if loser.error is None else f"{measured(loser.error, sources[0].study.task.unit)} "
+        why = f"failed: {loser.reason}" if loser.behind is None else f"behind by {digits(loser.behind)}"
+        console.print(f"trial {loser.trial} lost: {after}after {loser.epochs} of {epochs} epochs, {escape(why)}")
+    return next(source for source in sources if source.trial.number == number), first, lost
 
 
 def show_model(facts: Facts, folder: Path) -> None:
@@ -69,16 +143,6 @@ def show_model(facts: Facts, folder: Path) -> None:
         f"{facts.flops / 1e9:.4g} G{score}"
     )
     console.print(f"Model: {folder}", soft_wrap=True)
-
-
-def pixels(text: str | None) -> float | None:
-    """A limit as '5' or '5px'."""
-    if text is None:
-        return None
-    try:
-        return float(text.strip().lower().removesuffix("px"))
-    except ValueError as error:
-        raise UserError(f"--best-under {text!r} is no number, e.g. 5 or 5px.") from error
 
 
 def submit(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.markup import escape
 
-from search.cli.options import console, loading, say_notes
+from search.cli.options import console, error_limit, loading, say_notes
 from search.cli.streams import go_on_without_output
 from search.signals import exit_code
 
@@ -33,12 +33,12 @@ def searched_trial(
     storage: str | None,
     weights: str | None,
     *,
-    under: float | None = None,
+    under: str | None = None,
     check: Callable[[Study], object] = lambda _: None,
 ) -> SearchedTrial:
     """The trial that is meant, whatever is wrong with the options being said before torch is imported.
 
-    `under` is a limit of the error, and `check` raises a UserError if the study will not do.
+    `under` is what `--best-under` gives, and `check` raises a UserError if the study will not do.
 
     Raises:
         UserError: there is no such study, search or trial, or the weights do not fit it.
@@ -53,14 +53,14 @@ def searched_trial(
     loaded = load_study(str(file), data=root)
     check(loaded)
     optuna_study = paths.recorded(study, out, storage)
-    meant = choose_trial(optuna_study, trial, under)
+    meant = choose_trial(optuna_study, trial, error_limit(under, "--best-under", loaded.task.unit))
     if meant.config is not None and (changed := changes(loaded, meant.params, meant.config, False)):
         console.print(
             f"[yellow]the study was changed since trial {meant.number}[/]: {escape(changed)}. The trial keeps its own."
         )
     place = None if weights is None else weights_place(weights)
     name, folder, study_id = paths.name_of(study), paths.folder_of(study, out), optuna_study.user_attrs.get("id")
-    source = SearchedTrial(loaded, name, file, folder, meant, root, place, study_id)
+    source = SearchedTrial(loaded, name, file, folder, meant, root, place, study_id, optuna_study)
     if place is not None:
         with loading():
             from search.run.fit import build

@@ -10,7 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search.format import compact, digits
+from search.format import between, compact, digits
 from search.results.leaderboard import Entry
 from search.results.view import View
 
@@ -93,6 +93,12 @@ def error_cell(value: float | None) -> list[Any] | None:
     return cell(value, digits)
 
 
+def full_cell(view: View, entry: Entry) -> list[Any] | None:
+    """The error that a trial is predicted to have after a full training."""
+    full = view.full(entry)
+    return None if full is None else [full.error, between(full)]
+
+
 def board(view: View, key: str, title: str = "Trials", entries: Sequence[Entry] | None = None) -> Block:
     """The leaderboard as a table, parameters included."""
     lines = list(view.entries if entries is None else entries)
@@ -107,6 +113,7 @@ def board(view: View, key: str, title: str = "Trials", entries: Sequence[Entry] 
         (column("state", text=True), lambda e: e.state),
         *value,
         (column(view.error_title), lambda e: error_cell(e.error)),
+        (column("in full, predicted"), lambda e: full_cell(view, e)),
         *((column(r.label), lambda e, name=r.name: cell(e.readings.get(name))) for r in view.readings),
         (column("front", text=True), lambda e: "front" if e.pareto else ""),
         (column("epochs"), lambda e: e.epochs),

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from data.errors import UserError
 from search.dashboard import curves, errors, gallery, hardest, progress, trial, why
-from search.dashboard.blocks import Block, board, cell, column, error_cell, figure, html, later, note, table
+from search.dashboard.blocks import Block, board, cell, column, error_cell, figure, full_cell, html, later, note, table
 from search.dashboard.now import Machine, training
 from search.dashboard.progress import Against
 from search.dashboard.source import Source
@@ -111,13 +111,14 @@ def band_table(source: Source, view: View) -> list[Block]:
         (column("band", text=True), lambda e: band(e.error)),
         (column("score"), lambda e: cell(e.score)),
         (column(view.error_title), lambda e: error_cell(e.error)),
+        (column("in full, predicted"), lambda e: full_cell(view, e)),
         *((column(r.label), lambda e, name=r.name: cell(e.readings.get(name))) for r in view.readings),
         (
             column("train it in full", text=True),
             lambda e: bands.command(view, e.number, source.given, source.out, source.storage),
         ),
     ]
-    none = f"no trial yet: {', '.join(empty)}" if empty else ""
+    none = "; ".join([*([f"no trial yet: {', '.join(empty)}"] if empty else []), bands.how_predicted(view)])
     return [table("bands", "The best of each grade band", columns, [e for e in best.values() if e], "", none)]
 
 
@@ -244,11 +245,14 @@ def facts(view: View) -> list[dict[str, Any]]:
         best, least = finished[0], min(finished, key=lambda entry: entry.error or 0.0)
         value = best.score if view.scored else best.value
         if value is not None and not view.alone:
-            name = "best score" if view.scored else "best value"
+            name = f"{'best' if view.reached(best) else 'nearest'} {'score' if view.scored else 'value'}"
             shown.append({"name": name, "value": compact(value), "trial": best.number})
         error = measured(least.error or 0.0, view.unit)
         shown.append({"name": f"smallest {view.error_name}", "value": error, "trial": least.number})
         shown.append({"name": "Pareto front", "value": f"{sum(entry.pareto for entry in finished)} trials"})
+    if view.goal is not None:
+        reached = sum(map(view.reached, finished))
+        shown.append({"name": f"goal: {view.goal_title}", "value": f"{reached} trials are to reach it"})
     shown.append({"name": "device time", "value": duration(sum(entry.seconds for entry in view.entries))})
     return shown
 

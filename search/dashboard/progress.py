@@ -80,7 +80,8 @@ def best_so_far(views: Sequence[View], against: Against) -> go.Figure:
     for view, x, colour in zip(views, places, SERIES * len(views), strict=False):
         values = np.array([ranked(entry, view.scored) for entry in view.ended], dtype=float)
         complete = np.array([entry.state == "finished" for entry in view.ended], dtype=bool)
-        best = np.fmin.accumulate(np.where(complete, values, np.nan)) if len(values) else values
+        reached = np.array([view.reached(entry) for entry in view.ended], dtype=bool)
+        best = np.fmin.accumulate(np.where(reached, values, np.nan)) if len(values) else values
         for name, among, symbol in (("finished", complete, "circle"), ("stopped early", ~complete, "circle-open")):
             shown = among & ~np.isnan(values)
             if shown.any():
@@ -101,9 +102,11 @@ def best_so_far(views: Sequence[View], against: Against) -> go.Figure:
         beyond += int((values > highs[-1]).sum())
     base(drawn, x=title, y=ranked_title(views[0]))
     note = f"; {beyond:,} points above the picture, double-click to see them" if beyond else ""
-    subtitle = "over trials that finished, in the order in which they ended" + note + _data_note(views)
+    aims = "".join(f"; {escape(brief(v.name))}: those with {escape(v.goal_title)}" for v in views if v.goal is not None)
+    subtitle = "over trials that finished, in the order in which they ended" + aims + note + _data_note(views)
     heading(drawn, "Best so far", subtitle)
-    _show_from(drawn, min(lows), max(highs), views[0].scored)
+    if lows:
+        _show_from(drawn, min(lows), max(highs), views[0].scored)
     return drawn.update_xaxes(rangemode="tozero")
 
 

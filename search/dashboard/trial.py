@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from models.plan import Cost
 from search.dashboard.blocks import note
-from search.format import compact, measured, range_text, shape_text, value_text
+from search.format import between, compact, measured, range_text, shape_text, value_text
 from search.results.leaderboard import Entry
 from search.results.view import View
 
@@ -45,6 +45,12 @@ def facts(view: View, entry: Entry, attrs: Mapping[str, Any]) -> list[tuple[str,
         ("ln score" if view.scored else escape(view.described.name), "" if view.alone else number(entry.value)),
         ("band", escape(entry.band)),
         (escape(view.error_name), "" if entry.error is None else escape(measured(entry.error, view.unit))),
+        (
+            f"after {view.full_length.epochs:,} epochs",
+            ""
+            if (full := view.full(entry)) is None
+            else f"{escape(f'{between(full)} {view.unit}'.strip())}, predicted",
+        ),
         *((escape(r.title), number(entry.readings.get(r.name), f" {escape(r.unit)}")) for r in view.readings),
         ("epochs", f"{entry.epochs} of {entry.budget}" if entry.budget else str(entry.epochs or "")),
         ("trained", f"{entry.seconds:,.0f} s" if entry.seconds else ""),

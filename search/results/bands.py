@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from search.full_length import SHARE
 from search.objective import BANDS, band
 from search.results.leaderboard import Entry
 from search.results.view import View
@@ -32,6 +33,15 @@ def best_of_bands(view: View) -> dict[str, Entry | None]:
             best[label] = entry
     worst = best.pop(LABELS[-1])
     return best if any(best.values()) else {**best, LABELS[-1]: worst}
+
+
+def how_predicted(view: View) -> str:
+    """What the errors of full trainings are predicted from, and how sure that is."""
+    full = view.full_length
+    if not full.epochs:
+        return ""
+    learnt = f"{full.models} retrained model{'s' * (full.models != 1)}" if full.models else "no retrained model yet"
+    return f"in full: predicted after {full.epochs:,} epochs, with the interval of {SHARE:.0%} of trainings ({learnt})"
 
 
 def command(view: View, number: int, study: str, out: Path = RUNS, storage: str | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from models.readings import FLOPS, PARAMS
+from search.goal import Goal, order
 
 READINGS = (PARAMS.name, FLOPS.name)
 """Readings of a study that says nothing of its own."""
@@ -59,6 +60,13 @@ class Entry:
         """Multiply-adds, thousands of millions."""
         return self.readings.get(FLOPS.name)
 
+    def order(self, goal: Goal | None) -> tuple[bool, float]:
+        """What trials in one state are sorted by, the best first."""
+        value = math.inf if self.value is None else self.value
+        if goal is None or self.state != "finished":
+            return False, value
+        return order(goal, value, math.nan if self.error is None else self.error, self.budget or self.epochs)
+
     def cost(self, names: Sequence[str]) -> float:
         """The product of the readings `names`; NaN where one of them is missing or 0, or none is named."""
         values = [self.readings.get(name) or math.nan for name in names]
@@ -66,9 +74,15 @@ class Entry:
 
 
 def entries(
-    trials: Sequence[FrozenTrial], metric: str, readings: Sequence[str] = READINGS, cost: Sequence[str] = READINGS
+    trials: Sequence[FrozenTrial],
+    metric: str,
+    readings: Sequence[str] = READINGS,
+    cost: Sequence[str] = READINGS,
+    goal: Goal | None = None,
 ) -> list[Entry]:
     """All trials of a study: finished ones by value, then the others by state and value.
+
+    With a goal, the finished ones that are predicted to be below it come first, and the others by how far they miss it.
 
     Each keeps its error under the attribute `metric`, and its readings under their names; the price is the product of
     those named in `cost`.
@@ -79,7 +93,7 @@ def entries(
     optimal = unbeaten([(e.cost(cost), e.error or 0.0) for e in priced])
     front = {e.number for e, best in zip(priced, optimal, strict=True) if best}
     lines = [replace(e, pareto=True) if e.number in front else e for e in lines]
-    return sorted(lines, key=lambda e: (ORDER.index(e.state), math.inf if e.value is None else e.value, e.number))
+    return sorted(lines, key=lambda e: (ORDER.index(e.state), e.order(goal), e.number))
 
 
 def entry(trial: FrozenTrial, metric: str, readings: Sequence[str] = READINGS) -> Entry:

@@ -77,6 +77,7 @@ class Plane:
     front: tuple[tuple[float, float], ...]  # (x, y) of the Pareto front of the finished trials, by x
     bands: tuple[Band, ...]  # grade bands within the picture; none unless the study is ranked by a score
     diagonals: tuple[Diagonal, ...]  # lines of equal score; none unless the study is ranked by a score
+    goal: tuple[float, str] | None  # the error that trials of the study's length are to be below, and the goal in words
     reference: Mark | None  # the design that the study is measured against
     best: Point | None  # the best finished trial
     of_bands: tuple[tuple[Band, Point], ...]  # of each grade band within the picture the best finished trial, if any
@@ -119,7 +120,7 @@ def plane(view: View, extra: Sequence[tuple[float, float]] = ()) -> Plane:
     finished = [point for point in points if point.entry.state == "finished" and point.y is not None]
     spots = [(point.x, point.y or 0.0) for point in finished]
     front = sorted({spot for spot, optimal in zip(spots, unbeaten(spots), strict=True) if optimal})
-    best = min((point.entry.value for point in finished if point.entry.value is not None), default=None)
+    best = finished[0].entry.value if finished else None
     box = (left, right, low, ceiling)
     rail = ceiling + 0.045 * (ceiling - low)
     by_state: dict[str, list[Point]] = {state: [] for state in STATES}
@@ -133,6 +134,7 @@ def plane(view: View, extra: Sequence[tuple[float, float]] = ()) -> Plane:
         front=tuple(front),
         bands=bands,
         diagonals=_diagonals(box, best) if view.scored else (),
+        goal=_goal(view),
         reference=reference,
         best=finished[0] if finished else None,
         of_bands=tuple((grade, by_number[e.number]) for grade, e in leaders if e is not None and e.number in by_number),
@@ -198,6 +200,12 @@ def _diagonals(box: tuple[float, float, float, float], best: float | None) -> tu
         label = f"{'best score' if own else 'score'} {score_text(log)}"
         lines.append(Diagonal(x0, log - x0, x1, log - x1, label, own, labelled))
     return tuple(lines)
+
+
+def _goal(view: View) -> tuple[float, str] | None:
+    """The study's goal as a line."""
+    epochs = view.attrs.get("search", {}).get("epochs")
+    return (view.goal.limit(epochs), view.goal_title) if view.goal is not None and epochs else None
 
 
 def _reference(view: View, left: float, right: float) -> Mark | None:

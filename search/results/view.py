@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from models.readings import FLOPS, PARAMS
-from search.format import named, titled
+from search.format import compact, named, titled
+from search.full_length import FullLength, Interval
+from search.goal import Goal
 from search.objective import Described, Reference
 from search.results.leaderboard import ORDER, Entry, entries
 
@@ -53,7 +55,7 @@ class View:
         ordered = tuple(sorted(trials, key=lambda trial: trial.number))
         empty = cls(name, objective, attrs, (), ())
         readings = [measure.name for measure in empty.readings]
-        lines = entries(ordered, empty.metric, readings, empty.described.cost)
+        lines = entries(ordered, empty.metric, readings, empty.described.cost, empty.goal)
         return replace(empty, trials=ordered, entries=tuple(lines))
 
     @property
@@ -90,6 +92,35 @@ class View:
     def described(self) -> Described:
         """What the study minimises."""
         return Described.of(self.attrs, self.objective)
+
+    @cached_property
+    def goal(self) -> Goal | None:
+        """What the search aims at; None where it is the smallest value of all."""
+        return Goal.of(self.attrs)
+
+    def reached(self, entry: Entry) -> bool:
+        """Whether a finished trial is predicted to be below the goal, fully trained; all are where there is none."""
+        return entry.state == "finished" and not entry.order(self.goal)[0]
+
+    @property
+    def goal_title(self) -> str:
+        """The goal in words: 'PixelDiff below 5 px after 300 epochs'; empty where there is none."""
+        if self.goal is None:
+            return ""
+        limit = f"{compact(self.goal.under)} {self.unit}".strip()
+        return f"{self.error_name} below {limit} after {self.full_length.epochs:,} epochs"
+
+    @cached_property
+    def full_length(self) -> FullLength:
+        """What errors become in a full training."""
+        return FullLength.of(self.attrs)
+
+    def full(self, entry: Entry) -> Interval | None:
+        """The error that a finished trial is predicted to have after a full training; None of others."""
+        known = entry.error is not None and math.isfinite(entry.error) and self.full_length.epochs > 0
+        if entry.state != "finished" or entry.error is None or not known:
+            return None
+        return self.full_length(entry.error, entry.budget or entry.epochs)
 
     @cached_property
     def readings(self) -> tuple[Measure, ...]:

@@ -6,6 +6,7 @@ import optuna
 
 from models.readings import Reading, Readings
 from search.format import digits
+from search.goal import Goal
 from search.study import Study
 from search.target import ended
 
@@ -42,7 +43,8 @@ def shut_out(study: Study, trial: optuna.Trial, readings: Readings) -> str:
     stored = trial.user_attrs
     if study.gate is None or stored.get("name") or stored.get("curve"):
         return ""
-    reason = study.gate.refusal(study, readings, ended(study, trial.study.get_trials(deepcopy=False)))
+    finished = ended(study, trial.study.get_trials(deepcopy=False))
+    reason = study.gate.refusal(study, readings, finished, Goal.of(trial.study.user_attrs))
     if reason and trial.number % study.gate.anyway == 0:
         trial.set_user_attr("gate", f"trained to try the gate, {reason}")
         return ""

@@ -9,7 +9,7 @@ the same trial, with its parameters, curve and weights, goes on where it was.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from uuid import uuid4
@@ -24,7 +24,9 @@ from search.config_record import digest, rebuild
 from search.config_record import record as config_record
 from search.paths import check_file
 from search.run.admission import broken, refusal
+from search.run.aimed import AimedStudy
 from search.run.ranges import NoChoiceError
+from search.run.ranking import Ranking, is_finished
 from search.run.sampler import SamplerError, StoppableStudy, TrialSampler, derived
 from search.run.settings import ROW, Owner, Row, TrialAssignment
 from search.run.storage import StorageError, open_storage
@@ -65,6 +67,7 @@ class Ledger:
         Attributes:
             undisturbed: what a timed reading is measured in; the engine has its workers stand still meanwhile.
             on_admission: called with the number and the architecture of each trial that is to be trained.
+            ranking: which trials are better, as the goal has it.
             check: called before anything is written; raises where another driver has taken the study over.
             reasons: why the scheduler stops a trial, where it says so; kept with the trial when it is stopped.
 
@@ -90,6 +93,7 @@ class Ledger:
         check_file(self.optuna_study, file)
         self._check_objective(name)
         self._describe(name, data, file)
+        self.ranking = Ranking(self.optuna_study, study.task.metric)
         self.optuna_study.ask_again(TrialSampler(study.make_sampler, study.seed, 0))
         trials = self.optuna_study.get_trials(deepcopy=False)
         self.finished = sum(is_finished(trial) for trial in trials)
@@ -117,8 +121,6 @@ class Ledger:
         study, stored = self.study, self.optuna_study.user_attrs
         if "metric" not in stored and "id" not in stored:  # one that was begun before there were ids has none
             self.optuna_study.set_user_attr("id", uuid4().hex)
-        if file is not None and stored.get("file") != file:
-            self.optuna_study.set_user_attr("file", file)
         for key, value in (
             ("metric", study.task.metric),
             ("unit", study.task.unit),
@@ -134,10 +136,11 @@ class Ledger:
                 "comparable; give --data the same folder, or --out another one to begin a new study."
             )
         how = {"trials": study.trials, "epochs": study.epochs, "seed": study.seed, **record(study.scheduler)}
-        if study.gate is not None:
-            how["gate"] = asdict(study.gate)
-        if stored.get("search") != how:
-            self.optuna_study.set_user_attr("search", how)
+        how |= {} if study.gate is None else {"gate": asdict(study.gate)}
+        how |= {} if study.under is None else {"under": study.under}
+        for key, now in (("search", how), ("final_epochs", study.full_epochs), ("file", file or stored.get("file"))):
+            if stored.get(key) != now:
+                self.optuna_study.set_user_attr(key, now)
 
     @property
     def is_over(self) -> bool:
@@ -212,7 +215,9 @@ class Ledger:
         self.adopt()  # a new trial whose making a failing server did not confirm
         trials = self.optuna_study.get_trials(deepcopy=False)
         number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
-        self.optuna_study.sampler = sampler = TrialSampler(self.study.make_sampler, self.study.seed, number)
+        goal = self.ranking.goal
+        seen = self.optuna_study if goal is None else AimedStudy(self.optuna_study, goal)
+        self.optuna_study.sampler = sampler = TrialSampler(self.study.make_sampler, self.study.seed, number, seen)
         is_over = self.optuna_study.is_stopped or sampler.is_exhausted(self.optuna_study)
         if number == len(trials) and is_over:
             return None
@@ -304,6 +309,11 @@ class Ledger:
         """What the study minimises, as it stands after the epoch `row` of a trial of this run."""
         return self.study.objective.value(self.readings[number], row["error"])
 
+    def aim(self, number: int, row: Row) -> float:
+        """What a scheduler compares after the epoch `row` of a trial of this run; see `Ranking.number`."""
+        epochs = self.assigned[number].epochs
+        return self.ranking.number(self.value(number, row), row["error"], int(row["epoch"]), epochs)
+
     def finish(self, number: int) -> None:
         """A running trial has had all its epochs."""
         self._failed_in_a_row = 0
@@ -360,24 +370,11 @@ class Ledger:
         self.finished += not trial.user_attrs.get("refused")
         self.ended.append(self.optuna_study.tell(trial, value, state=state))
 
-    def past(self) -> Iterator[tuple[int, int, Mapping[int, float]]]:
-        """Every trained trial that is over: number, length of its training, value by epoch."""
-        for trial in self.optuna_study.get_trials(deepcopy=False):
-            if is_finished(trial) and trial.intermediate_values:
-                yield trial.number, trial.user_attrs["budget"], trial.intermediate_values
-
     def enters(self, number: int, count: int) -> bool:
         """Whether a running trial, as it stands, would be among the best `count` finished ones."""
-        value = self.value(number, self.curves[number][-1])
-        complete = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return len([trial for trial in complete if trial.values[0] <= value]) < count
+        row = self.curves[number][-1]
+        return self.ranking.enters(self.value(number, row), row["error"], self.assigned[number].epochs, count)
 
     def best(self, count: int) -> list[int]:
         """The numbers of the best `count` finished trials, best first."""
-        complete = self.optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return [trial.number for trial in sorted(complete, key=lambda trial: trial.values[0])[:count]]
-
-
-def is_finished(trial: FrozenTrial) -> bool:
-    """Whether a trial counts as one of the study's: over, and not refused before training."""
-    return trial.state.is_finished() and not trial.user_attrs.get("refused")
+        return self.ranking.best(count)

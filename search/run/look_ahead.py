@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ class LookAheadScheduler(FIFOScheduler):
         """Why a trial is to be stopped; empty where it goes on."""
         study = self._ledger.study
         finished = ended(study, complete)
-        goal = target(study, finished)
+        goal = target(study, finished, self._ledger.ranking.goal)
         needed = goal.needed_error(study.objective, self._ledger.readings[number])
         then = [float(trial.user_attrs["curve"][epoch - 1]["error"]) for trial in complete]
         probability = forecast(then, [last for _, last in finished], error).probability_below(needed)
@@ -83,7 +84,8 @@ class LookAheadScheduler(FIFOScheduler):
             return ""
         unit = f" {study.task.unit}".rstrip()
         bar = f"{needed:.4g}{unit}" if needed > 0 else "any error"
+        best = f"{goal.value:.4g}" if math.isfinite(goal.value) else "not below the goal"
         return (
             f"{probability:.2g} is the probability that it ends below {bar}, as it must to be the best; it had "
-            f"{error:.4g}{unit} after epoch {epoch}, and the best of {len(complete)} finished trials {goal.value:.4g}"
+            f"{error:.4g}{unit} after epoch {epoch}, and the best of {len(complete)} finished trials {best}"
         )

@@ -37,7 +37,7 @@ def note(ledger: Ledger, file: Path, folder: Path, before: str = "") -> str:
     """
     study = ledger.study
     trials = ledger.optuna_study.get_trials(deepcopy=False)
-    ranked = [entry for entry in entries(trials, study.task.metric) if entry.state == "finished"]
+    ranked = [e for e in entries(trials, study.task.metric, goal=ledger.ranking.goal) if e.state == "finished"]
     _, line, own = before.rpartition(OWN)
     parts = [
         f"# {code(ledger.optuna_study.study_name)}",
@@ -95,6 +95,7 @@ def facts(study: Study) -> list[str]:
         + (f" in {code(study.task.unit)}" if study.task.unit else "")
         + ", over the whole validation part",
         f"to be searched: {study.trials} trials of at most {study.epochs} epochs, seed {study.seed}",
+        *([f"goal: {code(study.task.metric)} below {study.under:g} {study.task.unit}".strip()] if study.under else []),
         f"early stopping: {stopping}",
         *([f"refused untrained: all but {', '.join(bounds)}"] if bounds else []),
         *([f"refused untrained: {study.gate.words}"] if study.gate else []),

@@ -71,13 +71,14 @@ class TrialSampler(BaseSampler):
         make: makes a sampler from a seed.
         seed: of the study.
         number: of the trial.
+        seen: the study as it is to be sampled for, where it is not the one that asks.
 
     Raises:
         SamplerError: `make` fails, or makes no sampler.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int, number: int) -> None:
-        self._make, self._seed, self._number = make, seed, number
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int, number: int, seen: Study | None = None) -> None:
+        self._make, self._seed, self._number, self._study = make, seed, number, seen
         self._inner = self._made()
 
     def _made(self, *salt: int) -> BaseSampler:
@@ -98,20 +99,20 @@ class TrialSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: D102
         with blamed():
-            return self._inner.infer_relative_search_space(study, trial)
+            return self._inner.infer_relative_search_space(self._study or study, trial)
 
     def sample_relative(  # noqa: D102
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         with blamed():
-            return self._inner.sample_relative(study, trial, search_space)
+            return self._inner.sample_relative(self._study or study, trial, search_space)
 
     def sample_independent(  # noqa: D102
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         own = self._made(zlib.crc32(param_name.encode()))
         with blamed():
-            return own.sample_independent(study, trial, param_name, param_distribution)
+            return own.sample_independent(self._study or study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:  # noqa: D102
         with blamed():

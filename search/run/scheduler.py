@@ -35,7 +35,7 @@ class ResumableScheduler(FIFOScheduler):
         self._ledger = ledger
         self._inner: dict[tuple[int, int], Any] = {}
         self._added: set[str] = set()
-        for number, epochs, values in ledger.past():
+        for number, epochs, values in ledger.ranking.past():
             past = Past(f"past-{number}", {"trial": {"number": number, "epochs": epochs}})
             results = [{"epoch": epoch, "value": value} for epoch, value in sorted(values.items())]
             inner = self._of(past)
@@ -59,7 +59,7 @@ class ResumableScheduler(FIFOScheduler):
     def _judged(self, trial: Trial, row: dict[str, Any]) -> dict[str, Any]:
         """What is compared."""
         number = trial.config["trial"]["number"]
-        value = self._ledger.value(number, {key: row[key] for key in ROW})
+        value = self._ledger.aim(number, {key: row[key] for key in ROW})
         return {"epoch": row["epoch"], "error": row["error"], "value": value}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from optuna.trial import TrialState
 
 from models.readings import Readings
+from search.goal import Goal, order
 from search.samplers.gaussian import Array, Gaussian, fitted
 from search.samplers.observations import Encoder, Observed, Ranges, rows
 
@@ -37,12 +38,20 @@ class ErrorModel:
         past: trials so far, in their order.
         spaces: ranges of the points that will be asked for.
         first: how many of the trials that are over the kernel is fitted to.
+        goal: what the search aims at; None for the smallest value.
     """
 
     def __init__(
-        self, study: Study, settings: KnownCost, past: Sequence[Observed], spaces: Sequence[Ranges], first: int
+        self,
+        study: Study,
+        settings: KnownCost,
+        past: Sequence[Observed],
+        spaces: Sequence[Ranges],
+        first: int,
+        goal: Goal | None = None,
     ) -> None:
-        self._study, self._settings = study, settings
+        self._study, self._settings, self._goal = study, settings, goal
+        self._limit = math.inf if goal is None or not settings.known_cost else goal.limit(study.epochs)
         names = [reading.name for reading in study.readings] if settings.known_cost else []
         self._encode = Encoder([*(trial.ranges for trial in past), *spaces], names)
         seen = [trial for trial in past if trial.curve or trial.state is TrialState.FAIL]
@@ -70,11 +79,16 @@ class ErrorModel:
         most = ROWS // 4
         if len(seen) <= most:
             return seen
-        ends = {trial.number: self._value(trial.readings, trial.curve[-1][1]) for trial in seen if trial.curve}
-        order = sorted(seen, key=lambda trial: ends.get(trial.number, math.inf))
-        others = order[most // 2 :]
+        ranked = sorted(seen, key=self._order)
+        others = ranked[most // 2 :]
         chosen = np.random.default_rng(len(seen)).choice(len(others), most - most // 2, replace=False)
-        return [*order[: most // 2], *(others[i] for i in sorted(chosen))]
+        return [*ranked[: most // 2], *(others[i] for i in sorted(chosen))]
+
+    def _order(self, trial: Observed) -> tuple[bool, float]:
+        """What trials are sorted by, the best first."""
+        if not trial.curve:
+            return True, math.inf
+        return order(self._goal, self._value(trial.readings, trial.end), trial.end, self._study.epochs)
 
     def _answer(self, trial: Observed, error: float) -> float:
         """What is modelled of a trial's error."""
@@ -85,16 +99,22 @@ class ErrorModel:
     def _value(self, readings: Readings, error: float) -> float:
         return self._study.objective.value(readings, error)
 
+    def _errors(self, mean: float, std: float) -> Array:
+        """The error's quantiles."""
+        answers = mean + std * _quantiles()
+        return np.exp(np.clip(answers, -30, 30)) if self._settings.log_error else np.maximum(answers, 0.0)
+
     def _values(self, readings: Readings, mean: float, std: float) -> Array:
         """The objective at the error's quantiles."""
-        answers = mean + std * _quantiles()
         if not self._settings.known_cost:
-            return answers
-        errors = np.exp(np.clip(answers, -30, 30)) if self._settings.log_error else np.maximum(answers, 0.0)
-        return np.array([self._value(readings, float(error)) for error in errors])
+            return mean + std * _quantiles()
+        return np.array([self._value(readings, float(error)) for error in self._errors(mean, std)])
 
     def gains(self, points: Sequence[tuple[Mapping[str, Any], Readings]]) -> Array:
         """Expected improvements, (points,); where there are none, the smallest expected value is the largest.
+
+        With a goal, errors above it gain nothing; until a trial is below it, what is expected to be gained is a smaller
+        ln(error), down to the goal.
 
         Args:
             points: parameters and readings.
@@ -104,14 +124,27 @@ class ErrorModel:
         gains = []
         for (_, readings), mean, std in zip(points, *self._process.predict(self._ends(points)), strict=True):
             values = self._values(readings, float(mean), float(std))
-            gains.append(float(np.maximum(self._target - values, 0).mean()) - 1e-9 * float(values.mean()))
+            better = np.maximum(self._target - values, 0)
+            last = values.mean()
+            if self._limit < math.inf:
+                errors = self._errors(float(mean), float(std))
+                nearer = np.maximum(np.log(self._nearest / np.maximum(errors, self._limit)), 0)
+                better = better * (errors < self._limit) if self._target < math.inf else nearer
+                last = math.log(max(float(errors.mean()) / self._limit, 1.0)) * 1e3 + last
+            gains.append(float(better.mean()) - 1e-9 * float(last))
         return np.array(gains)
 
     def _best(self, past: Sequence[Observed]) -> float:
-        """The smallest value of a trial that had all its epochs; before there is one, the smallest predicted."""
+        """The smallest value of a trial that had all its epochs; before there is one, the smallest predicted.
+
+        With a goal, of one below it; infinite before there is such a trial.
+        """
         complete = [trial for trial in past if trial.state is TrialState.COMPLETE and trial.curve]
-        if complete:
-            return min(self._value(trial.readings, trial.curve[-1][1]) for trial in complete)
+        ends = [trial.end for trial in complete] or [max(trial.end, 2 * self._limit) for trial in past if trial.curve]
+        self._nearest = min(ends, default=math.inf)
+        if complete or self._limit < math.inf:
+            reached = (t for t in complete if t.curve[-1][1] < self._limit or self._limit == math.inf)
+            return min((self._value(trial.readings, trial.curve[-1][1]) for trial in reached), default=math.inf)
         seen = [(trial.params, trial.readings) for trial in past if trial.curve]
         means, _ = self._process.predict(self._ends(seen))
         return min(

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from data.errors import UserError
 from models.readings import Reading, Readings
 from search.config_record import rebuild, record
+from search.goal import Ends, Goal, order
 from search.samplers.candidates import DrawnTrial
 from search.samplers.error_model import ErrorModel
 from search.samplers.observations import Observed, observed
@@ -81,6 +82,7 @@ class KnownCostSampler(BaseSampler):
         self._tried: set[tuple[Any, ...]] = set()
         self._fixed: dict[str, Any] = {}
         self._chosen: DrawnTrial | None = None
+        self._goal: Goal | None = None
 
     def infer_relative_search_space(  # noqa: D102
         self, study: optuna.Study, trial: FrozenTrial
@@ -88,7 +90,10 @@ class KnownCostSampler(BaseSampler):
         if "config" in trial.user_attrs:  # of a run that was killed: nothing is sampled any more
             return {}
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-        self._past = [found for other in others if (found := observed(other, self._study.readings)) is not None]
+        self._goal = Goal.of(study.user_attrs)
+        ends = None if self._goal is None else Ends(others)
+        seen = (observed(other, self._study.readings, ends) for other in others)
+        self._past = [found for found in seen if found is not None]
         self._tried = {_key(other.params) for other in others if other.params}
         self._fixed = {**self._settings.held, **trial.system_attrs.get("fixed_params", {}), **trial.params}
         self._chosen = self._choose(trial.number)
@@ -110,17 +115,22 @@ class KnownCostSampler(BaseSampler):
         first = self._settings.startup
         while first * 1.4 <= len(over):  # kernels are fitted anew as the trials become 1.4 times as many
             first = math.ceil(first * 1.4)
-        best = sorted(over, key=lambda trial: self._study.objective.value(trial.readings, trial.curve[-1][1]))
+        best = sorted(over, key=self._order)
         third = self._settings.candidates // 3
         near = self._candidates([trial.params for trial in best[:PARENTS]], third)
         candidates = self._priced(near + self._candidates([], self._settings.candidates - 2 * third), first)
         if not candidates:
             return None
         spaces = [candidate.point.distributions for candidate in candidates]
-        model = ErrorModel(self._study, self._settings, self._past, spaces, first)
+        model = ErrorModel(self._study, self._settings, self._past, spaces, first, self._goal)
         order = np.argsort(-model.gains([candidate.priced for candidate in candidates]), kind="stable")
         nearer = self._candidates([candidates[i].point.params for i in order[:PARENTS]], third)
         return self._best(candidates + self._priced(nearer, first), model)
+
+    def _order(self, trial: Observed) -> tuple[bool, float]:
+        """What trials with curves are sorted by, the best first."""
+        value = self._study.objective.value(trial.readings, trial.end)
+        return order(self._goal, value, trial.end, self._study.epochs)
 
     def _quasi_random(self, number: int) -> DrawnTrial | None:
         """The point of a trial in a scrambled Sobol sequence, the study's own."""

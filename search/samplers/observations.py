@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from models.readings import Reading, Readings
+from search.goal import Ends
 from search.samplers.candidates import scaled
 from search.samplers.gaussian import Array
 
@@ -33,6 +34,7 @@ class Observed:
         curve: (part of the training, 0 to 1 on a logarithmic scale; error) of each epoch that was judged, ascending.
         state: COMPLETE, PRUNED (stopped early), FAIL, or still to come.
         config: its record; None in a study begun before these were kept.
+        end: the error that it had last, or, where that is asked for, that it is predicted to end with; NaN of none.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Observed:
     curve: Sequence[tuple[float, float]]
     state: TrialState
     config: Mapping[str, Any] | None
+    end: float = math.nan
 
     @property
     def is_over(self) -> bool:
@@ -49,8 +52,14 @@ class Observed:
         return self.state.is_finished()
 
 
-def observed(trial: FrozenTrial, readings: Sequence[Reading]) -> Observed | None:
-    """A trial as it stands; None where its price is not known, or it was refused."""
+def observed(trial: FrozenTrial, readings: Sequence[Reading], ends: Ends | None = None) -> Observed | None:
+    """A trial as it stands; None where its price is not known, or it was refused.
+
+    Args:
+        trial: of the study.
+        readings: the study's.
+        ends: predicts where it ends; None takes its last error for that.
+    """
     stored = trial.user_attrs
     if stored.get("refused") or any(reading.name not in stored for reading in readings):
         return None
@@ -61,7 +70,12 @@ def observed(trial: FrozenTrial, readings: Sequence[Reading]) -> Observed | None
         for row in stored.get("curve", ())
         if math.isfinite(row["error"])
     ]
-    return Observed(trial.number, trial.params, trial.distributions, prices, curve, trial.state, stored.get("config"))
+    end = curve[-1][1] if curve else math.nan
+    if ends is not None and curve:
+        last = next(row for row in reversed(stored["curve"]) if math.isfinite(row["error"]))
+        end = ends(last["error"], int(last["epoch"]), stored["budget"])
+    config = stored.get("config")
+    return Observed(trial.number, trial.params, trial.distributions, prices, curve, trial.state, config, end)
 
 
 class Encoder:

@@ -121,7 +121,7 @@ def _pareto(model: Model, view: View) -> Picture:
     """The search as price against error."""
     cost = log_score(model.price.params / 1e6, model.price.flops / 1e9, 0.0)
     drawn, missing = figures.pareto(view, cost, model.facts.error, model.facts.trial)
-    return Picture(figures.svg(drawn), text.pareto(view, missing, model.facts.trial))
+    return Picture(figures.svg(drawn), text.pareto(view, missing, model.facts))
 
 
 def _importance(view: View) -> Picture:

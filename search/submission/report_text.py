@@ -4,13 +4,14 @@ import math
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 from models.plan import Cost
 from search.after.model import Facts, Model
-from search.format import duration, line, of_log, percent, shape_text, times, value_text
+from search.format import between, duration, line, of_log, percent, shape_text, times, value_text
+from search.full_length import SHARE, FullLength
 from search.objective import Reference, band
 from search.results.accuracy import fraction_within, within95
 from search.results.answers import Answers
@@ -116,8 +117,9 @@ def how_measured(model: Model) -> str:
     )
 
 
-def pareto(view: View, missing: int, trial: int) -> str:
+def pareto(view: View, missing: int, facts: Facts) -> str:
     """How to read the picture of the search."""
+    trial, error, epochs = facts.trial, facts.error, facts.epochs
     place = next((place for place, entry in enumerate(view.entries, 1) if entry.number == trial), None)
     finished = len(view.by_state["finished"])
     own = view.by_number.get(trial)
@@ -126,12 +128,16 @@ def pareto(view: View, missing: int, trial: int) -> str:
     if missing:
         parts.append(f"; {missing:,} trial{'s' * (missing != 1)} without an error or far above are not shown")
     parts.append(".")
+    if view.goal is not None:
+        parts.append(f" It aimed at the smallest score with {view.goal_title}.")
     if place and own and own.state == "finished" and own.error is not None:
+        full = replace(FullLength.of(view.attrs, without=trial), epochs=epochs)(own.error, own.epochs)
         parts.append(
             f" In the search, trained for {own.epochs:,} epochs, this network had {own.error:.3f} {view.unit} and was "
             f"number {place:,} of {finished:,} trained to the end"
             f"{'; none was both cheaper and more exact' if own.pareto else ''}. The dashed line "
-            "leads from there to its error now."
+            f"leads from there to its error now, {error:.3f} after {epochs:,}; predicted for that was {between(full)}, "
+            f"with the interval that holds {SHARE:.0%} of trainings."
         )
     return "".join(parts)
 

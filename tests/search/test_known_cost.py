@@ -206,8 +206,8 @@ def test_a_reading_by_the_clock_is_taken_of_sampled_trials_alone() -> None:
 
 
 def test_trials_from_before_configurations_were_kept_are_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    def older(trial: Any, readings: Any) -> Any:
-        found = observed(trial, readings)
+    def older(trial: Any, readings: Any, ends: Any) -> Any:
+        found = observed(trial, readings, ends)
         return found and replace(found, config=None)
 
     monkeypatch.setattr("search.samplers.known_cost.observed", older)

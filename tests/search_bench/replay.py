@@ -52,6 +52,8 @@ class Method:
         name: for people.
         sampler: as a study has it.
         scheduler: makes a scheduler for a table.
+        goal: a trial counts if its last error is below this part of that of the table's best; None where all count.
+        aims: whether the search is told of the goal.
         gate: as a study has it.
     """
 
@@ -59,6 +61,12 @@ class Method:
     sampler: Callable[[int], BaseSampler] | StudySampler
     scheduler: Callable[[Table], Scheduler]
     gate: Gate | None = None
+    goal: float | None = None
+    aims: bool = True
+
+    def under(self, table: Table) -> float:
+        """What a trial's last error must be below to count."""
+        return math.inf if self.goal is None else self.goal * table.error_of_best()
 
 
 @dataclass
@@ -126,7 +134,7 @@ class Replayed:
     """A search that is being replayed."""
 
     def __init__(self, table: Table, method: Method, seed: int) -> None:
-        self.table, self._seed = table, seed
+        self.table, self._seed, self.under = table, seed, method.under(table)
         study = Study(
             TableTask(),  # type: ignore[arg-type]
             lambda trial, _: Config(table.entry(trial), Training(lr=1.0), None),  # type: ignore[arg-type]
@@ -136,6 +144,8 @@ class Replayed:
             sampler=method.sampler,
             scheduler=method.scheduler(table),
             seed=seed,
+            final_epochs=table.epochs,
+            under=self.under if self.under < math.inf and method.aims else None,
             gate=method.gate,
         )
         self.ledger = Ledger(study, "replay", optuna.storages.InMemoryStorage())
@@ -173,7 +183,8 @@ class Replayed:
         decision = self.scheduler.on_trial_result(None, trial, dict(row))  # type: ignore[arg-type]
         self.ledger.report(number, row)
         if epoch >= self.table.epochs:
-            self.best = min(self.best, self.ledger.value(number, row))
+            if row["error"] < self.under:
+                self.best = min(self.best, self.ledger.value(number, row))
             self.scheduler.on_trial_complete(None, trial, dict(row))  # type: ignore[arg-type]
             self.ledger.finish(number)
         elif epoch == len(worker.errors):
@@ -192,7 +203,7 @@ class Replayed:
 def replay(table: Table, method: Method, seed: int, budget: float, workers: int = 4) -> Replay:
     """Search until the workers have trained for `budget` seconds in all.
 
-    Only trials that had all their epochs count as results, with their last value.
+    Only trials that had all their epochs, and are below the method's goal, count as results, with their last value.
     """
     return in_virtual_time(Replayed(table, method, seed), budget, workers)
 

@@ -98,9 +98,9 @@ def _row(group: Group, stock: Group | None, other: Group | None, against: str) -
         "seeds": str(len(group.replays)),
         "trials": f"{trials / len(group.replays):.0f}",
         "s a suggestion": f"{seconds / trials:.3f}",
-        **{f"regret at {part:g}": _quartiles(group.regret(part)) for part in PARTS},
-        f"as {STOCK}": _quartiles(group.reached(goal)),
-        f"best + {NEAR}": _quartiles(group.reached(group.best + NEAR)),
+        **{f"regret at {part:g}": quartiles(group.regret(part)) for part in PARTS},
+        f"as {STOCK}": quartiles(group.reached(goal)),
+        f"best + {NEAR}": quartiles(group.reached(group.best + NEAR)),
         f"time, {against} = 1": _interval(group.time_ratios(other)) if other else "",
         f"end, {against} = 0": _interval(group.differences(other)) if other else "",
     }
@@ -160,7 +160,7 @@ def _quantile(values: Sequence[float] | Array, place: float) -> float:
     return float(np.quantile(values, place, method="nearest"))
 
 
-def _quartiles(values: Sequence[float]) -> str:
+def quartiles(values: Sequence[float]) -> str:
     """'median (lower to upper quartile)'."""
     low, middle, high = (_quantile(values, place) for place in (0.25, 0.5, 0.75))
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"

@@ -22,7 +22,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,8 +66,11 @@ class Table(Protocol):
     def curve(self, entry: Entry, seed: int) -> tuple[Sequence[float], Sequence[float]]:
         """Errors and seconds of each epoch."""
 
-    def best(self) -> float:
-        """The smallest final value of any training; where the table is not finite, of 20,000 at random."""
+    def best(self, under: float = math.inf) -> float:
+        """The smallest final value of any training whose last error is below a limit; infinite where there is none."""
+
+    def error_of_best(self) -> float:
+        """The last error of the training of the smallest final value."""
 
 
 def value(entry: Entry, error: float) -> float:
@@ -75,8 +78,25 @@ def value(entry: Entry, error: float) -> float:
     return math.log(entry.params_m) + math.log(entry.gflops) + error
 
 
+class Known:
+    """What follows from all trainings."""
+
+    @property
+    def ends(self) -> Sequence[tuple[Entry, float]]:
+        """Every training with its last error; where the table is not finite, 20,000 at random."""
+        raise NotImplementedError
+
+    def best(self, under: float = math.inf) -> float:
+        """See Table."""
+        return min((value(entry, error) for entry, error in self.ends if error < under), default=math.inf)
+
+    def error_of_best(self) -> float:
+        """See Table."""
+        return min(self.ends, key=lambda end: value(*end))[1]
+
+
 @dataclass(frozen=True)
-class Naap:
+class Naap(Known):
     """NAAP-440. Samples that name no network of the table stand for the one that differs in the fewest places."""
 
     folder: Path
@@ -129,14 +149,14 @@ class Naap:
         errors = [25 * (1 - float(row[f"e{epoch}Accuracy"])) for epoch in range(1, self.epochs + 1)]
         return errors, [2 + 3 * 50_000 * entry.gflops / 10] * self.epochs
 
-    @cache  # noqa: B019 - tables live as long as the program
-    def best(self) -> float:
+    @cached_property
+    def ends(self) -> Sequence[tuple[Entry, float]]:
         entries = [self._entry(row) for row in range(len(self._rows))]
-        return min(value(entry, self.curve(entry, 0)[0][-1]) for entry in entries)
+        return [(entry, self.curve(entry, 0)[0][-1]) for entry in entries]
 
 
 @dataclass(frozen=True)
-class LCBench:
+class LCBench(Known):
     """One data set of LCBench's surrogate."""
 
     folder: Path
@@ -191,8 +211,8 @@ class LCBench:
         seconds = np.diff(np.maximum.accumulate(answers[:, 0]), prepend=0.0)
         return errors.tolist(), np.maximum(seconds, 0.01).tolist()
 
-    @cache  # noqa: B019
-    def best(self) -> float:
+    @cached_property
+    def ends(self) -> Sequence[tuple[Entry, float]]:
         place = np.random.default_rng(0).random((20_000, 7))
         log = {i: low * (high / low) ** place[:, i] for i, low, high in ((0, 16, 512), (1, 1e-4, 0.1), (5, 64, 1024))}
         columns = [
@@ -206,12 +226,11 @@ class LCBench:
         ]
         entries = [self._entry((int(k[0]), *k[1:4], int(k[4]), int(k[5]), k[6])) for k in np.stack(columns, 1).tolist()]
         answers = self._answers([entry.key for entry in entries], [self.epochs])[:, 0, 3]
-        errors = 50 * (1 - answers)
-        return min(value(entry, float(error)) for entry, error in zip(entries, errors, strict=True))
+        return list(zip(entries, (50 * (1 - answers)).tolist(), strict=True))
 
 
 @dataclass(frozen=True)
-class Recorded:
+class Recorded(Known):
     """A table that `record` made of a study with a finite space.
 
     Samples that were not recorded stand for the recorded ones that differ in the fewest places, the first of these.
@@ -271,10 +290,10 @@ class Recorded:
         rows = seeds[sorted(seeds)[seed % len(seeds)]]
         return [float(row["error"]) for row in rows], [float(row["seconds"]) for row in rows]
 
-    @cache  # noqa: B019
-    def best(self) -> float:
-        ends = [row for row in self._rows if int(row["epoch"]) == self.epochs]
-        return min(value(self._entry(row), float(row["error"])) for row in ends)
+    @cached_property
+    def ends(self) -> Sequence[tuple[Entry, float]]:
+        rows = [row for row in self._rows if int(row["epoch"]) == self.epochs]
+        return [(self._entry(row), float(row["error"])) for row in rows]
 
     def _entry(self, row: Mapping[str, str]) -> Entry:
         return Entry(tuple(row[name] for name in self._names), float(row["params_m"]), float(row["gflops"]))

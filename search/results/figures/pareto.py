@@ -49,6 +49,8 @@ def figure(view: View) -> go.Figure:
     for state, points in shown.points.items():
         drawn.add_trace(_points(trace, points, state, shown, view))
     _draw_rail(drawn, shown)
+    if shown.goal is not None:
+        _draw_goal(drawn, shown.goal, view)
     for band, point in shown.of_bands:
         if point != shown.best:
             _draw_ring(drawn, shown, point, trace, f"{band.label}: trial {point.entry.number}", band.colour)
@@ -165,6 +167,23 @@ def _draw_rail(drawn: go.Figure, shown: Plane) -> None:
     unmeasured = all(point.y is None for point in above)
     drawn.add_hline(y=shown.rail, line={"color": MUTED, "width": 1, "dash": "dot"}, opacity=0.5, layer="below")
     _beside(drawn, shown.rail, "not measured" if unmeasured else f"none, or > {digits(shown.ceiling)}", MUTED)
+
+
+def _draw_goal(drawn: go.Figure, goal: tuple[float, str], view: View) -> None:
+    """The line that a trial must be below for its full training to reach the goal."""
+    limit, words = goal
+    drawn.add_hline(y=limit, line={"color": ACCENT, "width": 1.2}, opacity=0.8)
+    epochs = view.attrs["search"]["epochs"]
+    drawn.add_annotation(
+        x=0.995,
+        xref="paper",
+        y=limit,
+        text=escape(f"goal: {words}, predicted of {digits(limit)} after {epochs}"),
+        showarrow=False,
+        xanchor="right",
+        yanchor="bottom",
+        font={"size": 11, "color": ACCENT},
+    )
 
 
 def _draw_ring(drawn: go.Figure, shown: Plane, point: Point, trace: Any, name: str, colour: str) -> None:
