@@ -23,6 +23,8 @@ NEAR = 0.1
 """Nats above the table's best, or below it."""
 
 RESAMPLES = 2000
+FEWEST = 6
+"""Seeds for an interval: of fewer, the smallest and the largest hold the median less often than 95 times in 100."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,10 @@ def _row(group: Group, stock: Group | None, other: Group | None, against: str) -
 
 
 def over_tables(found: Sequence[Group], against: str = STOCK) -> list[Line]:
-    """A row for each method that was replayed on at least two tables beside the one that it is paired with."""
+    """A row for each method that was replayed on at least two tables beside the one that it is paired with.
+
+    Of an even number of tables the median is the larger of the two in the middle.
+    """
     stocks = {group.table: group for group in found if group.method == against}
     methods = dict.fromkeys(group.method for group in found if group.table in stocks and group.method != against)
     rows = []
@@ -120,18 +125,22 @@ def over_tables(found: Sequence[Group], against: str = STOCK) -> list[Line]:
 
 
 def _over_tables(method: str, pairs: Sequence[tuple[Group, Group]]) -> Line:
-    ratios = {own.table: own.time_ratios(stock) for own, stock in pairs}
-    ends = {own.table: medians(own.differences(stock)) for own, stock in pairs}
+    ratios = {own.table: own.time_ratios(other) for own, other in pairs}
+    differences = {own.table: own.differences(other) for own, other in pairs}
+    ends = {table: _ends(medians(each)) for table, each in differences.items() if len(each) >= FEWEST}
     centres = [_quantile(each, 0.5) for each in ratios.values()]
-    resampled = np.quantile([medians(each) for each in ratios.values()], 0.5, axis=0, method="nearest")
-    low, high = _ends(resampled)
+    interval = ""
+    if len(ends) == len(pairs):
+        resampled = np.quantile([medians(each) for each in ratios.values()], 0.5, axis=0, method="higher")
+        interval = " [{:.2f}, {:.2f}]".format(*_ends(resampled))
     return {
         "method": method,
         "tables": str(len(pairs)),
-        "time, median over tables": f"{_quantile(centres, 0.5):.2f} [{low:.2f}, {high:.2f}]",
+        "fewest seeds": str(min(map(len, ratios.values()))),
+        "time, median over tables": f"{np.quantile(centres, 0.5, method='higher'):.2f}{interval}",
         "at the most": f"{max(centres):.2f} ({max(zip(centres, ratios, strict=True))[1]})",
-        "end better on": ", ".join(table for table, each in ends.items() if _ends(each)[1] < 0) or "none",
-        "end worse on": ", ".join(table for table, each in ends.items() if _ends(each)[0] > 0) or "none",
+        "end better on": ", ".join(table for table, (_, high) in ends.items() if high < 0) or "none",
+        "end worse on": ", ".join(table for table, (low, _) in ends.items() if low > 0) or "none",
     }
 
 
@@ -148,9 +157,9 @@ def _ends(resampled: Array) -> tuple[float, float]:
 
 
 def _interval(values: Sequence[float]) -> str:
-    """'median [95 % interval of it]'; nothing where there are no values."""
-    if not values:
-        return ""
+    """'median [95 % interval of it]'; of few values the median alone, and of none nothing."""
+    if len(values) < FEWEST:
+        return f"{_quantile(values, 0.5):.2f} of {len(values)}" if values else ""
     low, high = _ends(medians(values))
     return f"{_quantile(values, 0.5):.2f} [{low:.2f}, {high:.2f}]"
 
