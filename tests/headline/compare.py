@@ -38,6 +38,7 @@ METHODS = {"ours": "posefront", "stock": "Ray Tune (TPE, ASHA)"}
 """Names in the table, by the methods of `Contest`."""
 
 LOOK = 1.0  # seconds between looks at a phase's processes
+SAFE = 20  # times its seconds after which a search ends should nobody stop it
 TRIES = 4  # at a phase before a run is given up
 
 
@@ -161,7 +162,8 @@ class Contest:
             shutil.rmtree(place / name, ignore_errors=True)
         length = ["--epochs", str(budget.epochs)] if budget.epochs else []
         database, limit = place / name / "study.db", budget.seconds * budget.workers
-        command = ["posefront.py", "search", study, *shared, "--trials", "1000000", "--seed", str(self.seed), *length]
+        many = ["--trials", "1000000", "--hours", str(SAFE * budget.seconds / 3600), "--seed", str(self.seed)]
+        command = ["posefront.py", "search", study, *shared, *many, *length]
         searched = measured(command, place, "search", lambda: trained_s(searched_curves(database)) >= limit)
         final = ["--epochs", str(budget.final_epochs)] if budget.final_epochs else []
         trained = measured(["posefront.py", "retrain", study, *shared, "--seeds", "1", *final], place, "retrain")
