@@ -17,6 +17,7 @@ USUAL: dict[str, Any] = {
     "early_kernel": 3,
     "act": "mixed",
     "branches": 0,
+    "grey": False,
 }
 """What `details` samples for a MobileNetV3-small as it was published, without what it samples for a head alone."""
 
@@ -49,4 +50,5 @@ def details(trial: BaseTrial, head: str) -> dict[str, Any]:
         "early_kernel": trial.suggest_categorical("early_kernel", [3, 5]),
         "act": trial.suggest_categorical("act", ["mixed", "relu", "hardswish", "silu"]),
         "branches": trial.suggest_int("branches", 0, 2),
+        "grey": trial.suggest_categorical("grey", [False, True]),
     }

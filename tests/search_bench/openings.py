@@ -49,6 +49,7 @@ OPENINGS: dict[str, Callable[[Any, Training], dict[str, Any]]] = {
     "early_kernel": lambda *_: {"arch.early_kernel": 3},
     "act": lambda *_: {"arch.act": "mixed"},
     "branches": lambda *_: {"arch.branches": 0},
+    "grey": lambda *_: {"arch.grey": False},
     "upsample": lambda *_: {"arch.upsample": 1},
     "split": lambda *_: {"arch.split": 1.0},
     "pooled": lambda *_: {"arch.pooled": True},
