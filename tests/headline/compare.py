@@ -74,7 +74,7 @@ class Phase:
 
 
 def measured(command: Sequence[str], folder: Path, name: str, is_enough: Callable[[], bool] = lambda: False) -> Phase:
-    """Run a phase of a folder unless it has ended already, its output in NAME.log; interrupt it when it is enough.
+    """Run a phase of a folder unless it has ended already, its output added to NAME.log; interrupt it when it is enough.
 
     Raises:
         RuntimeError: it failed.
@@ -85,7 +85,7 @@ def measured(command: Sequence[str], folder: Path, name: str, is_enough: Callabl
     began, cpu, interrupted = time.monotonic(), {}, False
     ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # by default workers yield to all else
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | ray
-    with (folder / f"{name}.log").open("w") as log:
+    with (folder / f"{name}.log").open("a") as log:
         process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=environment, cwd=ROOT)
         while process.poll() is None:
             cpu |= spent(process.pid)
