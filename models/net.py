@@ -23,3 +23,9 @@ class Arch(MobileNetConfig):
         from models.mobilenet import build
 
         return build(self)
+
+    def totals(self) -> tuple[int, int]:
+        """Parameters and multiply-adds of the deployed network, as `models.cost` counts them, in 0.1 ms."""
+        from models.formula import totals
+
+        return totals(self)

@@ -3,6 +3,7 @@
 To add one, write a file with a `Reading` in it and name it in a study's `readings`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ class Reading:
     title: str  # as tables and axes call it, e.g. 'Params'
     unit: str  # e.g. 'M'; empty for none
     measure: Callable[["Architecture"], float]  # of an architecture; above 0
+    # the same in no time, where the architecture knows it by a formula; NaN where it does not
+    formula: Callable[["Architecture"], float] = lambda _: math.nan
     timed: bool = False  # measured by a clock, so that no trial may hold the cores meanwhile
 
 
@@ -37,10 +40,15 @@ def _flops(arch: "Architecture") -> float:
     return cost(arch).flops / 1e9
 
 
-PARAMS = Reading("params_m", "Params", "M", _params)
+def _total(arch: "Architecture", place: int) -> float:
+    totals = getattr(arch, "totals", None)
+    return float(totals()[place]) if totals else math.nan
+
+
+PARAMS = Reading("params_m", "Params", "M", _params, lambda arch: _total(arch, 0) / 1e6)
 """Trainable numbers of the deployed network, millions."""
 
-FLOPS = Reading("gflops", "FLOPs", "G", _flops)
+FLOPS = Reading("gflops", "FLOPs", "G", _flops, lambda arch: _total(arch, 1) / 1e9)
 """Its multiply-adds for one image, thousands of millions, as fvcore counts them."""
 
 

@@ -153,15 +153,19 @@ class KnownCostSampler(BaseSampler):
         return found
 
     def _priced(self, candidates: Sequence[Candidate], first: int) -> list[Candidate]:
-        """Those that are about within the bounds, with about the readings that they have."""
-        if not candidates:
-            return []
-        if not self._known:
-            recent = [*self._past[:FIT], *self._past[FIT:][-PRICED:]]
-            self._known = [(self._traits(trial), trial.readings) for trial in recent]
-        guesses = predicted(self._known, [candidate.traits for candidate in candidates], min(first, FIT))
-        for candidate, guess in zip(candidates, guesses, strict=True):
-            candidate.readings = guess
+        """Those that are within the bounds, with the readings that they have; about, where no formula gives them."""
+        for candidate in candidates:
+            arch = candidate.config.arch
+            candidate.readings = {reading.name: reading.formula(arch) for reading in self._study.readings}
+            candidate.is_exact = not any(map(math.isnan, candidate.readings.values()))
+        unknown = [candidate for candidate in candidates if not candidate.is_exact]
+        if unknown:
+            if not self._known:
+                recent = [*self._past[:FIT], *self._past[FIT:][-PRICED:]]
+                self._known = [(self._traits(trial), trial.readings) for trial in recent]
+            guesses = predicted(self._known, [candidate.traits for candidate in unknown], min(first, FIT))
+            for candidate, guess in zip(unknown, guesses, strict=True):
+                candidate.readings = guess
         return [candidate for candidate in candidates if self._admits(candidate)]
 
     def _traits(self, trial: Observed) -> Traits:
@@ -187,18 +191,19 @@ class KnownCostSampler(BaseSampler):
     def _best(self, left: list[Candidate], model: ErrorModel) -> DrawnTrial | None:
         """The candidate of the largest expected improvement, once it is one whose price is exact."""
         gains = model.gains([candidate.priced for candidate in left])
-        counts = 0
+        counts = counted = 0
         while left:
-            exact = [i for i in range(len(left)) if left[i].is_exact]
-            if (exact and len(exact) == EXACT) or counts == COUNTS:
+            if counted == EXACT or counts == COUNTS:
+                exact = [i for i in range(len(left)) if left[i].is_exact]
                 return left[max(exact, key=lambda i: gains[i])].point if exact else None
             place = int(np.argmax(gains))
             chosen = left[place]
-            if chosen.is_exact:
-                return chosen.point
             if not self._is_repeated(chosen):
+                if chosen.is_exact:
+                    return chosen.point
                 counts += 1
                 if self._count(chosen) and self._admits(chosen):
+                    counted += 1
                     gains[place] = model.gains([chosen.priced])[0]
                     continue
             del left[place]

@@ -12,6 +12,8 @@ from optuna.trial import BaseTrial
 from scipy import stats
 
 from models.net import Arch
+from search.cli.options import console
+from search.cli.search import _loaded, show_edges
 from search.results import edges as module
 from search.results.edges import Edge, asking, edges, sentence
 from search.results.leaderboard import entries
@@ -157,3 +159,12 @@ def test_a_sentence() -> None:
         "ones may lie below 0.05, so widen its range in the study's space"
     )
     assert "at its upper end, 32 (of" in sentence(Edge("stride", False, 32, 32, 5, 5, 0.4))
+
+
+def test_the_command_says_it_with_and_without_the_studys_file() -> None:
+    searched = view(towards_the_edge, 100)
+    with console.capture() as captured:
+        show_edges(searched, None)
+    assert " ".join(captured.get().split()).startswith("at the edge: 10 of the best 10 trials have width at its lower")
+    assert _loaded("nosuch") is None
+    assert _loaded("quickstart") is not None

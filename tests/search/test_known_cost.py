@@ -22,6 +22,7 @@ from search.objective import CourseScore, ErrorAlone
 from search.run.ledger import ROW, Ledger
 from search.samplers import KnownCost
 from search.samplers.candidates import DrawnTrial, scaled, unscaled
+from search.samplers.error_model import ErrorModel
 from search.samplers.gaussian import Gaussian, fitted
 from search.samplers.known_cost import Candidate, KnownCostSampler
 from search.samplers.observations import observed
@@ -260,8 +261,13 @@ def test_a_suggestion_follows_from_number_and_past() -> None:
     assert [trial.params for trial in first] == [trial.params for trial in second]
 
 
-def test_what_is_sampled_was_counted_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exactly as the ledger, and so fvcore, counts it."""
+def _unknown(_: object) -> float:
+    return math.nan
+
+
+@pytest.mark.parametrize("readings", [(PARAMS, FLOPS), (replace(PARAMS, formula=_unknown), FLOPS)])
+def test_what_is_sampled_was_counted_as_it_is(readings: tuple[Reading, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exactly as the ledger, and so fvcore, counts it, by a formula or without."""
 
     def real(trial: BaseTrial, _: Any) -> Config:
         width = trial.suggest_float("width", 0.1, 0.4, step=0.1)
@@ -269,19 +275,22 @@ def test_what_is_sampled_was_counted_as_it_is(monkeypatch: pytest.MonkeyPatch) -
         arch = Arch(21, width, 32, trial.suggest_int("size", 32, 64, step=16), head)
         return Config(arch, Training(trial.suggest_float("lr", 1e-4, 1.0, log=True), optimizer="adamw"), None)
 
-    counted: list[Candidate] = []
-    count = KnownCostSampler._count
+    taken: list[Candidate] = []
+    best = KnownCostSampler._best
 
-    def counting(self: KnownCostSampler, candidate: Candidate) -> bool:
-        counted.append(candidate)
-        return count(self, candidate)
+    def choosing(self: KnownCostSampler, left: list[Candidate], model: ErrorModel) -> DrawnTrial | None:
+        every = list(left)
+        point = best(self, left, model)
+        taken.extend(each for each in every if each.point is point)
+        return point
 
-    monkeypatch.setattr(KnownCostSampler, "_count", counting)
+    monkeypatch.setattr(KnownCostSampler, "_best", choosing)
     monkeypatch.setitem(globals(), "end", lambda params: 20 - params["size"] / 10)
-    book = search(replace(toy(readings=(PARAMS, FLOPS), sampler=KnownCost(startup=4)), space=real), 7)
+    book = search(replace(toy(readings=readings, sampler=KnownCost(startup=4)), space=real), 7)
     chosen = {trial.number: trial for trial in book.optuna_study.trials if trial.number >= 4}
+    assert len(chosen) == 3
     for trial in chosen.values():
-        candidate = next(each for each in counted if each.point.params == trial.params)
+        candidate = next(each for each in taken if each.point.params == trial.params)
         exact = cost(candidate.config.arch)
         assert candidate.readings == {"params_m": exact.params / 1e6, "gflops": exact.flops / 1e9}
         assert {name: trial.user_attrs[name] for name in candidate.readings} == candidate.readings
