@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from models.readings import FLOPS, PARAMS, read
-from search.config_record import record
+from search.config_record import rebuild, record
 from search.load import load_study
 from search.objective import log_score
 from search.paths import name_of as study_name
@@ -38,6 +38,7 @@ METHODS = {"ours": "posefront", "stock": "Ray Tune (TPE, ASHA)"}
 """Names in the table, by the methods of `Contest`."""
 
 LOOK = 1.0  # seconds between looks at a phase's processes
+SAFE = 1800  # seconds, beside ten times its own, after which a search ends should nobody stop it
 TRIES = 4  # at a phase before a run is given up
 
 
@@ -66,37 +67,63 @@ class Budget:
 
 @dataclass(frozen=True)
 class Phase:
-    """What a command took: seconds from start to end, and CPU seconds of all its processes."""
+    """A command of a method.
+
+    Attributes:
+        name: of its log, and of the file that says that it has ended.
+        command: arguments of Python.
+        fresh: a folder that is deleted before: what was cut short begins anew.
+        is_enough: whether to interrupt it now.
+    """
+
+    name: str
+    command: Sequence[str]
+    fresh: Path | None = None
+    is_enough: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a phase took: seconds from start to end, and CPU seconds of all its processes."""
 
     wall_s: float
     cpu_s: float
 
+    @classmethod
+    def read(cls, folder: Path, name: str) -> Took | None:
+        """Of a phase that has ended; else None."""
+        file = folder / f"{name}.done.json"
+        return cls(**json.loads(file.read_text())) if file.exists() else None
 
-def measured(command: Sequence[str], folder: Path, name: str, is_enough: Callable[[], bool] = lambda: False) -> Phase:
-    """Run a phase of a folder unless it has ended already, its output in NAME.log; interrupt it when it is enough.
+
+def measured(phase: Phase, folder: Path) -> Took:
+    """Run a phase in a folder unless it has ended already, its output in NAME.log.
 
     Raises:
         RuntimeError: it failed.
     """
-    done = folder / f"{name}.done.json"
-    if done.exists():
-        return Phase(**json.loads(done.read_text()))
-    began, cpu, interrupted = time.monotonic(), {}, False
+    took = Took.read(folder, phase.name)
+    if took is not None:
+        return took
+    if phase.fresh is not None:
+        shutil.rmtree(phase.fresh, ignore_errors=True)
+    began, cpu, interrupted, log = time.monotonic(), {}, False, folder / f"{phase.name}.log"
     ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # by default workers yield to all else
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | ray
-    with (folder / f"{name}.log").open("w") as log:
-        process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=environment, cwd=ROOT)
+    with log.open("a") as told:
+        command = [sys.executable, *phase.command]
+        process = subprocess.Popen(command, stdout=told, stderr=told, env=environment, cwd=ROOT)
         while process.poll() is None:
             cpu |= spent(process.pid)
             time.sleep(LOOK)
-            if not interrupted and is_enough():
+            if not interrupted and phase.is_enough():
                 process.send_signal(signal.SIGINT)
                 interrupted = True
     if process.returncode and not (interrupted and process.returncode == 128 + signal.SIGINT):
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}; see {folder / f'{name}.log'}")
-    phase = Phase(time.monotonic() - began, sum(cpu.values()))
-    done.write_text(json.dumps(asdict(phase)))
-    return phase
+        raise RuntimeError(f"{' '.join(phase.command)} ended with {process.returncode}; see {log}")
+    took = Took(time.monotonic() - began, sum(cpu.values()))
+    (folder / f"{phase.name}.done.json").write_text(json.dumps(asdict(took)))
+    return took
 
 
 def spent(process: int) -> dict[int, float]:
@@ -124,13 +151,10 @@ class Contest:
     seed: int
     budget: Budget
     work: Path
-    other: Path | None = None  # study's file instead of the data's own
 
     @property
     def study(self) -> Path:
         """The study's file."""
-        if self.other is not None:
-            return self.other.absolute()
         return ROOT / "tests" / "headline" / ("hands.py" if is_hands(self.folder) else "face_photographs.py")
 
     @property
@@ -139,83 +163,67 @@ class Contest:
         return folder_of(self.data, self.count)
 
     def key(self, method: str) -> tuple[str, str, int]:
-        """What results call a run of `METHODS`; that of another study says so."""
-        other = "" if self.other is None else f", {self.other.stem}"
-        return name_of(self.data, self.count), METHODS[method] + other, self.seed
+        """What results call a run of `METHODS`."""
+        return name_of(self.data, self.count), METHODS[method], self.seed
 
     def place(self, method: str) -> Path:
         """The folder of a method's files."""
-        folder = (
-            self.work / self.study.stem / name_of(self.data, self.count).replace(" ", "_") / f"{method}_{self.seed}"
-        )
+        folder = self.work / name_of(self.data, self.count).replace(" ", "_") / f"{method}_{self.seed}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder.absolute()
 
-    def ours(self) -> results.Run:
-        """`posefront search`, then `posefront retrain` of its best trial with one seed."""
-        place, budget, study = self.place("ours"), self.budget, str(self.study)
-        name = study_name(study)
+    def phases(self, method: str) -> list[Phase]:
+        """The commands of a method, to be run one after another: a search, and the full training of its best trial."""
+        place, budget, study = self.place(method), self.budget, str(self.study)
+        if method == "stock":
+            (place / "given.json").write_text(json.dumps(self._given()))
+            command = ["-m", "tests.headline", "stock"]
+            search = Phase("search", [*command, "search", str(place)], place / "tune")
+            return [search, Phase("finish", [*command, "finish", str(place)])]
+        folder, limit = place / study_name(study), budget.seconds * budget.workers
         shared = ["--data", str(self.folder), "--out", str(place), "--workers", str(budget.workers)]
         shared += ["--gpus-per-trial", str(budget.gpus)]
-        if not (place / "search.done.json").exists():
-            shutil.rmtree(place / name, ignore_errors=True)
-        length = ["--epochs", str(budget.epochs)] if budget.epochs else []
-        database, limit = place / name / "study.db", budget.seconds * budget.workers
-        command = ["posefront.py", "search", study, *shared, "--trials", "1000000", "--seed", str(self.seed), *length]
-        searched = measured(command, place, "search", lambda: trained_s(searched_curves(database)) >= limit)
+        many = ["--trials", "1000000", "--hours", str((SAFE + 10 * budget.seconds) / 3600), "--seed", str(self.seed)]
+        many += ["--epochs", str(budget.epochs)] if budget.epochs else []
         final = ["--epochs", str(budget.final_epochs)] if budget.final_epochs else []
-        trained = measured(["posefront.py", "retrain", study, *shared, "--seeds", "1", *final], place, "retrain")
-        curves = searched_curves(database)
-        (model,) = (place / name / "models").glob("[0-9]*")
-        facts = json.loads((model / "model.json").read_text())
-        (last,) = json.loads((model / "curves.json").read_text())
-        return self._run(
-            "ours",
-            facts["config"],
-            facts["error"],
-            (len(curves), trained_s(curves), searched),
-            (len(last), sum(row["seconds"] for row in last), trained),
-            facts["data"]["train"],
+        search = Phase(
+            "search",
+            ["posefront.py", "search", study, *shared, *many],
+            folder,
+            lambda: trained_s(searched_curves(folder / "study.db")) >= limit,
         )
+        return [search, Phase("finish", ["posefront.py", "retrain", study, *shared, "--seeds", "1", *final])]
 
-    def stock(self) -> results.Run:
-        """tests/headline/stock.py: its search, then the full training of its best trial."""
-        place, study = self.place("stock"), load_study(str(self.study), data=self.folder)
+    def _given(self) -> dict[str, Any]:
+        """What tests/headline/stock.py is told."""
+        study = load_study(str(self.study))
         asha = study.scheduler if isinstance(study.scheduler, Asha) else Asha()
         given = asdict(self.budget) | {"grace": asha.grace, "reduction": asha.reduction, "seed": self.seed}
-        given |= {"study": str(self.study), "folder": str(self.folder), "work": str(place)}
+        given |= {"study": str(self.study), "folder": str(self.folder), "work": str(self.place("stock"))}
         given["epochs"] = self.budget.epochs or study.epochs
         given["final_epochs"] = self.budget.final_epochs or study.final_epochs or 5 * study.epochs
-        (place / "given.json").write_text(json.dumps(given))
-        if not (place / "search.done.json").exists():
-            shutil.rmtree(place / "tune", ignore_errors=True)
-        searched = measured(["-m", "tests.headline", "stock", "search", str(place)], place, "search")
-        trained = measured(["-m", "tests.headline", "stock", "finish", str(place)], place, "finish")
-        found = json.loads((place / "search.json").read_text())
-        final = json.loads((place / "finish.json").read_text())
-        config, _ = replay(study, found["params"])
-        return self._run(
-            "stock",
-            record(config),
-            final["error"],
-            (found["trials"], found["trained_s"], searched),
-            (given["final_epochs"], final["trained_s"], trained),
-            len(study.task.split(config.arch.size).train.rows),
-        )
+        return given
 
-    def _run(
-        self,
-        method: str,
-        config: dict[str, Any],
-        error: float,
-        search: tuple[int, float, Phase],
-        final: tuple[int, float, Phase],
-        images: int,
-    ) -> results.Run:
-        """The line of the table; `search` has trials, seconds of training and the phase, `final` epochs likewise."""
-        from search.config_record import rebuild
-
-        price = read((PARAMS, FLOPS), rebuild(config).arch)
+    def result(self, method: str) -> results.Run | None:
+        """The line of the table; None where a phase has not ended. Not to be called by several threads at once."""
+        place, study = self.place(method), load_study(str(self.study), data=self.folder)
+        searched, trained = Took.read(place, "search"), Took.read(place, "finish")
+        if searched is None or trained is None:
+            return None
+        if method == "stock":
+            found, final = (json.loads((place / f"{name}.json").read_text()) for name in ("search", "finish"))
+            config, _ = replay(study, found["params"])
+            trials, search_s, epochs = found["trials"], found["trained_s"], self._given()["final_epochs"]
+            error, train_s = final["error"], final["trained_s"]
+        else:
+            folder = place / study_name(str(self.study))
+            curves = searched_curves(folder / "study.db")
+            (model,) = (folder / "models").glob("[0-9]*")
+            facts = json.loads((model / "model.json").read_text())
+            (last,) = json.loads((model / "curves.json").read_text())
+            config, error = rebuild(facts["config"]), facts["error"]
+            trials, search_s, epochs, train_s = len(curves), trained_s(curves), len(last), trained_s([last])
+        price = read((PARAMS, FLOPS), config.arch)
         data, name, seed = self.key(method)
         return results.Run(
             data=data,
@@ -224,15 +232,15 @@ class Contest:
             log_score=log_score(price["params_m"], price["gflops"], error),
             error=error,
             **price,
-            trials=search[0],
-            search_s=search[1],
-            search_cpu_s=search[2].cpu_s,
-            search_wall_s=search[2].wall_s,
-            train_s=final[1],
-            train_cpu_s=final[2].cpu_s,
-            epochs=final[0],
-            images=images,
-            config=json.dumps(config),
+            trials=trials,
+            search_s=search_s,
+            search_cpu_s=searched.cpu_s,
+            search_wall_s=searched.wall_s,
+            train_s=train_s,
+            train_cpu_s=trained.cpu_s,
+            epochs=epochs,
+            images=len(study.task.split(config.arch.size).train.rows),
+            config=json.dumps(record(config)),
             machine=results.machine(self.budget.gpus > 0),
             day=results.today(),
         )
@@ -258,29 +266,33 @@ def run(contests: Sequence[Contest], out: Path, only: str | None = None) -> None
     failed: list[str] = []
     for contest in contests:
         done = [run.key for run in results.read(out)]
+        wanted = [method for method in METHODS if only in (None, method) and contest.key(method) not in done]
+        print(f"{contest.data}, seed {contest.seed}: {', '.join(wanted) or 'done'}", flush=True)
         threads = [
-            Thread(target=_finish, args=(getattr(contest, method), out, failed))
-            for method in METHODS
-            if only in (None, method) and contest.key(method) not in done
+            Thread(target=_all, args=(contest.phases(method), contest.place(method), failed)) for method in wanted
         ]
-        print(f"{contest.data}, seed {contest.seed}: {len(threads)} to run", flush=True)
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        for method in wanted:
+            finished = contest.result(method)
+            if finished is not None:
+                results.append(out, finished)
+                print(f"{finished.key}: {finished.error:.3f} px, ln score {finished.log_score:.3f}", flush=True)
     if failed:
         raise SystemExit("\n".join(failed))
 
 
-def _finish(make: Callable[[], results.Run], out: Path, failed: list[str]) -> None:
-    for left in reversed(range(TRIES)):  # Ray does not start on a machine that is too busy
-        try:
-            finished = make()
-            break
-        except (RuntimeError, ValueError, OSError) as error:
-            print(error, flush=True)
-            if not left:
-                failed.append(str(error))
-                return
-    results.append(out, finished)
-    print(f"{finished.key}: {finished.error:.3f} px, ln score {finished.log_score:.3f}", flush=True)
+def _all(phases: Sequence[Phase], folder: Path, failed: list[str]) -> None:
+    """Run phases one after another; one that fails is tried again, for Ray does not start on a machine too busy."""
+    for phase in phases:
+        for left in reversed(range(TRIES)):
+            try:
+                measured(phase, folder)
+                break
+            except (RuntimeError, OSError) as error:
+                print(error, flush=True)
+                if not left:
+                    failed.append(str(error))
+                    return

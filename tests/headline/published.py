@@ -25,10 +25,10 @@ def train(data: str, count: int, seed: int, epochs: int, device: torch.device) -
     task = task_of(folder_of(data, count))
     config = published(task)
     price = read((PARAMS, FLOPS), config.arch)
-    seconds, images, error, began = 0.0, 0, 0.0, time.process_time()
+    seconds, error, began = 0.0, 0.0, time.process_time()
     for reached in fit(task, config, epochs=epochs, seed=derived(seed, 0), device=device):
         epoch = reached.epoch
-        seconds, images, error = seconds + epoch.seconds, epoch.images, epoch.error
+        seconds, error = seconds + epoch.seconds, epoch.error
         told = f"{data} seed {seed}: epoch {epoch.epoch} of {epochs}, {error:.3f} px, {seconds:.0f} s"
         print(told, file=sys.stderr, flush=True)
     return results.Run(
@@ -45,7 +45,7 @@ def train(data: str, count: int, seed: int, epochs: int, device: torch.device) -
         train_s=seconds,
         train_cpu_s=time.process_time() - began,
         epochs=epochs,
-        images=images,
+        images=len(task.split(config.arch.size).train.rows),
         config=json.dumps(record(config)),
         machine=results.machine(device.type == "cuda"),
         day=results.today(),

@@ -10,6 +10,7 @@ import torch
 
 from data.tasks.keypoints import faces
 from data.transforms.augment import MEAN, STD, Augment
+from models.cost import cost
 from search.load import load_study
 from search.run.fit import judge
 from search.study import Config, Study, replay
@@ -98,6 +99,7 @@ def test_a_crop_that_leaves_its_image_repeats_the_border() -> None:
 
 def test_the_published_design_is_the_recipe_at_224(painted: Painted) -> None:
     config = published(task_of(painted.root))
+    assert cost(config.arch).params == 1_950_011  # as the README has it
     assert (config.arch.size, config.arch.width, config.arch.points) == (224, 1.0, 21)
     assert published(faces(painted.root / "none")).arch.points == 68
 
@@ -125,12 +127,13 @@ def test_the_table_is_counted_from_the_file(tmp_path: Path) -> None:
 
 
 def test_a_phase_is_done_once_and_its_seconds_are_kept(tmp_path: Path) -> None:
-    command = ["-c", "import time; t = time.process_time()\nwhile time.process_time() - t < 1.5: pass\nprint('x')"]
-    first = compare.measured(command, tmp_path, "p")
+    code = "import time; t = time.process_time()\nwhile time.process_time() - t < 1.5: pass\nprint('x')"
+    first = compare.measured(compare.Phase("p", ["-c", code]), tmp_path)
     assert first.cpu_s > 0.4  # looked at once a second
     assert first.wall_s >= 1.5
-    assert compare.measured(["-c", "raise SystemExit(1)"], tmp_path, "p") == first
+    fails = ["-c", "raise SystemExit(1)"]
+    assert compare.measured(compare.Phase("p", fails), tmp_path) == first
     with pytest.raises(RuntimeError, match="ended with 1"):
-        compare.measured(["-c", "raise SystemExit(1)"], tmp_path, "q")
-    sleeping = ["-c", "import sys, time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(130)"]
-    assert compare.measured(sleeping, tmp_path, "r", lambda: True).wall_s < 30
+        compare.measured(compare.Phase("q", fails), tmp_path)
+    sleeps = ["-c", "import sys, time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(130)"]
+    assert compare.measured(compare.Phase("r", sleeps, is_enough=lambda: True), tmp_path).wall_s < 30
