@@ -47,6 +47,7 @@ class MobileNetConfig:
         act: of the body: "relu", "hardswish", "silu", or "mixed", ReLU in the first three stages and then hardswish.
         branches: convolutions side by side in place of each after the stem's while it is trained, 0 to 4, beside a
             1 x 1 one and the identity; one convolution when deployed (`models.network.Branched`). 0: a plain one.
+        grey: read the mean of the image's channels, so that the first convolution has one of them.
         pooled: direct head only: False reads every cell of the features instead of their mean.
 
     Raises:
@@ -75,6 +76,7 @@ class MobileNetConfig:
     early_kernel: int = field(default=3, metadata=UNWRITTEN)
     act: str = field(default="mixed", metadata=UNWRITTEN)
     branches: int = field(default=0, metadata=UNWRITTEN)
+    grey: bool = field(default=False, metadata=UNWRITTEN)
     pooled: bool = field(default=True, metadata=UNWRITTEN)
 
     def __post_init__(self) -> None:

@@ -60,6 +60,14 @@ def _conv(
     return ConvNormAct(channels, out, kernel, stride, groups, act)
 
 
+class Grey(nn.Module):
+    """The mean of an image's channels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 1, H, W)."""
+        return images.mean(1, keepdim=True)
+
+
 class Block(nn.Module):
     """Inverted residual (Sandler et al. 2018): expand, depthwise, squeeze-excitation, project, add.
 
@@ -97,7 +105,8 @@ def _body(arch: MobileNetConfig) -> tuple[nn.Sequential, int, int]:
     ends = same or nn.Hardswish
     channels = _even(arch.stem * arch.width)
     # Without branches: torch 2.15 on CPUs crashes in the backward pass of 3 channels, 1 x 1, stride 2, channels last.
-    layers: list[nn.Module] = [ConvNormAct(arch.channels, channels, arch.stem_kernel, total, act=ends)]
+    seen = 1 if arch.grey else arch.channels
+    layers: list[nn.Module] = [ConvNormAct(seen, channels, arch.stem_kernel, total, act=ends)]
     for row in TABLE[: arch.stages]:
         stride = row.stride if total * row.stride <= arch.stride else 1
         total *= stride
@@ -114,7 +123,7 @@ def _body(arch: MobileNetConfig) -> tuple[nn.Sequential, int, int]:
         out = _even(arch.neck * arch.width)
         layers.append(_conv(channels, out, 1, act=ends, branches=count))
         channels = out
-    return nn.Sequential(*layers), channels, total
+    return nn.Sequential(*([Grey()] if arch.grey else []), *layers), channels, total
 
 
 def _head(arch: MobileNetConfig, channels: int, stride: int) -> Direct | Heatmap | SimCC:

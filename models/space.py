@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-OLDER: dict[str, Any] = {
+USUAL: dict[str, Any] = {
+    "stem": "conv",
     "stages": 7,
     "expansion": 1.0,
     "depth": 1.0,
     "squeeze": 0.25,
-    "stem": "conv",
     "kernel": 5,
     "early_kernel": 3,
     "act": "mixed",
     "branches": 0,
-    "upsample": 1,
-    "split": 1.0,
-    "pooled": True,
+    "grey": False,
 }
-"""The parameters of networks as they were before these choices: of a published design, to be sampled as it is."""
+"""What `details` samples for a MobileNetV3-small as it was published, without what it samples for a head alone."""
 
 STEMS: dict[str, dict[str, int]] = {
     "conv": {},
@@ -52,4 +50,5 @@ def details(trial: BaseTrial, head: str) -> dict[str, Any]:
         "early_kernel": trial.suggest_categorical("early_kernel", [3, 5]),
         "act": trial.suggest_categorical("act", ["mixed", "relu", "hardswish", "silu"]),
         "branches": trial.suggest_int("branches", 0, 2),
+        "grey": trial.suggest_categorical("grey", [False, True]),
     }

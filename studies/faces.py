@@ -6,6 +6,7 @@ from data.drawn.faces import DrawnFaces
 from data.tasks.keypoints import Keypoints, faces
 from data.transforms.augment import Augment
 from models.net import Arch
+from models.space import USUAL, details
 from search.objective import CourseScore
 from search.study import Config, Study, Training
 
@@ -16,11 +17,12 @@ def space(trial: BaseTrial, task: Keypoints) -> Config:
     head = trial.suggest_categorical("head", ["direct", "heatmap", "simcc"])
     arch = Arch(
         points=task.points,
-        width=trial.suggest_float("width", 0.1, 0.6, step=0.05),
-        stride=trial.suggest_categorical("stride", [16, 32]),
-        size=trial.suggest_int("size", 48, 112, step=16),
+        width=trial.suggest_float("width", 0.05, 0.6, step=0.05),
+        stride=trial.suggest_categorical("stride", [8, 16, 32]),
+        size=trial.suggest_int("size", 32, 112, step=16),
         head=head,
         neck=trial.suggest_categorical("neck", [0, 96, 288]),
+        **details(trial, head),
     )
     training = Training(
         lr=trial.suggest_float("lr", 2e-3, 3e-2, log=True),
@@ -32,8 +34,8 @@ def space(trial: BaseTrial, task: Keypoints) -> Config:
     return Config(arch, training, Augment(rotate=turn, flip=mirror, scale=0.1, shift=0.05, colour=0.2))
 
 
-small = {"head": "heatmap", "width": 0.3, "stride": 16, "size": 64, "neck": 0}
-starts = {"small": {**small, "lr": 1.5e-2, "loss": "distance", "rotate": 10, "flip": 0.5}}
+small = {"head": "heatmap", "width": 0.3, "stride": 16, "size": 64, "neck": 0, "upsample": 1}
+starts = {"small": {**small, **USUAL, "lr": 1.5e-2, "loss": "distance", "rotate": 10, "flip": 0.5}}
 changes: dict[str, dict[str, object]] = {
     "no mirror": {"augment.flip": 0.0},
     "no turn": {"augment.rotate": 0},

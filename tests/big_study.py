@@ -5,58 +5,34 @@ import json
 import math
 import sqlite3
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-)
+from optuna.distributions import distribution_to_json
 
 from search.objective import CourseScore, band, score
+from search.samplers.candidates import DrawnTrial
+from studies.freihand import study
 
 EPOCHS, RUNGS = 40, (3, 9, 27)
 BOUNDS = {"Params": 6.0, "FLOPs": 1.0}
 WORKERS = 8
 BEGAN = datetime(2026, 11, 20, 8, tzinfo=UTC)
 
-LR, DECAY = FloatDistribution(2e-4, 1e-2, log=True), FloatDistribution(1e-5, 0.1, log=True)
-SPACE: dict[str, BaseDistribution] = {
-    "head": CategoricalDistribution(["direct", "heatmap", "simcc"]),
-    "width": FloatDistribution(0.1, 1.2, step=0.05),
-    "stride": CategoricalDistribution([16, 32]),
-    "size": IntDistribution(64, 224, step=16),
-    "neck": CategoricalDistribution([0, 192, 576]),
-    "deconv": IntDistribution(32, 160, step=16),
-    "separable": CategoricalDistribution([True, False]),
-    "lr": LR,
-    "batch": CategoricalDistribution([32, 64, 128]),
-    "weight_decay": DECAY,
-    "ema": CategoricalDistribution([0.0, 0.999]),
-    "divergence": CategoricalDistribution([0.0, 0.02, 0.1]),
-    "rotate": IntDistribution(0, 180, step=30),
-    "flip": CategoricalDistribution([0.0, 0.5]),
-    "scale": FloatDistribution(0.0, 0.3, step=0.1),
-    "colour": FloatDistribution(0, 0.4, step=0.2),
-}
-JSON = {name: distribution_to_json(distribution) for name, distribution in SPACE.items()}
-ONLY_HEATMAP, NOT_DIRECT = ("deconv", "separable"), "divergence"
+json_of = cache(distribution_to_json)
 
 
 @dataclass(frozen=True)
 class Made:
-    """One trial: Optuna's state, sampled parameters, attributes, value by epoch, and seconds it took."""
+    """One trial: Optuna's state, what was sampled, attributes, value by epoch, and seconds it took."""
 
     state: str
-    params: dict[str, Any]
+    point: DrawnTrial
     attrs: dict[str, Any]
     constraints: dict[str, float]
     steps: dict[int, float]
@@ -74,13 +50,13 @@ def make(file: Path, trials: int = 10_000, seed: int = 0, name: str = "big") -> 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = f"sqlite:///{file.absolute()}"
     storage = optuna.storages.RDBStorage(url)
-    study = optuna.create_study(study_name=name, storage=storage)
+    begun = optuna.create_study(study_name=name, storage=storage)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([CourseScore.name])
+        begun.set_metric_names([CourseScore.name])
     how = {"trials": trials, "epochs": EPOCHS, "scheduler": "asha", "grace": 3, "reduction": 3, "seed": seed}
     for key, value in (("metric", "pixel_diff"), ("unit", "px"), ("data", "freihand 130240 0"), ("search", how)):
-        study.set_user_attr(key, value)
+        begun.set_user_attr(key, value)
     storage.remove_session()
     storage.engine.dispose()
     rng = np.random.default_rng(seed)
@@ -102,11 +78,14 @@ def make(file: Path, trials: int = 10_000, seed: int = 0, name: str = "big") -> 
         key = number + 1
         complete = None if made.state == "RUNNING" else stored(end)
         heads.append((key, 1, number, made.state, stored(start), complete))
-        params += [(key, param, SPACE[param].to_internal_repr(x), JSON[param]) for param, x in made.params.items()]
+        params += [
+            (key, param, each.to_internal_repr(made.point.params[param]), json_of(each))
+            for param, each in made.point.distributions.items()
+        ]
         attrs = made.attrs | ({} if "refused" in made.attrs else {"worker": f"host {4000 + worker}"})
         user += [(key, attr, json.dumps(x)) for attr, x in attrs.items()]
         if number == 0:
-            system.append((key, "fixed_params", json.dumps(made.params)))
+            system.append((key, "fixed_params", json.dumps(made.point.params)))
         system += [(key, f"constraints:{bound}", json.dumps(x)) for bound, x in made.constraints.items()]
         steps += [(key, epoch, value, "FINITE") for epoch, value in made.steps.items()]
         if made.state in ("COMPLETE", "PRUNED") and made.steps:
@@ -126,7 +105,9 @@ def stored(moment: datetime) -> str:
 
 def trial(number: int, running: bool, rng: np.random.Generator) -> Made:
     """One trial, its error falling with its price; good ones are let live at the rungs."""
-    params = dict(sampled(rng))
+    point = DrawnTrial(rng, {})
+    study.space(point, study.task)
+    params = point.params
     width, side = params["width"], params["size"] / 224
     fine = 1.6 if params["stride"] == 16 else 1.0
     extra = 0.35 if params["head"] == "heatmap" else 0.05
@@ -140,7 +121,7 @@ def trial(number: int, running: bool, rng: np.random.Generator) -> Made:
         gflops = price["gflops"] = BOUNDS["FLOPs"] * float(1 + rng.random())
         refusal = {"refused": f"FLOPs {gflops:.4g} G > {BOUNDS['FLOPs']:g} G"}
         constraints["FLOPs"] = math.log(gflops / BOUNDS["FLOPs"])
-        return Made("PRUNED", params, price | refusal, constraints, {}, 0.2)
+        return Made("PRUNED", point, price | refusal, constraints, {}, 0.2)
 
     floor = 5.2 + 2.4 * (gflops * params_m) ** -0.22 + 1.5 * abs(math.log(params["lr"] / 2e-3)) + rng.gamma(2, 0.8)
     failed = not running and number and rng.random() < 0.03
@@ -174,7 +155,7 @@ def trial(number: int, running: bool, rng: np.random.Generator) -> Made:
     attrs: dict[str, Any] = price | ({"curve": curve} if curve else {})
     seconds = sum(row["seconds"] for row in curve)
     if running:
-        return Made("RUNNING", params, attrs, constraints, steps, seconds)
+        return Made("RUNNING", point, attrs, constraints, steps, seconds)
     if failed:
         attrs["failed"] = f"diverged: the loss became nan in epoch {epochs + 1}"
     if curve:
@@ -189,27 +170,4 @@ def trial(number: int, running: bool, rng: np.random.Generator) -> Made:
             "band": band(last),
         }
     state = "FAIL" if failed else "COMPLETE" if epochs == EPOCHS else "PRUNED"
-    return Made(state, params, attrs, constraints, steps, seconds + 1)
-
-
-def sampled(rng: np.random.Generator) -> Iterator[tuple[str, Any]]:
-    """Parameters in the order in which studies/freihand.py asks for them, only those that it asks for."""
-    head = None
-    for name, distribution in SPACE.items():
-        if (name in ONLY_HEATMAP and head != "heatmap") or (name == NOT_DIRECT and head == "direct"):
-            continue
-        value = draw(distribution, rng)
-        head = value if name == "head" else head
-        yield name, value
-
-
-def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
-    """A value, as Optuna's random sampler would draw it."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(rng.integers(len(distribution.choices)))]
-    assert isinstance(distribution, (IntDistribution, FloatDistribution))
-    low, high, step = distribution.low, distribution.high, distribution.step
-    if step is not None:
-        value = low + step * int(rng.integers(round((high - low) / step) + 1))
-        return int(value) if isinstance(distribution, IntDistribution) else min(value, high)
-    return math.exp(rng.uniform(math.log(low), math.log(high)))
+    return Made(state, point, attrs, constraints, steps, seconds + 1)

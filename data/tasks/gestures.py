@@ -138,12 +138,9 @@ class Gestures(BaseTask):
         self, images: Tensor, targets: Tensor, size: int, how: GestureAugment, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """See `data.transforms.gestures.augment`."""
-        import torch
-
         from data.transforms.gestures import augment
 
-        partners = torch.tensor(layout.partners(self.gestures))
-        return augment(images, targets, size, how, self.margins, partners, generator)
+        return augment(images, targets, size, how, self.margins, layout.partners(self.gestures), generator)
 
     def loss(self, net: Any, images: Tensor, targets: Tensor, how: Any) -> tuple[Tensor, Tensor]:
         """Cross-entropy over frames, and the class scores (B, classes).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -129,13 +129,13 @@ class RobotHand(BaseTask):
 
         kind = pick(how.loss, self.losses)
         numbers = net.logits(images).float()
-        mean, std = (value.to(targets.device) for value in self._measured()[1:])
+        mean, std = self._normal(targets.device)
         compare = functional.smooth_l1_loss if kind == "smooth_l1" else functional.mse_loss
         return compare(numbers, (targets - mean) / std), self.answers(numbers)
 
     def answers(self, numbers: Tensor) -> Tensor:
         """A network's numbers (B, 12) in metres."""
-        mean, std = (value.to(numbers.device) for value in self._measured()[1:])
+        mean, std = self._normal(numbers.device)
         return mean + std * numbers
 
     def error(self, outputs: Array, part: Part) -> float:
@@ -222,6 +222,12 @@ class RobotHand(BaseTask):
 
     def _measured(self) -> tuple[Norm, Tensor, Tensor]:
         return _measured(self, cache_folder())
+
+    def _normal(self, device: Any) -> Iterator[Tensor]:
+        """The labels' mean and standard deviation on a device."""
+        from data.transforms.constants import constant
+
+        return (constant(tuple(value.tolist()), device) for value in self._measured()[1:])
 
 
 def asked(sample: Path, ids: Sequence[str]) -> tuple[list[str], list[str]]:

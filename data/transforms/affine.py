@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from data.transforms.augment import Augment
+from data.transforms.constants import constant
 from data.transforms.warp import affine, move, warp
 
 
@@ -45,7 +46,7 @@ def augment(
 
     flipped = (draws[:, 4] if swaps is None else swaps) < how.flip
     if mirrored is not None:
-        points = torch.where(flipped[:, None, None], points[:, list(mirrored)], points)
+        points = torch.where(flipped[:, None, None], points[:, constant(tuple(mirrored), device)], points)
     angle = spread[:, 0] * math.radians(how.rotate)
     factor = 1 + spread[:, 1] * how.scale
     mirror = torch.where(flipped, -1.0, 1.0)

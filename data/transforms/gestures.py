@@ -1,12 +1,14 @@
 """`GestureAugment` on a batch of crops: margins, affine map, perspective and mirror in one resampling."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from data.tasks.gesture_crops import Margins
 from data.transforms.augment import CONTEXT, GestureAugment
+from data.transforms.constants import constant
 from data.transforms.warp import affine, warp
 
 
@@ -17,7 +19,7 @@ def augment(
     size: int,
     how: GestureAugment,
     margins: Margins,
-    partners: Tensor,
+    partners: Sequence[int],
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Change a batch at random and cut it to the network's input, on the images' device.
@@ -30,7 +32,7 @@ def augment(
         size: side of the network's input in pixels.
         how: how far to go.
         margins: those of the packed crops.
-        partners: int64 (classes,), what each class becomes in a mirror; a class with -1 is never mirrored.
+        partners: (classes,), what each class becomes in a mirror; a class with -1 is never mirrored.
         generator: the only source of randomness.
 
     Returns:
@@ -40,7 +42,7 @@ def augment(
     draws = torch.rand(len(images), 14, generator=generator, device=generator.device).to(images.device)
     spread = draws * 2 - 1
 
-    mirrored = partners.to(images.device)[targets]
+    mirrored = constant(tuple(partners), images.device)[targets]
     flip = (draws[:, 0] < how.flip) & (mirrored >= 0)
     classes = torch.where(flip, mirrored, targets)
 
@@ -68,8 +70,8 @@ def _recut(margins: Margins, factors: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Middles (B, 2) and half sides (B,), in half sides of the packed crop about its middle.
     """
-    sides = torch.tensor([margins.left, margins.top, margins.right, margins.bottom], device=factors.device)
+    sides = constant((margins.left, margins.top, margins.right, margins.bottom), factors.device)
     left, top, right, bottom = (sides * factors).unbind(1)
-    middle = torch.stack([right - left, bottom - top], 1) / 2 - torch.tensor(margins.middle, device=factors.device)
+    middle = torch.stack([right - left, bottom - top], 1) / 2 - constant(tuple(margins.middle), factors.device)
     side = 1 + torch.maximum(left + right, top + bottom)
     return middle * 2 / margins.side, side / margins.side

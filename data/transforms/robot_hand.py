@@ -7,6 +7,7 @@ from torch import Tensor
 
 from data.layouts.robot_hand import COLOURS, VIEWS
 from data.transforms.augment import LUMA, RobotAugment
+from data.transforms.constants import constant
 from data.transforms.warp import resized
 
 
@@ -66,7 +67,7 @@ def prepared(
         colours, depth = seen[:, :COLOURS], seen[:, COLOURS:]
         if how is not None and how.colour:
             colours = _jittered(colours, how.colour, generator)
-        mean, std = (value.to(seen.device)[:, None, None] for value in (norm.mean, norm.std))
+        mean, std = (constant(tuple(v.tolist()), seen.device)[:, None, None] for v in (norm.mean, norm.std))
         scale = (1 - norm.low) / max(norm.farthest - norm.nearest, 1e-6)
         depth = (depth - norm.nearest) * scale + norm.low
         if how is not None and how.depth_dropout:
@@ -80,7 +81,7 @@ def _jittered(colours: Tensor, most: float, generator: torch.Generator | None) -
     views = colours.reshape(len(colours), VIEWS, 3, *colours.shape[2:])
     draws = 1 + most * (_random((len(views), VIEWS, 3), generator, views.device) * 2 - 1)
     bright, contrast, saturation = draws[..., None, None, None].unbind(2)
-    luma = torch.tensor(LUMA, device=views.device)[:, None, None]
+    luma = constant(LUMA, views.device)[:, None, None]
     grey = (views * luma).sum(2, keepdim=True)
     level = grey.mean((3, 4), keepdim=True)
     changed = level + contrast * (grey + saturation * (views - grey) - level)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from data.transforms.augment import CONTEXT, AnimalAugment, Size, shape
+from data.transforms.constants import constant
 from data.transforms.warp import affine, move, warp
 
 TURNED = 0.6
@@ -61,7 +62,7 @@ def augment(
     cos, sin = (angle * (math.pi / 180)).cos(), (angle * (math.pi / 180)).sin()
     matrix = torch.stack([cos * sign, -sin * sign, sin, cos], 1).view(-1, 2, 2)
     maps = affine(matrix * (zoom * extent)[:, None, None], 2 * middle - 1)
-    swapped = torch.where((sign < 0)[:, None, None], targets[:, list(mirrored)], targets)
+    swapped = torch.where((sign < 0)[:, None, None], targets[:, constant(tuple(mirrored), targets.device)], targets)
     seen = move(swapped[..., :2], maps)
     inside = ((to_input(seen, size) - 0.5).abs() <= 0.5).all(-1)
     change = (2 * draws[:, 4:] - 1) * how.colour  # of brightness and contrast; saturation stays
@@ -85,8 +86,7 @@ def _halves(targets: Tensor, wanted: Tensor, below: Tensor, lower: Sequence[int]
     A half with fewer than 3 labelled points is not shown; the other one is then.
     """
     points, labelled = targets[..., :2].float(), targets[..., 2] > 0
-    is_lower = torch.zeros(targets.shape[1], dtype=torch.bool, device=targets.device)
-    is_lower[list(lower)] = True
+    is_lower = constant(tuple(int(point in lower) for point in range(targets.shape[1])), targets.device) > 0
     enough = [(labelled & half).sum(1) > 2 for half in (~is_lower, is_lower)]
     below = torch.where(below, enough[1], ~enough[0])
     chosen = labelled & torch.where(below[:, None], is_lower, ~is_lower)
@@ -102,4 +102,4 @@ def _halves(targets: Tensor, wanted: Tensor, below: Tensor, lower: Sequence[int]
 def _stretch(like: Tensor, size: Size) -> Tensor:
     """Crop sides in the input's width and height."""
     height, width = shape(size)
-    return like.new_tensor([min(height, width) / width, min(height, width) / height])
+    return constant((min(height, width) / width, min(height, width) / height), like.device)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.transforms.augment import LUMA, MEAN, STD, level
+from data.transforms.constants import constant
 
 _SHARP = 1.7  # up to this reduction of a level the missing variance, 0.15 px^2, is not worth a filter's time
 # Values worked on at a time on a CPU, so that they stay in its cache: at 96 px 7,900 images/s on one core,
@@ -101,7 +102,7 @@ def warp(
     side = level(short, images.shape[1], context)
     x, y = ((torch.arange(n, device=images.device) + 0.5) * (2 / n) - 1 for n in (width, height))
     rows_used = 3 if projective else 2
-    scale = torch.tensor([1 / context, 1 / context, 1.0], device=images.device)[:rows_used, None]
+    scale = constant((1 / context, 1 / context, 1.0), images.device)[:rows_used, None]
     maps = maps[:, :rows_used] * scale
     filtered = shrinks > 1 and side / short / context * shrinks > _SHARP
     matrix, bias = colour_matrix(change, channels)
@@ -133,7 +134,7 @@ def warp(
 
 def affine(linear: Tensor, offset: Tensor) -> Tensor:
     """Maps (B, 3, 3) from a linear part (B, 2, 2) and an offset (B, 2) in half sides."""
-    last = linear.new_tensor([0.0, 0.0, 1.0]).expand(len(linear), 1, 3)
+    last = constant((0.0, 0.0, 1.0), linear.device).to(linear.dtype).expand(len(linear), 1, 3)
     return torch.cat([torch.cat([linear, offset[:, :, None]], 2), last], 1)
 
 
@@ -159,7 +160,7 @@ def colour_matrix(change: Tensor, channels: int) -> tuple[Tensor, Tensor]:
     bright, contrast, saturation = (1 + change)[:, :, None, None].unbind(1)
     matrix = torch.eye(channels, device=change.device).expand(len(change), channels, channels)
     if channels == 3:
-        grey = torch.tensor([LUMA] * 3, device=change.device)
+        grey = constant(LUMA, change.device).expand(3, 3)
         matrix = saturation * matrix + (1 - saturation) * grey
     return bright * contrast * matrix / (255 * STD), (-MEAN / STD * contrast).expand(-1, channels, 1)
 

@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -205,11 +205,19 @@ def versions(device: torch.device) -> dict[str, str]:
         torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     )
     return {
-        "posefront": version("posefront"),
+        "posefront": own_version(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "processor": processor,
     }
+
+
+def own_version() -> str:
+    """This package's; of a checkout that was not installed, 'not installed'."""
+    try:
+        return version("posefront")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def save(

@@ -185,7 +185,16 @@ def summarise(ledger: "Ledger", folder: Path, storage: str | None, outcome: "Out
             f"always answering the mean: {measured(mean, task.unit)}; smallest {named(task.metric)}: "
             f"{measured(least, task.unit)} (trial {trial}){f', {least / mean:.0%} of it' if mean else ''}"
         )
+    show_edges(view, ledger.study)
     _write_page(view, folder, storage)
+
+
+def show_edges(view: "View", study: "Study | None") -> None:
+    """Print at which ends of the ranges the best trials lie; a study's space says which of them are limits."""
+    from search.results.edges import asking, edges, sentence
+
+    for edge in edges(view, asking(study, view) if study else None):
+        console.print(f"[yellow]at the edge[/]: {escape(sentence(edge))}")
 
 
 def _write_page(view: "View", folder: Path, storage: str | None) -> None:
@@ -219,7 +228,18 @@ def best(
         return
     console.print(board(shown, view, count))
     show_bands(view, study, out, storage)
+    show_edges(view, _loaded(study))
     _write_page(view, paths.folder_of(study, out), storage)
+
+
+def _loaded(study: str) -> "Study | None":
+    """The study of a name or file; None where that is gone, or broken: what was searched is shown without it."""
+    from search.load import load_study
+
+    try:
+        return load_study(study)
+    except UserError:
+        return None
 
 
 def show_bands(view: "View", study: str, out: Path, storage: str | None) -> None:

@@ -16,6 +16,7 @@ from data.errors import UserError
 from data.storage.batches import batches
 from data.storage.pack import Part
 from models.pretrained import WeightsError, load_
+from search.run.graph import GraphedGradients
 from search.run.learning_rate import schedule
 from search.run.settings import Epoch as Epoch
 from search.study import Config, Task
@@ -134,6 +135,8 @@ class Learner:
         self._scaler = torch.amp.GradScaler(device.type, enabled=self._amp and self._half is torch.float16)
         self._steps = max(1, len(part.rows) // training.batch)
         self._set_rate = schedule(self._optimizer, training, self._steps, epochs)
+        self._random = torch.Generator(device)
+        self._graphed = GraphedGradients(self._gradients) if device.type == "cuda" and teacher is None else None
 
     @property
     def judged(self) -> nn.Module:
@@ -197,25 +200,19 @@ class Learner:
 
     def train(self, epoch: int, after_step: Callable[[], None]) -> tuple[float, int]:
         """One epoch: the mean loss over its steps, and the images it saw."""
-        task, training, part, size = self._task, self._config.training, self._part, self._config.arch.size
-        shuffle, random = seeded(self._seed, epoch, self._device)
+        training, part = self._config.training, self._part
+        shuffle = seeded(self._seed, epoch, self._random)
         self.net.train()
         total = torch.zeros((), device=self._device)
         images = done = 0
         for pixels, true in batches(part.pixels, part.rows, part.targets, training.batch, self._device, shuffle):
             step = (epoch - 1) * self._steps + done
             self._set_rate(step)
-            before = random.get_state()
-            inputs, targets = task.augment(pixels, true, size, self._config.augment, random)
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(self._device.type, dtype=self._half, enabled=self._amp):
-                loss, answers = task.loss(self.net, inputs, targets, training)
-                if self._teacher is not None:
-                    lesson = self._taught(self._teacher, pixels, true, before)
-                    distance = (answers.float() - lesson).square().sum(-1).add(TINY).sqrt().mean()
-                    loss = (1 - self._teacher.weight) * loss + self._teacher.weight * distance
-            self._optimizer.zero_grad()
-            torch.autograd.backward(self._scaler.scale(loss))
+            if self._graphed is not None:
+                loss = self._graphed(pixels, true, self._random, self._optimizer.zero_grad)
+            else:
+                self._optimizer.zero_grad()
+                loss = self._gradients(pixels, true, self._random)
             if training.clip:
                 self._scaler.unscale_(self._optimizer)
                 nn.utils.clip_grad_norm_(self.net.parameters(), training.clip)
@@ -223,11 +220,25 @@ class Learner:
             self._scaler.update()
             if self._ema is not None:
                 self._ema.update(self.net, step=step)
-            total += loss.detach()
+            total += loss
             images += len(pixels)
             done += 1
             after_step()
         return float(total) / done, images
+
+    def _gradients(self, pixels: torch.Tensor, true: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        """A batch's loss; its gradients are added to the parameters'."""
+        before = None if self._teacher is None else random.get_state()
+        inputs, targets = self._task.augment(pixels, true, self._config.arch.size, self._config.augment, random)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self._device.type, dtype=self._half, enabled=self._amp):
+            loss, answers = self._task.loss(self.net, inputs, targets, self._config.training)
+            if self._teacher is not None and before is not None:
+                lesson = self._taught(self._teacher, pixels, true, before)
+                distance = (answers.float() - lesson).square().sum(-1).add(TINY).sqrt().mean()
+                loss = (1 - self._teacher.weight) * loss + self._teacher.weight * distance
+        torch.autograd.backward(self._scaler.scale(loss))
+        return loss.detach()
 
     @torch.no_grad()
     def _taught(
@@ -275,11 +286,12 @@ def larger(first: Any, second: Any) -> Any:
     return max(first, second, key=lambda size: np.prod(size if isinstance(size, tuple) else (size, size)))
 
 
-def seeded(seed: int, epoch: int, device: torch.device) -> tuple[torch.Generator, torch.Generator]:
-    """The order's and the augmentation's sources for one epoch; torch's global state is set as well."""
+def seeded(seed: int, epoch: int, random: torch.Generator) -> torch.Generator:
+    """Set the augmentation's source, and torch's global one, for an epoch; the source of the order of images."""
     order, augment, rest = np.random.SeedSequence([seed, epoch]).generate_state(3, np.uint64).tolist()
     torch.manual_seed(rest)
-    return torch.Generator().manual_seed(order), torch.Generator(device).manual_seed(augment)
+    random.manual_seed(augment)
+    return torch.Generator().manual_seed(order)
 
 
 class Memory:

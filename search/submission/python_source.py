@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+_CACHES = ("cache", "lru_cache")  # a function is the same without
 _KNOWN = {"collections", "numpy", "PIL", "torch", "typing"}
 
 
@@ -58,8 +59,9 @@ class SourceCollector:
         tree = ast.parse("\n".join(lines)).body[0]
         assert isinstance(tree, ast.FunctionDef)  # noqa: S101 - for the type checker
         for used in tree.decorator_list:
-            if not ast.unparse(used).startswith("torch."):
+            if not ast.unparse(used).startswith(("torch.", *_CACHES)):
                 raise ValueError(f"{function.__name__} is decorated by {ast.unparse(used)}")
+        tree.decorator_list = [used for used in tree.decorator_list if not ast.unparse(used).startswith(_CACHES)]
         keep = [ast.unparse(used) for used in tree.decorator_list if not ast.unparse(used).startswith("torch.fx")]
         names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
         scope = inspect.unwrap(function).__globals__
@@ -71,6 +73,7 @@ class SourceCollector:
 
     def use(self, name: str, value: Any) -> None:
         """A global name that a function uses."""
+        value = inspect.unwrap(value) if hasattr(value, "cache_info") else value
         if name in self.values:
             if self.values[name] is not value and self.values[name] != value:
                 raise ValueError(f"two things are called {name}")

@@ -6,6 +6,14 @@
 
 `compare` searches and trains in full with posefront and with stock Ray Tune, both at the same time; `published` trains
 the published design; both with `--seed` for one seed only. Several processes may write to the same file of results.
+
+On a GPU, everything side by side (FACES: a folder):
+
+    for data in hands FACES; do for seed in 0 1 2; do
+        python -m tests.headline published --data $data --seed $seed --device cuda --epochs 60 --out results.csv &
+    done; done
+    python -m tests.headline compare --data hands --seed 0 --study tests/headline/wide_hands.py --seconds 100 \\
+        --workers 10 --gpus-per-trial 0.1 --loaders 1 --final-epochs 60 --work work --out results.csv; wait
 """
 
 import argparse
@@ -45,9 +53,12 @@ def main() -> None:
 
         names = ("seconds", "epochs", "final_epochs", "workers", "gpus", "loaders")
         budget = compare.Budget(**{name: getattr(given, name) for name in names})
-        compare.run(
-            given.data, given.count, seeds, budget, given.work, given.out, given.only and compare.METHODS[given.only]
-        )
+        contests = [
+            compare.Contest(data, given.count, seed, budget, given.work, given.study)
+            for seed in seeds
+            for data in given.data
+        ]
+        compare.run(contests, given.out, given.only)
 
 
 def options() -> argparse.ArgumentParser:
@@ -71,6 +82,7 @@ def options() -> argparse.ArgumentParser:
     word.add_argument("--gpus-per-trial", type=float, default=0.0, dest="gpus", help="0 trains on the CPU")
     word.add_argument("--loaders", type=int, default=0, help="processes of each DataLoader of the stock search")
     word.add_argument("--work", type=Path, required=True, help="a folder for the searches")
+    word.add_argument("--study", type=Path, help="a study's file instead of the data's own")
     word.add_argument("--only", choices=["ours", "stock"], help="this method alone instead of both at the same time")
     word = words.add_parser("table")
     word.add_argument("files", type=Path, nargs="+")

@@ -34,8 +34,9 @@ from tests.headline import results
 from tests.headline.problems import folder_of, is_hands, name_of
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS, STOCK = "posefront", "Ray Tune (TPE, ASHA)"
-METHODS = {"ours": OURS, "stock": STOCK}
+METHODS = {"ours": "posefront", "stock": "Ray Tune (TPE, ASHA)"}
+"""Names in the table, by the methods of `Contest`."""
+
 LOOK = 1.0  # seconds between looks at a phase's processes
 TRIES = 4  # at a phase before a run is given up
 
@@ -81,7 +82,8 @@ def measured(command: Sequence[str], folder: Path, name: str, is_enough: Callabl
     if done.exists():
         return Phase(**json.loads(done.read_text()))
     began, cpu, interrupted = time.monotonic(), {}, False
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # by default workers yield to all else
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | ray
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=environment, cwd=ROOT)
         while process.poll() is None:
@@ -122,10 +124,13 @@ class Contest:
     seed: int
     budget: Budget
     work: Path
+    other: Path | None = None  # study's file instead of the data's own
 
     @property
     def study(self) -> Path:
         """The study's file."""
+        if self.other is not None:
+            return self.other.absolute()
         return ROOT / "tests" / "headline" / ("hands.py" if is_hands(self.folder) else "face_photographs.py")
 
     @property
@@ -133,9 +138,16 @@ class Contest:
         """The data set's folder."""
         return folder_of(self.data, self.count)
 
+    def key(self, method: str) -> tuple[str, str, int]:
+        """What results call a run of `METHODS`; that of another study says so."""
+        other = "" if self.other is None else f", {self.other.stem}"
+        return name_of(self.data, self.count), METHODS[method] + other, self.seed
+
     def place(self, method: str) -> Path:
         """The folder of a method's files."""
-        folder = self.work / name_of(self.data, self.count).replace(" ", "_") / f"{method}_{self.seed}"
+        folder = (
+            self.work / self.study.stem / name_of(self.data, self.count).replace(" ", "_") / f"{method}_{self.seed}"
+        )
         folder.mkdir(parents=True, exist_ok=True)
         return folder.absolute()
 
@@ -158,7 +170,7 @@ class Contest:
         facts = json.loads((model / "model.json").read_text())
         (last,) = json.loads((model / "curves.json").read_text())
         return self._run(
-            OURS,
+            "ours",
             facts["config"],
             facts["error"],
             (len(curves), trained_s(curves), searched),
@@ -183,7 +195,7 @@ class Contest:
         final = json.loads((place / "finish.json").read_text())
         config, _ = replay(study, found["params"])
         return self._run(
-            STOCK,
+            "stock",
             record(config),
             final["error"],
             (found["trials"], found["trained_s"], searched),
@@ -204,10 +216,11 @@ class Contest:
         from search.config_record import rebuild
 
         price = read((PARAMS, FLOPS), rebuild(config).arch)
+        data, name, seed = self.key(method)
         return results.Run(
-            data=name_of(self.data, self.count),
-            method=method,
-            seed=self.seed,
+            data=data,
+            method=name,
+            seed=seed,
             log_score=log_score(price["params_m"], price["gflops"], error),
             error=error,
             **price,
@@ -240,33 +253,21 @@ def trained_s(curves: Sequence[Sequence[dict[str, float]]]) -> float:
     return sum(row["seconds"] for curve in curves for row in curve)
 
 
-def run(
-    data: Sequence[str],
-    count: int,
-    seeds: Sequence[int],
-    budget: Budget,
-    work: Path,
-    out: Path,
-    only: str | None = None,
-) -> None:
+def run(contests: Sequence[Contest], out: Path, only: str | None = None) -> None:
     """All contests that the file lacks, one after another, both methods of each at the same time, or `only` one."""
-    failed = []
-    for seed in seeds:
-        for each in data:
-            contest = Contest(each, count, seed, budget, work)
-            done = [run.key for run in results.read(out)]
-            name = name_of(each, count)
-            open_ = {OURS: contest.ours, STOCK: contest.stock}
-            threads = [
-                Thread(target=_finish, args=(make, out, failed))
-                for method, make in open_.items()
-                if (name, method, seed) not in done and only in (None, method)
-            ]
-            print(f"{name}, seed {seed}: {len(threads)} to run", flush=True)
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+    failed: list[str] = []
+    for contest in contests:
+        done = [run.key for run in results.read(out)]
+        threads = [
+            Thread(target=_finish, args=(getattr(contest, method), out, failed))
+            for method in METHODS
+            if only in (None, method) and contest.key(method) not in done
+        ]
+        print(f"{contest.data}, seed {contest.seed}: {len(threads)} to run", flush=True)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     if failed:
         raise SystemExit("\n".join(failed))
 

@@ -104,6 +104,8 @@ def test_by_hand() -> None:
     params = (48 * 8 + 8) + (72 + 8) + (64 + 8) + (72 + 8) + (96 + 12) + (48 + 4)
     flops = 48 * 8 * 64 + 72 * 16 + 64 * 16 + 72 * 16 + 96 * 16 + 12 * 16 + 48
     assert (cost(arch).params, cost(arch).flops) == (params, flops)
+    grey = cost(replace(arch, grey=True))  # two of three channels less
+    assert (grey.params, grey.flops) == (params - 32 * 8, flops - 32 * 8 * 64)
 
 
 def test_a_record_names_what_is_new_alone() -> None:

@@ -14,8 +14,9 @@ reads. Printed, and written with --summary, are
   that TPE + ASHA took for it; "end, TPE + ASHA = 0": the value after the whole budget, less that of TPE + ASHA.
 
 Of the first two, median and quartiles over seeds; of the last, the median with its 95 % bootstrap interval, below 1 and
-below 0 where a method is the better one. "known cost + ASHA without price" is a black-box multi-fidelity Gaussian
-process: it models the objective itself.
+below 0 where a method is the better one; --against names another method to pair with. Compare parts of a method that
+way: with few seeds the quartiles of two methods say little. "known cost + ASHA without price" is a black-box
+multi-fidelity Gaussian process: it models the objective itself.
 """
 
 import argparse
@@ -110,6 +111,7 @@ def options() -> argparse.ArgumentParser:
     found.add_argument("--processes", type=int, default=1)
     found.add_argument("--out", type=Path, default=Path("runs/search_bench.csv"))
     found.add_argument("--summary", type=Path, help="a csv of what is printed")
+    found.add_argument("--against", default=STOCK, metavar="METHOD", help="what the others are paired with")
     found.add_argument("--plot", type=Path, help="a picture of regret against training-seconds (PNG, SVG, PDF)")
     found.add_argument("--plotted", nargs="*", default=SHOWN, metavar="METHOD", help="what is in the picture")
     found.add_argument("--suggestions", action="store_true", help="only: seconds a suggestion after many trials")
@@ -134,9 +136,9 @@ def main() -> None:
     lines = [row for row in stored(given.out) if row["table"] in names]
     best = {name: known[name].best() for name in {row["table"] for row in lines}}
     found = groups(lines, best, [*METHODS, *CONTROLS])
-    rows = summaries(found)
+    rows = summaries(found, given.against)
     show(rows)
-    show(over_tables(found))
+    show(over_tables(found, given.against))
     if given.summary:
         with given.summary.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")

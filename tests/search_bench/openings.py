@@ -18,7 +18,6 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,32 +27,34 @@ import torch
 from rich.console import Console
 from rich.table import Table as Printed
 
-from models.net import Arch
 from models.readings import read
 from search.run.fit import DivergedError, fit
 from search.run.sampler import derived
 from search.samplers.candidates import DrawnTrial
-from search.study import Config
+from search.study import Config, Training
+from search.variant import vary
 from tests.search_bench.wide_hands import study
 
-OPENINGS: dict[str, Callable[[Arch], dict[str, Any]]] = {
-    "width below 0.1": lambda arch: {"width": max(arch.width, 0.1)},
-    "size 32": lambda arch: {"size": max(arch.size, 48)},
-    "stride 8": lambda arch: {"stride": max(arch.stride, 16)},
-    "stages": lambda _: {"stages": 7},
-    "stem": lambda _: {"stem": 16, "stem_kernel": 3, "stem_stride": 2},
-    "expansion": lambda _: {"expansion": 1.0},
-    "depth": lambda _: {"depth": 1.0},
-    "squeeze": lambda _: {"squeeze": 0.25},
-    "kernel": lambda _: {"kernel": 5},
-    "early_kernel": lambda _: {"early_kernel": 3},
-    "act": lambda _: {"act": "mixed"},
-    "branches": lambda _: {"branches": 0},
-    "upsample": lambda _: {"upsample": 1},
-    "split": lambda _: {"split": 1.0},
-    "pooled": lambda _: {"pooled": True},
+OPENINGS: dict[str, Callable[[Any, Training], dict[str, Any]]] = {
+    "width below 0.1": lambda arch, _: {"arch.width": max(arch.width, 0.1)},
+    "size 32": lambda arch, _: {"arch.size": max(arch.size, 48)},
+    "stride 8": lambda arch, _: {"arch.stride": max(arch.stride, 16)},
+    "lr above 0.01": lambda _, training: {"training.lr": min(training.lr, 0.01)},
+    "stages": lambda *_: {"arch.stages": 7},
+    "stem": lambda *_: {"arch.stem": 16, "arch.stem_kernel": 3, "arch.stem_stride": 2},
+    "expansion": lambda *_: {"arch.expansion": 1.0},
+    "depth": lambda *_: {"arch.depth": 1.0},
+    "squeeze": lambda *_: {"arch.squeeze": 0.25},
+    "kernel": lambda *_: {"arch.kernel": 5},
+    "early_kernel": lambda *_: {"arch.early_kernel": 3},
+    "act": lambda *_: {"arch.act": "mixed"},
+    "branches": lambda *_: {"arch.branches": 0},
+    "grey": lambda *_: {"arch.grey": False},
+    "upsample": lambda *_: {"arch.upsample": 1},
+    "split": lambda *_: {"arch.split": 1.0},
+    "pooled": lambda *_: {"arch.pooled": True},
 }
-"""Fields of a network as they were before."""
+"""What changes back to as it was before, of a network and its training."""
 
 FIELDS = ("sample", "opening", "params_m", "gflops", "error", "value", "seconds", "params")
 Lines = list[dict[str, str]]
@@ -67,7 +68,7 @@ def sampled(sample: int) -> tuple[Config, dict[str, Any]]:
 
 def without(config: Config, opening: str) -> Config:
     """The configuration with an opening as it was before; the same one where it has no part in it."""
-    return replace(config, arch=replace(config.arch, **OPENINGS[opening](config.arch))) if opening else config  # type: ignore[arg-type,type-var]
+    return vary(config, OPENINGS[opening](config.arch, config.training)) if opening else config
 
 
 def jobs(pairs: int) -> Iterator[tuple[int, str]]:

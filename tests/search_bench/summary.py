@@ -81,13 +81,14 @@ def groups(lines: Sequence[Line], best: Mapping[str, float], order: Sequence[str
     return found
 
 
-def summaries(found: Sequence[Group]) -> list[Line]:
-    """A row for each table and method."""
+def summaries(found: Sequence[Group], against: str = STOCK) -> list[Line]:
+    """A row for each table and method; the paired columns are against a method."""
     stocks = {group.table: group for group in found if group.method == STOCK}
-    return [_row(group, stocks.get(group.table)) for group in found]
+    others = {group.table: group for group in found if group.method == against}
+    return [_row(group, stocks.get(group.table), others.get(group.table), against) for group in found]
 
 
-def _row(group: Group, stock: Group | None) -> Line:
+def _row(group: Group, stock: Group | None, other: Group | None, against: str) -> Line:
     goal = _quantile([replay.best() for replay in stock.replays.values()], 0.5) + 1e-9 if stock else -math.inf
     trials = sum(replay.trials for replay in group.replays.values())
     seconds = sum(replay.suggesting_s for replay in group.replays.values())
@@ -100,18 +101,19 @@ def _row(group: Group, stock: Group | None) -> Line:
         **{f"regret at {part:g}": _quartiles(group.regret(part)) for part in PARTS},
         f"as {STOCK}": _quartiles(group.reached(goal)),
         f"best + {NEAR}": _quartiles(group.reached(group.best + NEAR)),
-        f"time, {STOCK} = 1": _interval(group.time_ratios(stock)) if stock else "",
-        f"end, {STOCK} = 0": _interval(group.differences(stock)) if stock else "",
+        f"time, {against} = 1": _interval(group.time_ratios(other)) if other else "",
+        f"end, {against} = 0": _interval(group.differences(other)) if other else "",
     }
 
 
-def over_tables(found: Sequence[Group]) -> list[Line]:
-    """A row for each method that was replayed on at least two tables beside stock."""
-    stocks = {group.table: group for group in found if group.method == STOCK}
-    methods = dict.fromkeys(group.method for group in found if group.table in stocks and group.method != STOCK)
+def over_tables(found: Sequence[Group], against: str = STOCK) -> list[Line]:
+    """A row for each method that was replayed on at least two tables beside the one that it is paired with."""
+    stocks = {group.table: group for group in found if group.method == against}
+    methods = dict.fromkeys(group.method for group in found if group.table in stocks and group.method != against)
     rows = []
     for method in methods:
         own = [group for group in found if group.method == method and group.table in stocks]
+        own = [group for group in own if group.replays.keys() & stocks[group.table].replays.keys()]
         if len(own) > 1:
             rows.append(_over_tables(method, [(group, stocks[group.table]) for group in own]))
     return rows
@@ -146,7 +148,9 @@ def _ends(resampled: Array) -> tuple[float, float]:
 
 
 def _interval(values: Sequence[float]) -> str:
-    """'median [95 % interval of it]'."""
+    """'median [95 % interval of it]'; nothing where there are no values."""
+    if not values:
+        return ""
     low, high = _ends(medians(values))
     return f"{_quantile(values, 0.5):.2f} [{low:.2f}, {high:.2f}]"
 

@@ -212,7 +212,10 @@ class LCBench:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A table that `record` made of a study with a finite space."""
+    """A table that `record` made of a study with a finite space.
+
+    Samples that were not recorded stand for the recorded ones that differ in the fewest places, the first of these.
+    """
 
     file: Path
     grace = 1
@@ -257,7 +260,11 @@ class Recorded:
                 key.append(choices[trial.suggest_int(name, 0, len(choices) - 1)])
             else:
                 key.append(trial.suggest_categorical(name, choices))
-        return self._entry(self._curves[tuple(key)][0][0])
+        seeds = self._curves.get(tuple(key)) or self._curves[self._nearest(key)]
+        return self._entry(next(iter(seeds.values()))[0])
+
+    def _nearest(self, key: Sequence[str]) -> tuple[str, ...]:
+        return min(sorted(self._curves), key=lambda other: sum(a != b for a, b in zip(key, other, strict=True)))
 
     def curve(self, entry: Entry, seed: int) -> tuple[Sequence[float], Sequence[float]]:
         seeds = self._curves[entry.key]

@@ -160,6 +160,9 @@ def test_medians_and_quartiles_by_hand() -> None:
     # Of ours, seeds 0 and 1 end at 2 and 3 where theirs end at 1 and 2; seed 2, at 2.5, has theirs, 3, at second 6 of 8
     assert ours["time, TPE + ASHA = 1"].startswith("inf [0.75, inf")
     assert ours["end, TPE + ASHA = 0"].startswith("1.00 [-0.50, 1.00")
+    _, paired = summaries(groups(STOCK + OTHER, {"t": 0.5}, ["random", "TPE + ASHA"]), "random")
+    assert paired["end, random = 0"].startswith("-1.00 [-1.00, 0.50")
+    assert paired["as TPE + ASHA"] == theirs["as TPE + ASHA"]
 
 
 def test_intervals_hold_the_median_as_often_as_they_say() -> None:

@@ -54,6 +54,20 @@ def test_a_sample_is_a_row(rows: list[dict[str, str]]) -> None:
     )
 
 
+def test_what_was_not_recorded_stands_for_the_nearest(rows: list[dict[str, str]], tmp_path: Path) -> None:
+    without = [row for row in rows if (row["head"], row["width"]) != ("simcc", "0.6")]
+    file = tmp_path / "part_of_it.csv.gz"
+    with gzip.open(file, "wt", newline="") as opened:
+        writer = csv.DictWriter(opened, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(without)
+    table = Recorded(file)
+    params = {"head": "simcc", "lr": 1, "size": 2, "stride": 0, "width": 3}
+    assert table.name == "part of it"
+    assert table.entry(FixedTrial(params)).key == ("direct", "0.003", "96", "16", "0.6")
+    assert table.entry(FixedTrial({**params, "width": 2})).key == ("simcc", "0.003", "96", "16", "0.35")
+
+
 def test_the_best_is_the_smallest_of_all(rows: list[dict[str, str]]) -> None:
     ends = [row for row in rows if row["epoch"] == "9"]
     values = [math.log(float(row["params_m"]) * float(row["gflops"])) + float(row["error"]) for row in ends]

@@ -48,7 +48,18 @@ ARCHS = {
     "heatmap_dense": Arch(5, 0.2, 32, 50, "heatmap", upsample=0, separable=False, deconv=32),
     "simcc": Arch(21, 0.2, 32, 100, "simcc", split=0.5),
     "branched": Arch(
-        21, 0.2, 16, 64, "direct", stages=5, stem_kernel=4, stem_stride=4, act="silu", branches=2, pooled=False
+        21,
+        0.2,
+        16,
+        64,
+        "direct",
+        stages=5,
+        stem_kernel=4,
+        stem_stride=4,
+        act="silu",
+        branches=2,
+        pooled=False,
+        grey=True,
     ),
 }
 TIMM = ("regnetx_002", "mobilenetv3_small_050")

@@ -1,0 +1,85 @@
+"""A training step's gradients as one CUDA graph: one launch instead of some two thousand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import torch
+
+Gradients = Callable[[torch.Tensor, torch.Tensor, torch.Generator], torch.Tensor]
+"""From pixels, targets and a source of randomness to the loss; the gradients are left with the parameters."""
+
+WARM_UP = 3
+"""Steps before the recording, which lets libraries choose their kernels and reserve memory (torch asks for it)."""
+
+
+class GraphedGradients:
+    """The same gradients, replayed from a recording once a few steps have gone as usual.
+
+    A network of 0.2 M FLOPs took 25 ms a step on an H200, of which its kernels took 9 ms or less in 2,400 launches:
+    the rest was Python. Where a step cannot be recorded, it goes on as usual.
+
+    Args:
+        gradients: must always be given the same source of randomness and do nothing that waits for the device.
+    """
+
+    def __init__(self, gradients: Gradients) -> None:
+        self._gradients = gradients
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._steps = 0
+        self._pixels = self._targets = self._loss = torch.empty(0)
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether steps are replayed."""
+        return self._graph is not None
+
+    def __call__(
+        self, pixels: torch.Tensor, targets: torch.Tensor, random: torch.Generator, clear: Callable[[], None]
+    ) -> torch.Tensor:
+        """One step's loss.
+
+        Args:
+            pixels: (B, ...) of the same shape in every step.
+            targets: (B, ...), likewise.
+            random: the same object in every step.
+            clear: takes the gradients away.
+        """
+        self._steps += 1
+        if self._steps == WARM_UP + 1:
+            clear()
+            self._record(pixels, targets, random)
+        if self._graph is None:
+            clear()
+            return self._beside(pixels, targets, random)
+        self._pixels.copy_(pixels)
+        self._targets.copy_(targets)
+        self._graph.replay()
+        return self._loss
+
+    def _beside(self, pixels: torch.Tensor, targets: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        """As usual, on the stream that is recorded later."""
+        if self._steps > WARM_UP:
+            return self._gradients(pixels, targets, random)
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            loss = self._gradients(pixels, targets, random)
+        torch.cuda.current_stream().wait_stream(self._stream)
+        return loss
+
+    def _record(self, pixels: torch.Tensor, targets: torch.Tensor, random: torch.Generator) -> None:
+        """Record a step without doing it."""
+        self._pixels, self._targets = pixels.clone(), targets.clone()
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(random)
+        try:
+            # A thread pins the next batch meanwhile, which is no concern of this one's recording.
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._loss = self._gradients(self._pixels, self._targets, random)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            logging.getLogger(__name__).warning("a training step cannot be recorded as a CUDA graph: %s", reason)
+            return
+        self._graph = graph
