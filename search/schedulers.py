@@ -164,7 +164,7 @@ class LookAhead(Asha):
         asha: False ends ASHA's rungs once it looks ahead.
     """
 
-    probability: float = 0.05
+    probability: float = 0.02
     enough: int = 4
     asha: bool = True
 

@@ -71,7 +71,7 @@ study = Study(
     space,
     trials=6,
     epochs=4,
-    scheduler=LookAhead(reduction=2, probability=0.5, enough=3)
+    scheduler=LookAhead(probability=0.5, enough=3, asha=False)
     if "TINY_LOOK_AHEAD" in os.environ
     else Asha(reduction=2),
     keep=2,

@@ -226,7 +226,7 @@ def test_the_floor_is_below_all_that_was_seen_and_about_the_quantile() -> None:
     floors, below = [], 0
     for _ in range(400):
         errors = np.exp(rng.normal(2, 0.3, 21))
-        floor = Gate().floor(errors[:20].tolist())
+        floor = Gate(quantile=0.01).floor(errors[:20].tolist())
         assert floor <= errors[:20].min()
         below += errors[20] < floor
         floors.append(floor)

@@ -210,9 +210,9 @@ def test_killed_at_a_random_moment_and_resumed_it_is_the_search_that_was_never_k
 
 def test_look_ahead_says_why_it_stopped_a_trial(tmp_path: Path, cache: Path) -> None:
     search = Search(tmp_path, cache, TINY_LOOK_AHEAD="1")
-    search.run("--trials", "12", "--workers", "2")
+    search.run("--trials", "20", "--workers", "2")
     trials = search.trials()
-    assert len(trials) == 12
+    assert len(trials) == 20
     stopped = [trial for trial in trials if trial.state is TrialState.PRUNED]
     assert all(trial.user_attrs["stopped"] for trial in stopped)
     unlikely = [trial for trial in stopped if "probability" in trial.user_attrs["stopped"]]
