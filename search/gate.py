@@ -29,7 +29,7 @@ class Gate:
         enough: trials that had all their epochs before anything is refused, at least 3.
     """
 
-    quantile: float = 0.01
+    quantile: float = 0.05
     anyway: int = 10
     enough: int = 5
 

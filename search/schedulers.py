@@ -150,21 +150,23 @@ class Median(NoStopping):
 
 @dataclass(frozen=True)
 class LookAhead(Asha):
-    """Stops a trial that is unlikely to be the study's best, whatever else it is better than.
+    """ASHA that stops, too, what is unlikely to become the study's best, whatever else it is better than.
 
-    How its error will end follows from its last one and from the curves of trials that had all their epochs
-    (`search.forecast`); the error that it must end below is known, since its price is (`search.target`). Until there
-    are enough such trials it is ASHA.
+    It looks after grace x 2^k epochs. How a trial's error will end follows from its last one and from the curves of
+    trials that had all their epochs (`search.forecast`); the error that it must end below is known, since its price is
+    (`search.target`).
 
     Attributes:
         grace: epochs every trial may run before it can be stopped, at least 1.
-        reduction: one in how many trials survives a rung while ASHA decides, at least 2.
+        reduction: one in how many trials survives one of ASHA's rungs, at least 2.
         probability: of becoming the best, below which a trial is stopped; above 0 and below 1.
-        enough: trials that had all their epochs before it decides, at least 3.
+        enough: trials that had all their epochs before it looks ahead, at least 3.
+        asha: False ends ASHA's rungs once it looks ahead.
     """
 
-    probability: float = 0.05
+    probability: float = 0.02
     enough: int = 4
+    asha: bool = True
 
     name: ClassVar[str] = "look-ahead"
 
@@ -175,8 +177,12 @@ class LookAhead(Asha):
             raise ValueError(f"probability must be in 0 to 1 and enough at least 3, not {numbers}")
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """Every epoch from grace on, of which this is the first."""
-        return (self.grace,) if self.grace < epochs else ()
+        """ASHA's, and where it looks ahead."""
+        return tuple(sorted({*super().rungs(epochs), *self.looks(epochs)}))
+
+    def looks(self, epochs: int) -> tuple[int, ...]:
+        """After which epochs it looks ahead."""
+        return Asha(self.grace, 2).rungs(epochs)
 
     def make_for(self, ledger: "Ledger", epochs: int, bracket: int) -> "TrialScheduler":
         """One that reads a study's curves from its ledger."""
@@ -195,6 +201,5 @@ def recorded(search: Mapping[str, Any]) -> Scheduler:
     """The scheduler that a study's attribute 'search' names; NoStopping for one that is not known."""
     kinds = {kind.name: kind for kind in (Asha, Hyperband, Median, LookAhead)}
     kind = kinds.get(search.get("scheduler", ""), NoStopping)
-    kept = {name: search[name] for name in kind.__dataclass_fields__ if name in search}
-    numbers = {name: float(value) if name == "probability" else int(value) for name, value in kept.items()}
+    numbers = {name: search[name] for name in kind.__dataclass_fields__ if name in search}
     return kind(**numbers)

@@ -13,7 +13,7 @@ from optuna.trial import BaseTrial
 from data.drawn.hands import DrawnHands
 from data.tasks.freihand import FreiHand
 from models.net import Arch
-from search.schedulers import Asha
+from search.schedulers import Asha, LookAhead
 from search.study import Config, Study, Training
 
 TROUBLES = ("none", "nan", "crash", "memory", "kill", "deadly")
@@ -71,7 +71,9 @@ study = Study(
     space,
     trials=6,
     epochs=4,
-    scheduler=Asha(reduction=2),
+    scheduler=LookAhead(probability=0.5, enough=3, asha=False)
+    if "TINY_LOOK_AHEAD" in os.environ
+    else Asha(reduction=2),
     keep=2,
     starts={name: start(name) for name in os.environ.get("TINY_TROUBLE", "").split()},
     bounds={"params_m": float(os.environ["TINY_BOUND"])} if "TINY_BOUND" in os.environ else {},

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 CAP = 200_000
 """Epochs that one figure draws; with them its JSON is about 2 MB."""
-SCHEDULERS = {"asha": "ASHA", "hyperband": "Hyperband"}
-STOPPING_ANY_TIME = {"median": "the median rule", "look-ahead": "look-ahead"}
+SCHEDULERS = {"asha": "ASHA", "hyperband": "Hyperband", "look-ahead": "look-ahead"}
 
 BEHIND = 100
 """Curves of other trials behind one trial's own."""
@@ -134,8 +133,8 @@ def _subtitle(view: View, search: Mapping[str, Any], rungs: Sequence[int], left_
     """What the lines mean and what is not shown."""
     scheduler = str(search.get("scheduler", ""))
     parts = [f"{len(view.curves) - left_out:,} trials"]
-    if rungs and scheduler in STOPPING_ANY_TIME:
-        parts.append(f"{STOPPING_ANY_TIME[scheduler]} stops from the dotted line on")
+    if rungs and scheduler == "median":
+        parts.append("the median rule stops from the dotted line on")
     elif rungs:
         parts.append(f"dotted: {SCHEDULERS[scheduler]}'s rungs, after epochs {', '.join(map(str, rungs))}")
     if left_out:

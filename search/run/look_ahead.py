@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class LookAheadScheduler(FIFOScheduler):
-    """Stops a trial that is unlikely to be the best; until enough trials had all their epochs another one decides.
+    """Stops what another scheduler stops, and what is unlikely to be the best.
 
-    What it decides follows from the curves in the study's storage alone, in any order, so that a resumed search stops
-    what an uninterrupted one would have stopped. Why it stopped a trial is kept with that trial.
+    What it decides itself follows from the curves in the study's storage alone, in any order, so that a resumed search
+    stops what an uninterrupted one would have stopped. Why a trial was stopped is kept with it.
 
     Args:
         ledger: of the study.
         settings: numbers.
         epochs: length of the trials.
-        first: decides until then; it is told of everything.
+        first: the other one; it is told of everything.
     """
 
     def __init__(self, ledger: Ledger, settings: LookAhead, epochs: int, first: TrialScheduler) -> None:
@@ -55,9 +55,12 @@ class LookAheadScheduler(FIFOScheduler):
         if number not in self._ledger.readings or epoch >= self._epochs:
             return decision
         complete = self._complete()
-        if len(complete) < self._settings.enough:
-            return decision
-        reason = self._reason(complete, number, epoch, result["error"]) if epoch >= self._settings.grace else ""
+        has_begun = len(complete) >= self._settings.enough
+        reason = ""
+        if decision == TrialScheduler.STOP and (self._settings.asha or not has_begun):
+            reason = f"not among the best 1 in {self._settings.reduction} after epoch {epoch}"
+        elif has_begun and epoch in self._settings.looks(self._epochs):
+            reason = self._unlikely(complete, number, epoch, result["error"])
         if not reason:
             return TrialScheduler.CONTINUE
         self._ledger.reasons[number] = reason
@@ -72,7 +75,7 @@ class LookAheadScheduler(FIFOScheduler):
             if trial.user_attrs["budget"] == self._epochs == len(trial.user_attrs.get("curve", ()))
         ]
 
-    def _reason(self, complete: Sequence[FrozenTrial], number: int, epoch: int, error: float) -> str:
+    def _unlikely(self, complete: Sequence[FrozenTrial], number: int, epoch: int, error: float) -> str:
         """Why a trial is to be stopped; empty where it goes on."""
         study = self._ledger.study
         finished = ended(study, complete)

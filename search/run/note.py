@@ -85,10 +85,7 @@ def facts(study: Study) -> list[str]:
     if "reduction" in numbers:
         stopping += f", one in {numbers['reduction']} survives a rung"
     if "probability" in numbers:
-        stopping += (
-            f" until {numbers['enough']} trials had all their epochs; then what is the best with a probability below "
-            f"{numbers['probability']:g} is stopped"
-        )
+        stopping += f"; what becomes the best with a probability below {numbers['probability']:g} is stopped, too"
     return [
         f"minimised: {code(study.objective.name)}{meant}",
         f"the task's error: {code(study.task.metric)}"

@@ -129,7 +129,7 @@ def test_one_in_twenty_that_is_stopped_at_five_percent_would_have_been_below(cou
 
 
 def test_winners_among_power_laws_are_stopped_about_as_often_as_said() -> None:
-    """Each epoch is a look, so that a trial may be stopped at any of them."""
+    """Each of the epochs 1, 2, 4 and 8 is a look, so that a trial may be stopped at any of them."""
     stopped = won = winners = 0
     for seed in range(300):
         rng = np.random.default_rng(seed)
@@ -139,7 +139,7 @@ def test_winners_among_power_laws_are_stopped_about_as_often_as_said() -> None:
         best, own = curves[:12, -1].min(), curves[12]
         is_winner = own[-1] < best
         winners += is_winner
-        for epoch in range(1, EPOCHS):
+        for epoch in LookAhead().looks(EPOCHS):
             ending = forecast(curves[:12, epoch - 1].tolist(), curves[:12, -1].tolist(), float(own[epoch - 1]))
             if ending.probability_below(float(best)) < 0.05:
                 stopped, won = stopped + 1, won + is_winner
@@ -166,8 +166,10 @@ def test_a_forecast_by_hand() -> None:
 
 def test_what_is_stopped_says_why_and_would_not_have_been_the_best() -> None:
     search = run(study(), 60)
-    stopped = [t for t in search.trials() if t.user_attrs.get("stopped")]
-    assert len(stopped) > 20
+    stopped = [t for t in search.trials() if "probability" in t.user_attrs.get("stopped", "")]
+    others = [t for t in search.trials() if t.state is TrialState.PRUNED and t not in stopped]
+    assert len(stopped) > 10
+    assert {t.user_attrs["stopped"].partition(" after")[0] for t in others} == {"not among the best 1 in 3"}
     objective = CourseScore()
     missed = 0
     for trial in stopped:
@@ -181,7 +183,18 @@ def test_what_is_stopped_says_why_and_would_not_have_been_the_best() -> None:
 
 def test_asha_decides_until_enough_are_finished() -> None:
     first, other = run(study(LookAhead(enough=60)), 40), run(study(Asha()), 40)
-    assert ends(first) == ends(other)
+    assert [end[:2] for end in ends(first)] == [end[:2] for end in ends(other)]
+
+
+def test_it_looks_after_grace_times_powers_of_two_and_stops_what_asha_stops() -> None:
+    assert LookAhead(grace=3).looks(40) == (3, 6, 12, 24)
+    assert LookAhead(grace=3).rungs(40) == (3, 6, 9, 12, 24, 27)
+    for scheduler, rungs in ((LookAhead(), {1, 2, 3, 4, 8}), (LookAhead(asha=False), {1, 2, 4, 8})):
+        found = run(study(scheduler), 60).trials()
+        begun = sorted(t.datetime_complete for t in found if t.state is TrialState.COMPLETE)[3]  # type: ignore[type-var]
+        late = [t for t in found if t.state is TrialState.PRUNED and t.datetime_complete > begun]  # type: ignore[operator]
+        assert {len(t.user_attrs["curve"]) for t in late} <= rungs
+        assert any("best 1 in" in t.user_attrs["stopped"] for t in late) == scheduler.asha
 
 
 @pytest.mark.parametrize("gate", [None, Gate()])
@@ -213,7 +226,7 @@ def test_the_floor_is_below_all_that_was_seen_and_about_the_quantile() -> None:
     floors, below = [], 0
     for _ in range(400):
         errors = np.exp(rng.normal(2, 0.3, 21))
-        floor = Gate().floor(errors[:20].tolist())
+        floor = Gate(quantile=0.01).floor(errors[:20].tolist())
         assert floor <= errors[:20].min()
         below += errors[20] < floor
         floors.append(floor)

@@ -208,6 +208,24 @@ def test_killed_at_a_random_moment_and_resumed_it_is_the_search_that_was_never_k
     assert {trial.state for trial in whole.trials()} == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
+def test_look_ahead_says_why_it_stopped_a_trial(tmp_path: Path, cache: Path) -> None:
+    search = Search(tmp_path, cache, TINY_LOOK_AHEAD="1")
+    search.run("--trials", "20", "--workers", "2")
+    trials = search.trials()
+    assert len(trials) == 20
+    stopped = [trial for trial in trials if trial.state is TrialState.PRUNED]
+    assert all(trial.user_attrs["stopped"] for trial in stopped)
+    unlikely = [trial for trial in stopped if "probability" in trial.user_attrs["stopped"]]
+    assert unlikely
+    for trial in unlikely:
+        probability, reason = trial.user_attrs["stopped"].split(maxsplit=1)
+        assert float(probability) < 0.5
+        count = int(reason.rpartition("the best of ")[2].split()[0])
+        ended = [other for other in trials if other.state is TrialState.COMPLETE]
+        before = [other for other in ended if other.datetime_complete <= trial.datetime_complete]
+        assert 3 <= count <= len(before)
+
+
 def test_ctrl_c_leaves_nothing_running_and_a_second_search_is_turned_away(tmp_path: Path, cache: Path) -> None:
     search = Search(tmp_path, cache, TINY_SLEEP="2")
     first = search.start("--trials", "9", "--workers", "1")

@@ -58,6 +58,10 @@ def _look_ahead(table: Table) -> LookAhead:
     return LookAhead(table.grace)
 
 
+def _look_ahead_alone(table: Table) -> LookAhead:
+    return LookAhead(table.grace, asha=False)
+
+
 METHODS = {
     method.name: method
     for method in (
@@ -73,9 +77,11 @@ METHODS = {
         Method("known cost + ASHA without price", KnownCost(known_cost=False), _asha),
         Method("known cost + ASHA without curves", KnownCost(every_epoch=False), _asha),
         Method("TPE + look-ahead", tpe, _look_ahead),
+        Method("TPE + look-ahead alone", tpe, _look_ahead_alone),
         Method("TPE + ASHA + gate", tpe, _asha, Gate()),
         Method("TPE + look-ahead + gate", tpe, _look_ahead, Gate()),
         Method("known cost + look-ahead", KnownCost(), _look_ahead),
+        Method("known cost + look-ahead alone", KnownCost(), _look_ahead_alone),
         Method("known cost + ASHA + gate", KnownCost(), _asha, Gate()),
         Method("known cost + look-ahead + gate", KnownCost(), _look_ahead, Gate()),
     )

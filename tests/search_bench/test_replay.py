@@ -15,7 +15,6 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import BaseTrial, FrozenTrial
 
 from search.schedulers import Asha, NoStopping, Scheduler
-from search.study import tpe
 from tests.search_bench import compare, runs
 from tests.search_bench.ask_tell import AskTell, Job, OneEpoch
 from tests.search_bench.others import entry, ranges
@@ -90,9 +89,9 @@ def test_what_diverges_is_no_result() -> None:
     assert search.trace == [(3, 6.0)]
 
 
-def test_a_replay_depends_on_its_seed_alone() -> None:
-    method = Method("TPE + ASHA", tpe, lambda table: Asha(table.grace))
-    first, second, other = (replay(DRAWN, method, seed, 200.0) for seed in (0, 0, 1))
+@pytest.mark.parametrize("name", ["TPE + ASHA", "TPE + look-ahead + gate"])
+def test_a_replay_depends_on_its_seed_alone(name: str) -> None:
+    first, second, other = (replay(DRAWN, compare.METHODS[name], seed, 200.0) for seed in (0, 0, 1))
     assert first.trace == second.trace != other.trace
     assert first.trials == second.trials
 
