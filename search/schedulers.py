@@ -38,7 +38,7 @@ class Scheduler(Protocol):
 
 @runtime_checkable
 class StudyScheduler(Protocol):
-    """A scheduler that must know the study and its trials, as `search.study.StudySampler` does for samplers."""
+    """A scheduler that must know the study and its trials, as `search.samplers.KnownCost` does for samplers."""
 
     def make_for(self, ledger: "Ledger", epochs: int, bracket: int) -> "TrialScheduler":
         """Ray's scheduler for the trials of a length and a bracket; its results have 'error' beside 'value'."""

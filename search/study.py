@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 from data.task import Task as Task
 from models.plan import Architecture as Architecture
@@ -13,6 +13,7 @@ from models.readings import FLOPS, PARAMS, Reading
 from search.format import range_text
 from search.gate import Gate
 from search.objective import CourseScore, Objective
+from search.samplers import KnownCost
 from search.schedulers import Asha, Scheduler
 
 if TYPE_CHECKING:
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
 
     Space = Callable[[BaseTrial, Any], "Config"]
     """Turns an Optuna trial and the study's task into a Config; pure."""
-
-
-@runtime_checkable
-class StudySampler(Protocol):
-    """Makes samplers that know the study they sample for; see search.samplers."""
-
-    def make(self, study: Study, seed: int) -> BaseSampler:
-        """A sampler of Optuna's for one trial."""
 
 
 SCHEDULES = ("cosine", "step", "onecycle", "constant")
@@ -146,26 +139,6 @@ def tpe(seed: int) -> BaseSampler:
     return TPESampler(seed=seed)
 
 
-def holding(**params: Any) -> Callable[[int], BaseSampler]:
-    """Optuna's default sampler with some parameters held: of a space that also describes recipes of others.
-
-    Args:
-        params: what every sampled trial has; trials that are named keep their own.
-    """
-
-    def make(seed: int) -> BaseSampler:
-        import warnings
-
-        from optuna.exceptions import ExperimentalWarning
-        from optuna.samplers import PartialFixedSampler
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return PartialFixedSampler(params, tpe(seed))
-
-    return make
-
-
 @dataclass(frozen=True)
 class Study:
     """A search, complete.
@@ -181,9 +154,9 @@ class Study:
         objective: what is minimised.
         readings: what is known of each network before it is trained, and kept with its trial.
         bounds: the largest readings to train with, by their names; a dearer sample is refused untrained.
-        sampler: makes a sampler from a seed; called anew for every trial, so that a resumed search samples
-            what an uninterrupted one would have. A sampler that must keep one seed ignores its argument. Or one of
-            search.samplers, which know the study.
+        sampler: one of search.samplers, which know the study; or makes one of Optuna's from a seed, such as `tpe`.
+            It is called anew for every trial, so that a resumed search samples what an uninterrupted one would have; a
+            sampler that must keep one seed ignores its argument.
         scheduler: when a trial is stopped early.
         seed: of everything random.
         gpus: GPUs a trial, a fraction to share one; used where there are GPUs.
@@ -208,7 +181,7 @@ class Study:
     objective: Objective = CourseScore()
     readings: tuple[Reading, ...] = (PARAMS, FLOPS)
     bounds: Mapping[str, float] = field(default_factory=dict)
-    sampler: Callable[[int], BaseSampler] | StudySampler = tpe
+    sampler: Callable[[int], BaseSampler] | KnownCost = KnownCost()
     scheduler: Scheduler = Asha()
     seed: int = 0
     gpus: float = 1.0
@@ -230,7 +203,7 @@ class Study:
             ("epochs", self.epochs >= 1, "at least 1"),
             (
                 "sampler",
-                callable(self.sampler) or isinstance(self.sampler, StudySampler),
+                callable(self.sampler) or isinstance(self.sampler, KnownCost),
                 "a function that makes a sampler from a seed, or one of search.samplers",
             ),
             ("scheduler", hasattr(self.scheduler, "make"), "one of search.schedulers, e.g. Asha(grace=3)"),
@@ -249,7 +222,3 @@ class Study:
     def full_epochs(self) -> int:
         """Length of the last training."""
         return self.final_epochs or 5 * self.epochs
-
-    def make_sampler(self, seed: int) -> BaseSampler:
-        """A sampler of Optuna's for one trial."""
-        return self.sampler.make(self, seed) if isinstance(self.sampler, StudySampler) else self.sampler(seed)

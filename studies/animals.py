@@ -8,8 +8,9 @@ from data.transforms.augment import AnimalAugment
 from models.bodies import Body
 from models.net import Arch
 from search.objective import ErrorAlone
+from search.samplers import KnownCost
 from search.schedulers import Asha
-from search.study import Config, Study, Training, holding
+from search.study import Config, Study, Training
 
 task = animals(drawn=DrawnAnimals(count=480))
 PUBLISHED = ["resnet50", "resnet101", "resnet152", "resnest50d", "resnest101e", "hrnet_w32", "hrnet_w48"]
@@ -64,7 +65,7 @@ study = Study(
     final_epochs=210,
     scheduler=Asha(grace=3),
     objective=ErrorAlone(),
-    sampler=holding(body="small"),
+    sampler=KnownCost(held={"body": "small"}),
     starts={"small": {**first, **views}},
     published={**recipes, **narrow},
 )

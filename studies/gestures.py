@@ -7,8 +7,9 @@ from data.tasks.gestures import Gestures
 from data.transforms.augment import GestureAugment
 from models.bodies import Body
 from search.objective import ErrorAlone
+from search.samplers import KnownCost
 from search.schedulers import Asha
-from search.study import Config, Study, Training, holding
+from search.study import Config, Study, Training
 
 task = Gestures(drawn=DrawnGestures())
 
@@ -41,7 +42,7 @@ recipe = {"bodies": "heavy", "heavy": "regnety_040", "large": 288, "weights": "t
 published = {"regnety_040": {**recipe, "weight_decay": 1e-3, "loss": "cross_entropy", "flip": 0.3, "rotate": 10}}
 first = {"bodies": "light", "light": "regnety_002", "size": 64, "lr": 4e-3, "batch": 32, "weight_decay": 0.01}
 starts = {"small": {**first, "loss": "cross_entropy", "flip": 0.3, "rotate": 10}}
-# Without `holding`, on GPUs, heavy ones are sampled, too.
+# Without `held`, on GPUs, heavy ones are sampled, too.
 study = Study(
     task,
     space,
@@ -50,7 +51,7 @@ study = Study(
     final_epochs=30,
     scheduler=Asha(grace=2),
     objective=ErrorAlone(),
-    sampler=holding(bodies="light"),
+    sampler=KnownCost(held={"bodies": "light"}),
     starts=starts,
     published=published,
 )

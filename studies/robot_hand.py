@@ -7,8 +7,9 @@ from data.tasks.robot_hand import RobotHand
 from data.transforms.augment import RobotAugment
 from models.bodies import Body
 from search.objective import ErrorAlone
+from search.samplers import KnownCost
 from search.schedulers import Asha
-from search.study import Config, Study, Training, holding
+from search.study import Config, Study, Training
 
 task = RobotHand(drawn=DrawnRobot(count=400))
 light = ["resnet10t", "mobilenetv3_small_050", "regnetx_002"]
@@ -54,7 +55,7 @@ published = {  # RMSE in metres
 }
 first = {"bodies": "light", "light": "resnet10t", "lr": 3e-3, "batch": 16, "optimizer": "adamw", "weight_decay": 0.05}
 starts = {"small": {**first, "loss": "mse", "size": 64, "depth_dropout": 0.02, "colour": 0.2}}
-# Without `holding`, on GPUs, heavy ones are sampled, too.
+# Without `held`, on GPUs, heavy ones are sampled, too.
 study = Study(
     task,
     space,
@@ -63,7 +64,7 @@ study = Study(
     final_epochs=30,
     scheduler=Asha(grace=3),
     objective=ErrorAlone(),
-    sampler=holding(bodies="light"),
+    sampler=KnownCost(held={"bodies": "light"}),
     starts=starts,
     published=published,
 )

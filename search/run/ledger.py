@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from uuid import uuid4
 
 import optuna
@@ -30,6 +31,7 @@ from search.run.ranking import Ranking, is_finished
 from search.run.sampler import SamplerError, StoppableStudy, TrialSampler, derived
 from search.run.settings import ROW, Owner, Row, TrialAssignment
 from search.run.storage import StorageError, open_storage
+from search.samplers.make import make_sampler
 from search.schedulers import record
 from search.study import Architecture, Config, Study
 
@@ -84,6 +86,7 @@ class Ledger:
         self.assigned: dict[int, TrialAssignment] = {}
         self.curves: dict[int, list[Row]] = {}
         self.readings: dict[int, Readings] = {}
+        self.lengths: dict[int, int] = {}
         self.undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
         self.on_admission: Callable[[int, Architecture], None] = lambda _, __: None
         self.check: Callable[[], None] = lambda: None
@@ -94,7 +97,7 @@ class Ledger:
         self._check_objective(name)
         self._describe(name, data, file)
         self.ranking = Ranking(self.optuna_study, study.task.metric)
-        self.optuna_study.ask_again(TrialSampler(study.make_sampler, study.seed, 0))
+        self.optuna_study.ask_again(TrialSampler(partial(make_sampler, study), study.seed, 0))
         trials = self.optuna_study.get_trials(deepcopy=False)
         self.finished = sum(is_finished(trial) for trial in trials)
         names = {trial.user_attrs.get("name") for trial in trials}
@@ -217,7 +220,9 @@ class Ledger:
         number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
         goal = self.ranking.goal
         seen = self.optuna_study if goal is None else AimedStudy(self.optuna_study, goal)
-        self.optuna_study.sampler = sampler = TrialSampler(self.study.make_sampler, self.study.seed, number, seen)
+        self.optuna_study.sampler = sampler = TrialSampler(
+            partial(make_sampler, self.study), self.study.seed, number, seen
+        )
         is_over = self.optuna_study.is_stopped or sampler.is_exhausted(self.optuna_study)
         if number == len(trials) and is_over:
             return None
@@ -268,7 +273,7 @@ class Ledger:
         """The trial as a worker needs it, with what an earlier run left."""
         number, stored = trial.number, trial.user_attrs
         curve = list(stored.get("curve", []))
-        self.curves[number], self.readings[number] = curve, readings
+        self.curves[number], self.readings[number], self.lengths[number] = curve, readings, stored["budget"]
         self._repair(trial, curve)
         last = curve[-1] if curve else None
         self.assigned[number] = TrialAssignment(
@@ -311,7 +316,7 @@ class Ledger:
 
     def aim(self, number: int, row: Row) -> float:
         """What a scheduler compares after the epoch `row` of a trial of this run; see `Ranking.number`."""
-        epochs = self.assigned[number].epochs
+        epochs = self.lengths[number]
         return self.ranking.number(self.value(number, row), row["error"], int(row["epoch"]), epochs)
 
     def finish(self, number: int) -> None:

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
-
-    from search.study import Study
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -40,9 +35,3 @@ class KnownCost:
         if self.startup < 2 or self.candidates < 3:
             numbers = f"{self.startup} and {self.candidates}"
             raise ValueError(f"startup must be at least 2 and candidates at least 3, not {numbers}")
-
-    def make(self, study: Study, seed: int) -> BaseSampler:
-        """A sampler for a trial."""
-        from search.samplers.known_cost import KnownCostSampler
-
-        return KnownCostSampler(study, seed, self)

@@ -74,7 +74,7 @@ class KnownCostSampler(BaseSampler):
     """
 
     def __init__(self, study: Study, seed: int, settings: KnownCost) -> None:
-        self._study, self._settings = study, settings
+        self._study, self._settings, self._seed = study, settings, seed
         self._rng = np.random.default_rng(seed)
         self._random = RandomSampler(seed=seed)
         self._past: list[Observed] = []
@@ -94,9 +94,13 @@ class KnownCostSampler(BaseSampler):
         ends = None if self._goal is None else Ends(others)
         seen = (observed(other, self._study.readings, ends) for other in others)
         self._past = [found for found in seen if found is not None]
-        self._tried = {_key(other.params) for other in others if other.params}
-        self._fixed = {**self._settings.held, **trial.system_attrs.get("fixed_params", {}), **trial.params}
-        self._chosen = self._choose(trial.number)
+        tried = {_key(other.params) for other in others if other.params}
+        held = {**self._settings.held, **trial.system_attrs.get("fixed_params", {})}
+        self._chosen = self._choose(trial.number, held, tried)
+        # Of a run that was killed between two parameters the rest is what it would have been; where others have ended
+        # since, it is what goes with the parameters that are there.
+        if self._chosen is None or not trial.params.items() <= self._chosen.params.items():
+            self._chosen = self._choose(trial.number, {**held, **trial.params}, tried)
         return {} if self._chosen is None else self._chosen.distributions
 
     def sample_relative(self, *_: Any) -> dict[str, Any]:  # noqa: D102
@@ -107,8 +111,9 @@ class KnownCostSampler(BaseSampler):
     ) -> Any:
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
-    def _choose(self, number: int) -> DrawnTrial | None:
-        """The trial to sample; None where the space has nothing new."""
+    def _choose(self, number: int, fixed: dict[str, Any], tried: set[tuple[Any, ...]]) -> DrawnTrial | None:
+        """The trial to sample, of which some is `fixed`; None where the space has nothing but what was tried."""
+        self._rng, self._fixed, self._tried = np.random.default_rng(self._seed), fixed, set(tried)
         over = [trial for trial in self._past if trial.is_over and trial.curve]
         if len(over) < self._settings.startup:
             return self._quasi_random(number)

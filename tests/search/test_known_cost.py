@@ -25,6 +25,7 @@ from search.samplers.candidates import DrawnTrial, scaled, unscaled
 from search.samplers.error_model import ErrorModel
 from search.samplers.gaussian import Gaussian, fitted
 from search.samplers.known_cost import Candidate, KnownCostSampler
+from search.samplers.make import make_sampler
 from search.samplers.observations import observed
 from search.samplers.prices import predicted, traits
 from search.schedulers import NoStopping
@@ -251,7 +252,7 @@ def test_what_is_held_and_what_was_sampled_stays() -> None:
     book = search(study, 12)
     trial = book.optuna_study.ask()
     trial.suggest_float("width", 0.1, 1.0)  # and then it is killed
-    sampler: Any = study.make_sampler(0)
+    sampler: Any = make_sampler(study, 0)
     assert "lr" in sampler.infer_relative_search_space(book.optuna_study, book.optuna_study.trials[-1])
     assert sampler.sample_relative()["width"] == trial.params["width"]
 

@@ -57,7 +57,7 @@ def configurations(study: Study) -> list[dict[str, Any]]:
     return found
 
 
-def curve(study: Study, params: dict[str, Any], seed: int, device: str) -> Iterator[dict[str, float]]:
+def curve(study: Study, params: dict[str, Any], seed: int, device: str = "cpu") -> Iterator[dict[str, float]]:
     """One training, an epoch at a time; it ends where it diverges."""
     config, _ = replay(study, params)
     readings = read(study.readings, config.arch)

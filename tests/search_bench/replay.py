@@ -19,8 +19,9 @@ from models.readings import Reading
 from search.gate import Gate
 from search.run.ledger import ROW, Ledger
 from search.run.scheduler import ResumableScheduler
+from search.samplers import KnownCost
 from search.schedulers import Scheduler
-from search.study import Config, Study, StudySampler, Training
+from search.study import Config, Study, Training
 from tests.search_bench.tables import Entry, Table
 
 READINGS = (
@@ -58,7 +59,7 @@ class Method:
     """
 
     name: str
-    sampler: Callable[[int], BaseSampler] | StudySampler
+    sampler: Callable[[int], BaseSampler] | KnownCost
     scheduler: Callable[[Table], Scheduler]
     gate: Gate | None = None
     goal: float | None = None

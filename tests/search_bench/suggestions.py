@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -23,6 +24,7 @@ from search.config_record import record
 from search.run.sampler import TrialSampler
 from search.samplers import KnownCost
 from search.samplers.candidates import DrawnTrial
+from search.samplers.make import make_sampler
 from search.samplers.prices import predicted, traits
 from search.study import Study, tpe
 from studies import freihand
@@ -74,7 +76,7 @@ def seconds(study: Study, trials: list[FrozenTrial], repeats: int = 3) -> list[f
     searched.add_trials(trials)
     taken = []
     for i in range(1 + repeats):
-        searched.sampler = TrialSampler(study.make_sampler, 0, len(trials) + i)
+        searched.sampler = TrialSampler(partial(make_sampler, study), 0, len(trials) + i)
         began = time.process_time()
         trial = searched.ask()
         config = study.space(trial, study.task)
