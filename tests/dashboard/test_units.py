@@ -422,7 +422,7 @@ def test_lines_notes_and_sheets(made: dict[str, Source]) -> None:
         assert paper.size == (1184, 982 + (66 if kind.answers == "classes" else 0))
     study: Any = SimpleNamespace(
         task=SimpleNamespace(metric="ap_error", unit=""), objective=ErrorAlone(), scheduler=NoStopping(), trials=1,
-        epochs=1, seed=0, bounds={}, readings=(PARAMS, FLOPS),
+        epochs=1, under=None, gate=None, seed=0, bounds={}, readings=(PARAMS, FLOPS),
     )  # fmt: skip
     assert "the task's error: `ap_error`, over the whole validation part" in note.facts(study)
 
