@@ -48,7 +48,7 @@ class Budget:
 
     Attributes:
         seconds: of training and judging in a search, for each of its workers: once the trials' epochs come to
-            seconds x workers together, the search is stopped, posefront as by Ctrl-C, Ray by a Stopper. What else a
+            seconds x workers together, the search is stopped, posefront as by a batch system, Ray by a Stopper. What else a
             search does, its start above all, is in the seconds from start to end that are kept beside.
         epochs: of a full trial in the search; 0 for the study's own.
         final_epochs: of the last training; 0 for the study's own.
@@ -117,9 +117,9 @@ def measured(phase: Phase, folder: Path) -> Took:
             cpu |= spent(process.pid)
             time.sleep(LOOK)
             if not interrupted and phase.is_enough():
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
                 interrupted = True
-    if process.returncode and not (interrupted and process.returncode == 128 + signal.SIGINT):
+    if process.returncode and not (interrupted and process.returncode == 128 + signal.SIGTERM):
         raise RuntimeError(f"{' '.join(phase.command)} ended with {process.returncode}; see {log}")
     took = Took(time.monotonic() - began, sum(cpu.values()))
     (folder / f"{phase.name}.done.json").write_text(json.dumps(asdict(took)))
