@@ -48,8 +48,8 @@ class Budget:
 
     Attributes:
         seconds: of training and judging in a search, for each of its workers: once the trials' epochs come to
-            seconds x workers together, the search is stopped, posefront as by a batch system, Ray by a Stopper. What else a
-            search does, its start above all, is in the seconds from start to end that are kept beside.
+            seconds x workers together, the search is stopped, posefront as by a batch system, Ray by a Stopper. What
+            else a search does, its start above all, is in the seconds from start to end that are kept beside.
         epochs: of a full trial in the search; 0 for the study's own.
         final_epochs: of the last training; 0 for the study's own.
         workers: trials side by side, one thread each.
