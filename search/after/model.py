@@ -16,9 +16,11 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from glob import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -28,8 +30,10 @@ from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 from data.errors import UserError
 from data.task import BaseTask
 from data.transforms.augment import MEAN, STD
+from search import signals
 from search.config_record import config_of, needs_file
 from search.config_record import record as config_record
+from search.paths import unwritable
 
 if TYPE_CHECKING:  # model.json is read without torch
     import torch
@@ -256,18 +260,18 @@ def save(
     try:
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
-        safetensors.torch.save_file(tensors, half / WEIGHTS)
+        (half / WEIGHTS).write_bytes(safetensors.torch.save(tensors))  # its `save_file` lets nobody else read it
         torch.save(tensors, half / PTH)
         record = Facts(**facts, weights_sha256=digest(half / WEIGHTS))
         (half / FACTS).write_text(json.dumps(record.record(), indent=1), encoding="utf-8")
         (half / CURVES).write_text(json.dumps(list(map(list, curves))), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        half.rename(folder)
+        with signals.held():
+            shutil.rmtree(folder, ignore_errors=True)
+            half.rename(folder)
     except OSError as error:
+        raise unwritable(folder, error) from error
+    finally:
         shutil.rmtree(half, ignore_errors=True)
-        raise UserError(
-            f"cannot write {folder} ({os.strerror(error.errno or 0)}); give --out a folder of yours."
-        ) from error
     return record
 
 
@@ -284,16 +288,26 @@ def load(folder: Path, study: Study | str | None = None, data: Path | None = Non
     """
     facts = read(folder / FACTS)  # says no before torch is imported
     weights = folder / WEIGHTS
-    if not weights.is_file():
+    if not weights.is_file() or digest(weights) != facts.weights_sha256:
+        what = "not what model.json was written for: one of them was changed" if weights.is_file() else "missing"
         raise UserError(
-            f"{weights} is missing; make the model anew with `posefront retrain {facts.study} --trial {facts.trial}`."
-        )
-    if digest(weights) != facts.weights_sha256:
-        raise UserError(
-            f"{weights} is not what {FACTS} was written for: one of them was changed; fetch or train the model anew."
+            f"{weights} is {what}; make the model anew with `posefront retrain {facts.study} --trial {facts.trial}`."
         )
     import safetensors.torch
 
+    model = rebuilt(folder, facts, study, data)
+    with _fitting(folder, facts):
+        model.net.load_state_dict(safetensors.torch.load_file(weights))
+        curves = json.loads((folder / CURVES).read_text(encoding="utf-8"))
+    return replace(model, curves=curves)
+
+
+def rebuilt(folder: Path, facts: Facts, study: Study | str | None = None, data: Path | None = None) -> Model:
+    """A model as its facts describe it, whose weights and curves are yet to be loaded; for the arguments see `load`.
+
+    Raises:
+        UserError: the study no longer makes this network, or its pixels are normalised otherwise now.
+    """
     from models.cost import cost
 
     if facts.preprocessing is not None and (facts.preprocessing.mean, facts.preprocessing.std) != (MEAN, STD):
@@ -301,18 +315,33 @@ def load(folder: Path, study: Study | str | None = None, data: Path | None = Non
     source: Study | str = study or facts.study
     if facts.config is None or needs_file(facts.config):
         source = _studied(source, facts, data)
-    try:
+    with _fitting(folder, facts):
         config = config_of(source, facts.params, facts.config)
         net = config.arch.build()
-        net.load_state_dict(safetensors.torch.load_file(weights))
-        curves = json.loads((folder / CURVES).read_text(encoding="utf-8"))
+    return Model(folder, facts, [], source, config, net.eval(), cost(config.arch), data)
+
+
+@contextmanager
+def _fitting(folder: Path, facts: Facts) -> Iterator[None]:
+    import safetensors
+
+    try:
+        yield
     except (ValueError, TypeError, RuntimeError, OSError, safetensors.SafetensorError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".:")
         raise UserError(
             f"{folder} does not fit the study {facts.study!r} as it is now ({reason}); the study's file was changed "
             "since, or the model is another version's."
         ) from error
-    return Model(folder, facts, curves, source, config, net.eval(), cost(config.arch), data)
+
+
+def is_submission(folder: Path) -> bool:
+    """Whether a folder is an unpacked submission, whose model.json says more than a model's."""
+    try:
+        record = json.loads((folder / FACTS).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and "submission" in record
 
 
 def read(file: Path) -> Facts:
@@ -325,13 +354,17 @@ def read(file: Path) -> Facts:
         content = file.read_bytes()
         record = json.loads(content)
     except FileNotFoundError as error:
-        raise UserError(
-            f"{file} is missing: {file.parent} is no trained model; `posefront retrain STUDY` makes one."
-        ) from error
+        beside = sorted(str(place) for place in file.absolute().parent.parent.glob(f"{escape(file.parent.name)}-*"))
+        there = f"there are {', '.join(beside)}" if beside else "`posefront retrain STUDY` makes one"
+        raise UserError(f"{file} is missing: {file.parent} is no trained model; {there}.") from error
+    except NotADirectoryError as error:
+        raise UserError(f"{file.parent} is no folder; name that of a model or an unpacked submission.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{file} cannot be read ({error}); make the model anew with `posefront retrain STUDY`."
         ) from error
+    if isinstance(record, dict) and "submission" in record:
+        raise UserError(f"{file} is a submission's, for predict, export and verify; name the model it was packed from.")
     version_ = record.get("format") if isinstance(record, dict) else None
     if version_ != FORMAT:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,12 +28,12 @@ from search.cli.training import Gpus, Length, Trial, Workers, searched_trial, tr
 from search.format import digits, measured, named
 
 if TYPE_CHECKING:
-    from search.after.model import Facts, Loser
+    from search.after.model import Facts, Loser, Model
     from search.after.training import FixedTraining, Judged, SearchedTrial
     from search.study import Study
     from search.submission.checks import Verdict
 
-ModelFolder = Annotated[Path, typer.Argument(help="Folder of a model, as retrain leaves it.")]
+ModelFolder = Annotated[Path, typer.Argument(help="Folder of a model, as retrain leaves it, or of an unpacked zip.")]
 ModelStudy = Annotated[str | None, typer.Option(help="The model's study, if studies/ has none of its name.")]
 
 
@@ -78,7 +79,7 @@ def retrain(
 
     trained = first is not None and seeds == 1
     facts = finish(training) if trained else train(training, finish, workers, gpus_per_trial, address)
-    show_model(facts, full.model_folder(source.folder, source.trial.number))
+    show_model(facts, full.model_folder(training))
 
 
 def rivals(source: SearchedTrial, epochs: int, top: int, under: str | None) -> list[SearchedTrial]:
@@ -153,7 +154,10 @@ def submit(
     ],
     like: Annotated[Path | None, typer.Option(help="The organiser's sample csv, to follow.")] = None,
     trial: Annotated[
-        int | None, typer.Option(min=0, help="Whose model; without it, the one of the least value.")
+        int | None, typer.Option(min=0, help="Whose models; without it, all. The best on the validation part is taken.")
+    ] = None,
+    model_: Annotated[
+        Path | None, typer.Option("--model", help="Folder of the very model, as retrain leaves it.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data set, to measure on its validation part.")] = None,
     to: Annotated[Path | None, typer.Option(help="Folder for what is handed in; OUT/STUDY/submission.")] = None,
@@ -164,21 +168,29 @@ def submit(
     from search import paths
     from search.load import load_study, study_file
 
+    if trial is not None and model_ is not None:
+        raise UserError("--trial names a trial, whose best model is taken, and --model a model; give one of them.")
     file, root = str(study_file(study)), data.absolute() if data else None
     loaded = load_study(file, data=root)
     require_course_task(loaded, study)
     optuna_study = paths.recorded(study, out, storage)
-    folder = paths.folder_of(study, out)
+    view, folder = seen(optuna_study), paths.folder_of(study, out)
     with loading():
         from search.after.retrain import load_model
         from search.submission import submit as packing
-    model = load_model(folder, trial, loaded, optuna_study.user_attrs.get("id"))
+    under = math.inf if view.goal is None else view.goal.under
+    study_id = optuna_study.user_attrs.get("id")
+    model, among = load_model(folder, loaded, study_id, number=trial, place=model_, under=under)
+    facts = model.facts
+    best_ = f", the best of {among} that retrain has kept; --trial or --model names another" if among > 1 else ""
     console.print(
-        f"model of trial {model.facts.trial}: {model.facts.error:.4f} {model.facts.unit} on the validation part"
+        f"{model.folder.name}: trial {facts.trial}, {facts.epochs} epochs, {facts.error:.4f} {facts.unit} on the "
+        f"validation part{best_}",
+        soft_wrap=True,
     )
     done = packing.submit(
         model,
-        seen(optuna_study),
+        view,
         name,
         test,
         model.study.task.folder(),
@@ -247,6 +259,18 @@ def show_verdict(verdict: Verdict) -> None:
     console.print("[green]PASS[/]" if verdict.passed else "[red]FAIL[/]")
 
 
+def opened(folder: Path, study: str | None) -> Model:
+    """The model of a folder as retrain leaves it, or of an unpacked submission."""
+    from search.after import model as models
+
+    is_packed = models.is_submission(folder)
+    if not is_packed:
+        models.read(folder / models.FACTS)  # says no before torch is imported
+    with loading():
+        from search.submission import unpacked
+    return unpacked.load(folder, study) if is_packed else models.load(folder, study)
+
+
 def predict(
     model: ModelFolder,
     images: Annotated[list[Path], typer.Argument(help="Photographs of any size, or folders of them.")],
@@ -258,12 +282,9 @@ def predict(
     study: ModelStudy = None,
 ) -> None:
     """Keypoints of any photograph."""
-    from search.after import model as models
+    loaded = opened(model, study)
+    from search.after import predict as predicting
 
-    models.read(model / models.FACTS)  # says no before torch is imported
-    with loading():
-        from search.after import predict as predicting
-    loaded = models.load(model, study)
     predictions = predicting.predict(loaded, predicting.photographs(images))
     if csv is not None:
         write_text(csv, predicting.as_csv(predictions))
@@ -284,12 +305,9 @@ def export(
     study: ModelStudy = None,
 ) -> None:
     """The deployed network as ONNX, checked against torch."""
-    from search.after import model as models
+    loaded = opened(model, study)
+    from models import export as exporting
 
-    models.read(model / models.FACTS)  # says no before torch is imported
-    with loading():
-        from models import export as exporting
-    loaded = models.load(model, study)
     target = file or model / "model.onnx"
     exported = exporting.onnx(loaded.net, loaded.config.arch.input_shape, target)
     console.print(

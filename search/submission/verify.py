@@ -26,11 +26,12 @@ from search.load import load_study
 from search.objective import log_score, score
 from search.study import Study, Task, replay
 from search.submission import archive, csv_table, network_source, notebook
+from search.submission.author import file_name
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
 from search.submission.claims import NUMBERS, Claims, claimed, digest, names_digest, read
 from search.submission.course_images import locate, test_images
 from search.submission.csv_layout import Layout, named, recognised
-from search.submission.submit import CSV, ENDING, REPORT, file_name
+from search.submission.submit import CSV, ENDING, REPORT
 
 PIXELS = 0.25
 """By which an answer for a test image may differ on another machine; a GPU's convolutions have ten bits."""
