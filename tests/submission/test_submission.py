@@ -289,11 +289,11 @@ def test_what_is_in_it(handed: Handed, tmp_path: Path) -> None:
     done = handed.done
     assert done.zip.name == f"{STEM}.zip"
     found = members(done.zip)
-    assert list(found) == [f"{STEM}.ipynb", "model.pth", "model.json", "Report.pdf", "submission.csv"]
+    assert list(found) == [f"{STEM}.ipynb", "model.pth", "model.json", "Report.pdf", "report.json", "submission.csv"]
     for file in (done.csv, done.report, done.notebook):
         assert file.read_bytes() == found[file.name]
     assert sorted(file.name for file in done.zip.parent.iterdir()) == sorted(
-        [*(set(found) - {"model.pth", "model.json"}), done.zip.name]
+        [*(set(found) - {"model.pth", "model.json", "report.json"}), done.zip.name]
     )
     assert not any(content[:3] == b"\xff\xd8\xff" or content[:4] == b"\x89PNG" for content in found.values())
     assert done.images == 5
@@ -373,7 +373,7 @@ def test_one_thing_is_changed(handed: Handed, tmp_path: Path, member: str, chang
         ("model.json", claim(error=float("nan")), "model.json"),
         ("model.json", claim(format=2), "model.json"),
         ("model.json", lambda _: b"[" * 100_000, "model.json"),
-        ("model.json", submission_claim(format=2), "model.json"),
+        ("model.json", submission_claim(format=1), "model.json"),
         ("model.json", submission_claim(csv_rows=4), "rows of the csv"),
         ("model.json", submission_claim(pages=3000), "pages of the report"),
         ("model.json", submission_claim(author="Someone Else"), "author"),
