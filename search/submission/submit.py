@@ -16,14 +16,13 @@ from search import signals
 from search.after.model import FACTS, PTH, Model
 from search.after.model import digest as sha256
 from search.paths import unwritable
-from search.results import ablation, answers
 from search.results.view import View
-from search.submission import archive, claims, csv_table, network_source, notebook, report
+from search.submission import archive, claims, csv_table, network_source, notebook, report, sources
 from search.submission.author import file_name
 from search.submission.course_images import locate, test_images
 from search.submission.report_data import Content
 
-CSV, REPORT = "submission.csv", "Report.pdf"
+CSV, REPORT, SOURCES = "submission.csv", "Report.pdf", "report.json"
 ENDING = "_midterm_project"
 
 
@@ -84,9 +83,10 @@ def submit(
         layout = None if like is None else table.layout
         measured = _write_notebook(notebook.build(model, name, layout=layout), model, data, half / f"{stem}.ipynb")
         progress("printing the report")
-        pages = report.write(content(model, view, name), half / REPORT)
+        sources.write(sources.gathered(model, view), half / SOURCES)
+        pages = report.write(sources.content(model, sources.read(half / SOURCES), name), half / REPORT)
         progress("packing")
-        members = [half / member for member in (f"{stem}.ipynb", PTH, REPORT, CSV)]
+        members = [half / member for member in (f"{stem}.ipynb", PTH, REPORT, SOURCES, CSV)]
         part = claims.Claims(
             author=name,
             members={member.name: sha256(member) for member in members},
@@ -131,7 +131,7 @@ def _write_notebook(built: nbformat.NotebookNode, model: Model, data: Path, file
 def _publish(half: Path, out: Path, stem: str, part: claims.Claims) -> Submission:
     """Pack the zip and move what is complete from `half` to `out`, the zip last."""
     packed = half / f"{stem}.zip"
-    archive.pack([half / member for member in (f"{stem}.ipynb", PTH, FACTS, REPORT, CSV)], packed)
+    archive.pack([half / member for member in (f"{stem}.ipynb", PTH, FACTS, REPORT, SOURCES, CSV)], packed)
     size_mb = packed.stat().st_size / 1e6
     with signals.held():
         (out / packed.name).unlink(missing_ok=True)
@@ -152,15 +152,8 @@ def _check_data(model: Model, data: Path) -> None:
 
 
 def content(model: Model, view: View, name: str) -> Content:
-    """The report, with the answers and pictures that lie with the model, and its trial's ablation if there is one."""
-
-    def picture(row: int) -> bytes | None:
-        file = answers.picture(model.folder, row)
-        return file.read_bytes() if file.is_file() else None
-
-    study = model.folder.absolute().parent.parent  # it lies in STUDY/models/NNNNNN
-    kept = answers.load(model.folder, model.facts.trial)
-    return report.content(model, view, kept, picture, name, ablation.load(study, model.facts.trial))
+    """The report, with the answers that lie with the model, and its trial's ablation if there is one."""
+    return sources.content(model, sources.gathered(model, view), name)
 
 
 def _check_measured(model: Model, measured: dict[str, float]) -> None:

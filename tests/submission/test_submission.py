@@ -14,7 +14,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -294,11 +294,11 @@ def test_what_is_in_it(handed: Handed, tmp_path: Path) -> None:
     done = handed.done
     assert done.zip.name == f"{STEM}.zip"
     found = members(done.zip)
-    assert list(found) == [f"{STEM}.ipynb", "model.pth", "model.json", "Report.pdf", "submission.csv"]
+    assert list(found) == [f"{STEM}.ipynb", "model.pth", "model.json", "Report.pdf", "report.json", "submission.csv"]
     for file in (done.csv, done.report, done.notebook):
         assert file.read_bytes() == found[file.name]
     assert sorted(file.name for file in done.zip.parent.iterdir()) == sorted(
-        [*(set(found) - {"model.pth", "model.json"}), done.zip.name]
+        [*(set(found) - {"model.pth", "model.json", "report.json"}), done.zip.name]
     )
     assert not any(content[:3] == b"\xff\xd8\xff" or content[:4] == b"\x89PNG" for content in found.values())
     assert done.images == 5
@@ -342,6 +342,14 @@ def test_an_unpacked_zip_finds_hands_and_is_exported(handed: Handed, tmp_path: P
         "predict", folder, file
     )
     assert "is no folder; name that of a model" in test_cli.mistake("predict", handed.done.zip, file)
+
+
+def test_the_claims_of_a_model_that_was_preferred_to_others(handed: Handed, tmp_path: Path) -> None:
+    (tmp_path / "packed.json").write_bytes(members(handed.done.zip)["model.json"])
+    facts, part = claims.read(tmp_path / "packed.json")
+    preferred = replace(facts, lost=(models.Loser(1, 2, 9.5, 0.25),))
+    claims.write(preferred, part, tmp_path / "model.json")
+    assert claims.read(tmp_path / "model.json") == (preferred, part)
 
 
 BOOK = f"{STEM}.ipynb"
@@ -397,7 +405,7 @@ def test_one_thing_is_changed(handed: Handed, tmp_path: Path, member: str, chang
         ("model.json", claim(error=float("nan")), "model.json"),
         ("model.json", claim(format=2), "model.json"),
         ("model.json", lambda _: b"[" * 100_000, "model.json"),
-        ("model.json", submission_claim(format=2), "model.json"),
+        ("model.json", submission_claim(format=1), "model.json"),
         ("model.json", submission_claim(csv_rows=4), "rows of the csv"),
         ("model.json", submission_claim(pages=3000), "pages of the report"),
         ("model.json", submission_claim(author="Someone Else"), "author"),
