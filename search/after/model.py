@@ -23,14 +23,14 @@ from functools import cached_property
 from glob import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from data.errors import UserError
-from data.task import BaseTask
 from data.transforms.augment import MEAN, STD
 from search import signals
+from search.after.preprocessing import STRICT, Preprocessing
 from search.config_record import config_of, needs_file
 from search.config_record import record as config_record
 from search.paths import unwritable
@@ -44,9 +44,6 @@ if TYPE_CHECKING:  # model.json is read without torch
 
 FORMAT = 1
 """Of model.json; another number is another version's."""
-
-STRICT = ConfigDict(strict=True, extra="forbid")
-"""Of what is read from model.json: every field of its type, and none too many."""
 
 WEIGHTS, PTH, FACTS, CURVES = "model.safetensors", "model.pth", "model.json", "curves.json"
 
@@ -74,30 +71,6 @@ class Loser:
     error: FiniteFloat | None  # after these; None of a training that failed before its first epoch, or diverged
     behind: FiniteFloat | None  # its objective minus the winner's after the same epoch; None as above
     reason: str = ""  # why it failed, else empty
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How pixels become a network's inputs, as `data.transforms.warp.inputs` does it."""
-
-    __pydantic_config__ = STRICT
-
-    context: float  # side of the pictures in crops; 1 shows the whole picture
-    mean: float  # of every channel, of pixels in 0..1
-    std: float  # the same
-
-    @classmethod
-    def of(cls, task: Task) -> Self | None:
-        """That of a task; None of one that makes its inputs in a way of its own."""
-        kind: Any = type(task)
-        usual = issubclass(kind, BaseTask) and kind.inputs is BaseTask.inputs
-        return cls(float(getattr(task, "context", 1.0)), MEAN, STD) if usual else None
-
-    def __call__(self, images: torch.Tensor, size: Any) -> torch.Tensor:
-        """See `data.transforms.warp.inputs`."""
-        from data.transforms.warp import inputs
-
-        return inputs(images, size, self.context)
 
 
 @dataclass(frozen=True)
@@ -187,6 +160,13 @@ class Model:
     def preprocess(self) -> Callable[[torch.Tensor, Any], torch.Tensor]:
         """Makes the network's inputs of pixels; the study's task does where the model did not record how."""
         return self.facts.preprocessing or self.study.task.inputs
+
+    @property
+    def margin(self) -> float | None:
+        """Side of an object's crop in its box's larger sides, as `Preprocessing` has it; the study's likewise."""
+        seen = self.facts.preprocessing
+        recorded = None if seen is None else seen.margin
+        return getattr(self.study.task, "margin", None) if recorded is None else recorded
 
     @property
     def labels(self) -> tuple[str, ...]:

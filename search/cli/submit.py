@@ -18,6 +18,7 @@ from search.cli.options import (
     Storage,
     StudyName,
     Weights,
+    complaints,
     console,
     error_limit,
     loading,
@@ -279,13 +280,24 @@ def predict(
     json_: Annotated[
         Path | None, typer.Option("--json", help="Keypoints as JSON; to the screen without either.")
     ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="Where the objects are: a csv with file, x, y, w, h, perhaps name; or COCO's json."),
+    ] = None,
     study: ModelStudy = None,
 ) -> None:
-    """Keypoints of any photograph."""
+    """Keypoints of any photograph, taken as one object, or of the objects in it."""
+    from data.layouts import boxes as layout
+    from data.layouts.image_files import photographs
+
+    files = photographs(images)
+    objects, notes = (None, ()) if boxes is None else layout.read(boxes, files)
+    for note in notes:
+        complaints.print(escape(note))  # standard output may be the answer
     loaded = opened(model, study)
     from search.after import predict as predicting
 
-    predictions = predicting.predict(loaded, predicting.photographs(images))
+    predictions = predicting.predict(loaded, files, objects)
     if csv is not None:
         write_text(csv, predicting.as_csv(predictions))
     if json_ is not None or (csv is None and overlay is None):
@@ -296,7 +308,8 @@ def predict(
             typer.echo(text)
     if overlay is not None:
         predicting.overlays(predictions, loaded.edges, overlay)
-        console.print(f"{len(predictions)} photographs with skeletons in {overlay}", soft_wrap=True)
+        count = len({prediction.file for prediction in predictions})
+        console.print(f"{count} photograph{'s' * (count > 1)} with skeletons in {overlay}", soft_wrap=True)
 
 
 def export(
@@ -304,7 +317,12 @@ def export(
     file: Annotated[Path | None, typer.Argument(help="ONNX file; MODEL/model.onnx without it.")] = None,
     study: ModelStudy = None,
 ) -> None:
-    """The deployed network as ONNX, checked against torch."""
+    """The deployed network as ONNX, checked against torch.
+
+    There is no TFLite beside it: the kept converters do not install with these packages (litert-torch needs pydantic
+    below 2.12, onnx2tf 2 needs Python 3.12 and TensorFlow); onnx2tf in an environment of its own turns the file into
+    one.
+    """
     loaded = opened(model, study)
     from models import export as exporting
 
