@@ -329,18 +329,19 @@ def test_an_unpacked_zip_finds_hands_and_is_exported(handed: Handed, tmp_path: P
     folder, file = tmp_path / "unpacked", handed.hands.image(3)
     with zipfile.ZipFile(handed.done.zip) as opened:
         opened.extractall(folder)
-    test_cli.said("predict", folder, file, "--json", tmp_path / "a.json")  # the study's file is not needed
+    study = ("--study", handed.study)
+    test_cli.said("predict", folder, file, "--json", tmp_path / "a.json", *study)
     found = json.loads((tmp_path / "a.json").read_text())["predictions"][0]["points"]
     (wanted,) = predict(handed.model, [file])
     np.testing.assert_allclose(found, wanted.points, atol=0.011)
-    assert "ONNX" in test_cli.said("export", folder)
+    assert "ONNX" in test_cli.said("export", folder, *study)
+    assert "is no name; give its file with --study." in test_cli.mistake("predict", folder, file)
     with pytest.raises(UserError, match="is a submission's"):
         models.read(folder / "model.json")
     weights = folder / "model.pth"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    assert "is missing, or not the one that was packed; unpack the zip anew." in test_cli.mistake(
-        "predict", folder, file
-    )
+    refusal = test_cli.mistake("predict", folder, file, *study)
+    assert "is missing, or not the one that was packed; unpack the zip anew." in refusal
     assert "is no folder; name that of a model" in test_cli.mistake("predict", handed.done.zip, file)
 
 
