@@ -106,6 +106,7 @@ class Facts:
     config: Mapping[str, Any] | None = None  # the trial's configuration, as search.config_record keeps it
     # how pixels become inputs; None also where the task does it in a way of its own
     preprocessing: Preprocessing | None = None
+    margin: float | None = None  # side of an object's crop in its box's larger sides; None of whole pictures, too
     lost: tuple[Loser, ...] | None = None  # candidates that this one was preferred to; None where it was the only one
 
     @property
@@ -131,6 +132,7 @@ def described(task: Task, config: Config) -> dict[str, Any]:
         "size": config.arch.size,
         "config": config_record(config),
         "preprocessing": Preprocessing.of(task),
+        "margin": getattr(task, "margin", None),
     }
 
 
@@ -163,10 +165,8 @@ class Model:
 
     @property
     def margin(self) -> float | None:
-        """Side of an object's crop in its box's larger sides, as `Preprocessing` has it; the study's likewise."""
-        seen = self.facts.preprocessing
-        recorded = None if seen is None else seen.margin
-        return getattr(self.study.task, "margin", None) if recorded is None else recorded
+        """Side of an object's crop in its box's larger sides; the study's where the model did not record it."""
+        return getattr(self.study.task, "margin", None) if self.facts.margin is None else self.facts.margin
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -28,14 +28,13 @@ class Preprocessing:
     context: float  # side of the pictures in crops; 1 shows the whole picture
     mean: float  # of every channel, of pixels in 0..1
     std: float  # the same
-    margin: float | None = None  # side of an object's crop in its box's larger sides; None where none was recorded
 
     @classmethod
     def of(cls, task: Task) -> Self | None:
         """That of a task; None of one that makes its inputs in a way of its own."""
         kind: Any = type(task)
         usual = issubclass(kind, BaseTask) and kind.inputs is BaseTask.inputs
-        return cls(float(task.context), MEAN, STD, task.margin) if usual else None  # type: ignore[attr-defined]
+        return cls(float(getattr(task, "context", 1.0)), MEAN, STD) if usual else None
 
     def __call__(self, images: torch.Tensor, size: Any) -> torch.Tensor:
         """See `data.transforms.warp.inputs`."""

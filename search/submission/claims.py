@@ -95,6 +95,7 @@ class _Facts(BaseModel):
     config: Any = None
     preprocessing: Any = None
     lost: Any = None
+    margin: Any = None
 
 
 def digest(facts: Facts) -> str:
