@@ -21,7 +21,7 @@ from search.after.model import Model, problem
 from search.paths import LEASE
 from search.results import ablation, answers
 from search.results.view import View
-from search.submission import report
+from search.submission import report, strict_json
 from search.submission.report_data import Content
 
 STRICT = ConfigDict(strict=True, extra="forbid")
@@ -134,9 +134,13 @@ def read(file: Path) -> Sources:
         UserError: it is not what `write` writes.
     """
     try:
-        return _SOURCES.validate_json(file.read_bytes())
+        content = file.read_bytes()
+        strict_json.parse(content, constants=True)
+        return _SOURCES.validate_json(content)
     except ValidationError as error:
         raise UserError(f"{file.name} {problem(error)}; pack the model with `posefront submit`.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file.name} cannot be read ({error}); pack the model with `posefront submit`.") from error
 
 
 def _public(attributes: Mapping[str, Any]) -> dict[str, Any]:
