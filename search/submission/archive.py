@@ -1,8 +1,10 @@
 """The zip: the same from the same files, and its members read with nothing in them trusted or run."""
 
+import copy
 import pickle
 import re
 import stat
+import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -153,8 +155,10 @@ def read_notebook(file: Path) -> tuple[NotebookNode, dict[str, Any]]:
         content = strict_json.parse(text)
         if not isinstance(content, dict) or content.get("nbformat") != 4:
             raise ValueError("it is not of format 4")
-        nbformat.validate(content)
-        notebook: NotebookNode = nbformat.reads(text, as_version=4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ids that are missing, which are compared
+            nbformat.validate(copy.deepcopy(content))  # it mends what it is given
+            notebook: NotebookNode = nbformat.reads(text, as_version=4)
     except (ValueError, KeyError, TypeError, RecursionError, nbformat.ValidationError) as error:
         raise UserError(f"{file.name} is no notebook ({first_line(error)}); pack it again.") from error
     return notebook, content

@@ -77,9 +77,9 @@ def _unit(number: str) -> float:
 
 
 def _around(words: Sequence[str], place: int) -> str:
-    """A part of a text, and what stands before it."""
+    """A part of a text between its numbers, or a number, and what stands beside it."""
     before = "".join(words[max(0, place - 2) : place])[-20:]
-    return repr(f"{before}{words[place] if place < len(words) else ''}"[:_SHOWN].strip())
+    return repr(f"{before}{''.join(words[place : place + 2 - place % 2])}"[:_SHOWN].strip())
 
 
 def notebooks(packed: Any, own: Any) -> Iterator[tuple[Place, str]]:

@@ -50,14 +50,15 @@ def checks(
         yield number("rows of the csv", claims.csv_rows, len(table.rows), 0)
         places = recognised(table.header, table.rows, file, task.labels)
         yield from cells(file, table, places, claims, task)
+        if test is None:
+            text = "csv not answered again: give --test, the folder of the test images."
+            yield truth("answers for the test images", False, "not measured", text, warning=True)
+        elif model is not None and all(map(is_finite, numbers(table, places))):
+            yield from answered_again(file, table, places, claims, model, test_images(test, data or task.root))
     except UserError as error:
+        if not str(error).startswith(str(file)):  # of the test images
+            raise
         yield failed("csv", error, file.parent)
-        return
-    if test is None:
-        text = "csv not answered again: give --test, the folder of the test images."
-        yield truth("answers for the test images", False, "not measured", text, warning=True)
-    elif model is not None and all(map(is_finite, numbers(table, places))):
-        yield from answered_again(file, table, places, claims, model, test_images(test, data or task.root))
 
 
 def cells(file: Path, table: csv_table.Table, places: Layout, claims: Claims, task: Task) -> Iterator[Check]:

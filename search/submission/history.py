@@ -92,12 +92,12 @@ def names(facts: Facts, study: Study, config: Config) -> Iterator[Check]:
     text = f"model.json's {', '.join(odd)} is not what the study {facts.study!r} says of its network."
     yield truth("names and preprocessing", not odd, f"{len(own)} fields", text)
     there = plain(judged_on(study.task, config.arch.size))
-    odd = [name for name in claim["data"].keys() | there.keys() if claim["data"].get(name) != there.get(name)]
-    text = f"model.json's data.{min(odd, default='')} is not what the study says of its data."
-    yield truth("numbers of images", not odd, f"{len(there['valid_rows']):,} validation images", text)
+    odd = [name for name in sorted(claim["data"].keys() | there.keys()) if claim["data"].get(name) != there.get(name)]
+    text = f"model.json's {', '.join(odd)} is not what the study {facts.study!r} has: other data, or another split."
+    yield truth("data and split", not odd, there["identity"], text, str(claim["data"]["identity"]))
     try:
         made = plain(replay(study, facts.params)[0]) == plain(config)
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, AttributeError, ArithmeticError):
         made = False
     text = (
         f"the study {facts.study!r} makes another network or training of the recorded parameters than was recorded: "

@@ -100,7 +100,7 @@ def verify(
             facts, part = claims.read(folder / FACTS)
             opened = Opened(folder, stem, facts, part, sources.read(folder / SOURCES), data)
         except UserError as error:
-            return Verdict([*verdict.lines, failed("model.json and report.json", error)])
+            return Verdict([*verdict.lines, failed("records", error)])
         progress("measuring the packed weights on the validation images")
         network = contents(opened, recorded(opened, study), test, verdict.lines)
         if network is not None and verdict.passed:
@@ -118,8 +118,9 @@ def contents(opened: Opened, study: Study, test: Path | None, lines: list[Check]
     model, plain, found = rebuilt(opened, study)
     lines += found
     if model is not None:
-        lines += history.checks(opened.facts, opened.sources, study, model.config)
-        lines += cells(opened, model)
+        told = Verdict(list(history.checks(opened.facts, opened.sources, study, model.config)))
+        lines += told.lines
+        lines += cells(opened, model) if told.passed else []  # which prints what is told
     network = Rebuilt(model, plain) if model is not None and plain is not None else None
     if network is not None:
         lines += measured_again(opened, network)

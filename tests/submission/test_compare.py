@@ -44,11 +44,11 @@ def test_texts_of_two_machines(packed: str, own: str) -> None:
         ("best: 00000013.jpg", "best: 00000012.jpg", "'best: 00000013"),
         ("epochs 24", "epochs 2", "'epochs 24'"),
         ("x 3.1 %", "x 0.1 %", "'x 3.1'"),
-        ("a 1", "b 1", "'a' where 'b' belongs"),
+        ("a 1", "b 1", "'a 1' where 'b 1' belongs"),
         ("a 1 and more", "a 1", "'a 1 and more' where 'a 1' belongs"),
-        ("a", "a 1", "'a' where 'a' belongs"),
+        ("a", "a 1", "'a' where 'a 1' belongs"),
         ("torch 2.15 on cpu <b>", "torch 2.15 on cpu", "<b>"),
-        ("torch 2.15 with much to say on cpu", "torch 2.15 on cpu", "'torch' where"),
+        ("torch 2.15 with much to say on cpu", "torch 2.15 on cpu", "'torch 2.15' where"),
         ("9" * 400, "9" * 399, "999"),
         ("nan px", "1.0 px", "nan px"),
     ],
@@ -119,6 +119,7 @@ def dropped(*place: str | int) -> Callable[[dict[str, Any]], object]:
 
 
 OUTPUTS = ("cells", 1, "outputs")
+ERROR = v4.new_output("error", ename="E", evalue="", traceback=[])
 HIDDEN = {"jupyter": {"source_hidden": True}}
 
 
