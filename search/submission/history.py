@@ -16,6 +16,7 @@ from search.results import answers
 from search.results.answers import Answers
 from search.run.sampler import derived
 from search.study import Config, Study, Task, replay
+from search.submission import compare
 from search.submission.checks import Check, number, truth
 from search.submission.claims import PIXELS, TOLERANCE, difference
 from search.submission.course_images import SIDE
@@ -33,7 +34,8 @@ def trainings(facts: Facts, sources: Sources, study: Study) -> Iterator[Check]:
     """Every training that is told of has its curve, of so many epochs, that ends where it is said to."""
     curves, seeds = sources.curves, facts.seeds
     text = f"model.json tells of {len(seeds)} trainings and report.json of {len(curves)}; pack it again."
-    yield truth("a curve for each seed", len(seeds) == len(curves), f"{len(curves)}", text, f"{len(seeds)}")
+    same = len({seed.seed for seed in seeds}) == len(seeds) == len(curves)
+    yield truth("a curve for each seed", same, f"{len(curves)}", text, f"{len(seeds)}")
     epochs = list(range(1, facts.epochs + 1))
     odd = [rows for rows in curves if [row.get("epoch") for row in rows] != epochs or not_rows(rows)]
     text = f"a learning curve has {len(odd[0]):,} epochs and not {facts.epochs:,}, or a row is none." if odd else ""
@@ -69,15 +71,14 @@ def not_rows(rows: list[dict[str, float]]) -> bool:
 def search(facts: Facts, sources: Sources) -> Iterator[Check]:
     """The search of report.json holds the model's trial, with its parameters, on its data."""
     kept = sources.search
-    config, params = plain(facts.config), plain(facts.params)
-    same = any(
-        trial.number == facts.trial
-        and plain(trial.params) == params
-        and (config is None or plain(trial.attributes.get("config")) in (None, config))
-        for trial in kept.trials
-    )
+    trials = [trial for trial in kept.trials if trial.number == facts.trial]
+    same = [plain(trial.params) for trial in trials] == [plain(facts.params)]
     text = f"the search in report.json has no trial {facts.trial} of these parameters; pack it again."
     yield truth("trial of the search", same, f"{len(kept.trials):,} trials", text, f"trial {facts.trial}")
+    searched = trials[0].attributes.get("config") if trials else None
+    same = searched is None or facts.config is None or plain(searched) == plain(facts.config)
+    text = f"trial {facts.trial} had another configuration in the search, such as other pre-trained weights."
+    yield truth("configuration of the trial", same, "the trial's", text, warning=True)
     claims = {"data": facts.data.get("identity"), "metric": facts.metric, "unit": facts.unit, "id": facts.study_id}
     odd = [name for name, value in claims.items() if kept.attributes.get(name, value) != value]
     text = f"the search in report.json has another {', '.join(odd)} than model.json; pack it again."
@@ -92,7 +93,7 @@ def names(facts: Facts, study: Study, config: Config) -> Iterator[Check]:
     text = f"model.json's {', '.join(odd)} is not what the study {facts.study!r} says of its network."
     yield truth("names and preprocessing", not odd, f"{len(own)} fields", text)
     there = plain(judged_on(study.task, config.arch.size))
-    odd = [name for name in sorted(claim["data"].keys() | there.keys()) if claim["data"].get(name) != there.get(name)]
+    odd = [name for name, value in claim["data"].items() if there.get(name) != value]
     text = f"model.json's {', '.join(odd)} is not what the study {facts.study!r} has: other data, or another split."
     yield truth("data and split", not odd, there["identity"], text, str(claim["data"]["identity"]))
     try:
@@ -132,14 +133,12 @@ def answered(claim: Answers, outputs: Any, task: Task, config: Config, epochs: i
         if wrong or i is None:
             wrong = wrong or f"shows image {one.row}, which is not of the validation part"
             break
-        count = len(own.labels)
-        true = answers.known_places(part.targets[i], count)
-        there = answers.places(outputs[i], count)
-        if (
-            plain(one.true) != plain(true)
-            or not near(one.answered, there, PIXELS / SIDE)
-            or one.said != task.caption(outputs[i], part.targets[i])
-        ):
+        true, there = (
+            answers.known_places(part.targets[i], len(own.labels)),
+            answers.places(outputs[i], len(own.labels)),
+        )
+        words = compare.text(one.said, task.caption(outputs[i], part.targets[i]))
+        if plain(one.true) != plain(true) or not near(one.answered, there, PIXELS / SIDE) or words:
             wrong = f"shows other points in image {one.row} than the data or the packed weights have"
         elif not near([one.error, one.error], [other.error, answers.short(means[i])]):
             wrong = f"ranks image {one.row} by another error than the packed weights have"
