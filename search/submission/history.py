@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from data.storage.pack import Part
 from search.after.model import Facts, described
 from search.after.training import judged_on
 from search.results import answers
@@ -118,32 +119,32 @@ def answered(claim: Answers, outputs: Any, task: Task, config: Config, epochs: i
         epochs: that it was trained for.
     """
     part = task.split(config.arch.size).valid
-    own = answers.of(task, outputs, part, epochs)
-    place = {int(row): i for i, row in enumerate(part.rows)}
-    means = answers.averages(task.errors(outputs, part), 1)
-    wrong = ""
+    wrong = next(_wrong_answers(claim, answers.of(task, outputs, part, epochs), outputs, task, part), "")
+    return truth("answers in the report", not wrong, f"{len(outputs):,} images", f"report.json {wrong}; pack it again.")
+
+
+def _wrong_answers(claim: Answers, own: Answers, outputs: Any, task: Task, part: Part) -> Iterator[str]:
+    """Each way in which answers are not our own; images with all but the same error may stand for one another."""
     if (claim.labels, claim.edges, claim.unit, claim.epoch) != (own.labels, own.edges, own.unit, own.epoch):
-        wrong = "names other points than the study"
-    elif not (near(claim.errors, own.errors) and near(claim.quantiles, own.quantiles)):
-        wrong = "has other errors than the packed weights"
-    elif [example.rank for example in claim.examples] != [example.rank for example in own.examples]:
-        wrong = "shows other images"
-    for one, other in zip(claim.examples, own.examples, strict=False):
-        i = place.get(one.row)
-        if wrong or i is None:
-            wrong = wrong or f"shows image {one.row}, which is not of the validation part"
-            break
-        true, there = (
-            answers.known_places(part.targets[i], len(own.labels)),
-            answers.places(outputs[i], len(own.labels)),
-        )
-        words = compare.text(one.said, task.caption(outputs[i], part.targets[i]))
-        if plain(one.true) != plain(true) or not near(one.answered, there, PIXELS / SIDE) or words:
-            wrong = f"shows other points in image {one.row} than the data or the packed weights have"
-        elif not near([one.error, one.error], [other.error, answers.short(means[i])]):
-            wrong = f"ranks image {one.row} by another error than the packed weights have"
-    text = f"report.json {wrong}; pack it again."
-    return truth("answers in the report", not wrong, f"{len(means):,} images", text)
+        yield "names other points or epochs than the study"
+    if not (near(claim.errors, own.errors) and near(claim.quantiles, own.quantiles)):
+        yield "has other errors than the packed weights"
+    if [example.rank for example in claim.examples] != [example.rank for example in own.examples]:
+        yield "shows other images than the best, median and worst"
+    place = {int(row): i for i, row in enumerate(part.rows)}
+    means, count = answers.averages(task.errors(outputs, part), 1), len(own.labels)
+    for shown, ranked in zip(claim.examples, own.examples, strict=False):
+        i = place.get(shown.row)
+        if i is None:
+            yield f"shows image {shown.row}, which is not of the validation part"
+        elif not near([shown.error] * 2, [ranked.error, means[i]]):
+            yield f"ranks image {shown.row} by another error than the packed weights have"
+        elif (
+            plain(shown.true) != plain(answers.known_places(part.targets[i], count))
+            or not near(shown.answered, answers.places(outputs[i], count), PIXELS / SIDE)
+            or compare.text(shown.said, task.caption(outputs[i], part.targets[i]))
+        ):
+            yield f"shows other points in image {shown.row} than the data or the packed weights have"
 
 
 def near(claim: Any, there: Any, away: float = PIXELS) -> bool:

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from data.errors import UserError
 from search.cli.app import app
-from search.submission import claims, notebook, report, sources
+from search.submission import notebook, report, sources
 from search.submission import verify as verifying
 from search.submission.checks import Check, Verdict
 from tests.submission.test_submission import (
@@ -388,7 +388,7 @@ def test_a_zip_of_an_older_version(handed: Handed, tmp_path: Path) -> None:
     assert "it was packed by another version of posefront; pack it again" in found["records"]
 
 
-def test_a_notebook_that_no_longer_runs(handed: Handed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_that_no_longer_runs(handed: Handed, monkeypatch: pytest.MonkeyPatch) -> None:
     def stops(*_: object) -> None:
         raise UserError("the notebook stops (OSError: no data); mend that and build it anew.")
 
@@ -408,13 +408,14 @@ def test_nothing_of_this_machine_is_packed(handed: Handed) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("passed", "warning", "code", "word"), [(1, 0, 0, "PASS"), (0, 1, 3, "PASS with 1 warning"), (0, 0, 1, "FAIL")]
-)
+VERDICTS = [(True, False, 0, "PASS"), (False, True, 3, "PASS with 1 warning"), (False, False, 1, "FAIL")]
+
+
+@pytest.mark.parametrize(("passed", "warning", "code", "word"), VERDICTS)
 def test_exit_codes(
     handed: Handed, monkeypatch: pytest.MonkeyPatch, passed: bool, warning: bool, code: int, word: str
 ) -> None:
-    line = Check("[a]", "", "", None, bool(passed), "" if passed else "it is [b]odd.", bool(warning))
+    line = Check("[a]", "", "", None, passed, "" if passed else "it is [b]odd.", warning)
     monkeypatch.setattr(verifying, "verify", lambda *_, **__: Verdict([line]))
     ran = CliRunner().invoke(app, ["verify", str(handed.done.zip)])
     assert (ran.exit_code, ran.output.splitlines()[-1]) == (code, word)
