@@ -205,7 +205,7 @@ def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | Non
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]
-    model = Model(folder, facts, [], study, config, net, price)
+    model = Model(folder, facts, opened.sources.curves, study, config, net, price)
     lines = [truth("network rebuilt", True, f"{price.params:,} params", "")]
     wrong = archive.load_weights(plain, folder / PTH)
     lines.append(truth("weights fit it", not wrong, wrong or "all finite", f"{PTH}: {wrong}; pack it again."))
@@ -347,7 +347,9 @@ def printed_again(opened: Opened, model: Model) -> Check:
         return truth(name, pages == opened.claims.pages, f"{pages} pages, the same bytes", text)
     wrong, there, here = compare.pages(packed, own), opened.sources.printed_with, sources.printers()
     if not wrong and there != here:
-        other = next(f"{key} {there.get(key, 'none')[:40]!r}" for key in here if there.get(key) != here[key])
+        other = (
+            ", ".join(f"{key} {value[:20]}" for key, value in there.items() if here.get(key) != value)[:200] or "others"
+        )
         text = f"{REPORT} has the right words; its drawings were not compared, for it was printed with {other}."
         return truth(name, False, "the same words", text, warning=True)
     text = f"{REPORT} is not what this version prints: {wrong or 'its drawings, or something hidden, differ'}."
