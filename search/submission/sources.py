@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,7 +106,8 @@ def gathered(model: Model, view: View) -> Sources:
 
 def printers() -> dict[str, str]:
     """Versions of what a report is printed with here."""
-    return {name: version(name) for name in PRINTERS} | {"machine": f"{platform.system()} {platform.machine()}"}
+    installed = {found.name: found.version for name in PRINTERS for found in distributions(name=name)}
+    return installed | {"machine": f"{platform.system()} {platform.machine()}"}
 
 
 def content(model: Model, sources: Sources, author: str) -> Content:
