@@ -1,9 +1,7 @@
 """A trained model as it is handed in: csv of the test images, notebook, report, weights, claims, in one zip."""
 
 import math
-import re
 import shutil
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,17 +12,18 @@ from torch import Tensor
 
 from data.errors import UserError
 from data.storage.files import half_name, is_stale
+from search import signals
 from search.after.model import FACTS, PTH, Model
 from search.after.model import digest as sha256
 from search.paths import unwritable
 from search.results.view import View
 from search.submission import archive, claims, csv_table, network_source, notebook, report, sources
+from search.submission.author import file_name
 from search.submission.course_images import locate, test_images
 from search.submission.report_data import Content
 
 CSV, REPORT, SOURCES = "submission.csv", "Report.pdf", "report.json"
 ENDING = "_midterm_project"
-LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def submit(
         claims.write(model.facts, part, half / FACTS)
         return _publish(half, out, stem, part)
     except OSError as error:
-        raise unwritable(out, error) from error
+        raise unwritable(out, error, "--to") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
 
@@ -134,37 +133,12 @@ def _publish(half: Path, out: Path, stem: str, part: claims.Claims) -> Submissio
     packed = half / f"{stem}.zip"
     archive.pack([half / member for member in (f"{stem}.ipynb", PTH, FACTS, REPORT, SOURCES, CSV)], packed)
     size_mb = packed.stat().st_size / 1e6
-    (out / packed.name).unlink(missing_ok=True)
-    csv, pdf, executed, packed = (
-        (half / member).replace(out / member) for member in (CSV, REPORT, f"{stem}.ipynb", packed.name)
-    )
-    return Submission(packed, csv, pdf, executed, part.pages, part.test_images, size_mb, dict(part.measured))
-
-
-def file_name(name: str) -> str:
-    """A name as files are called by it: 'Zoë O'Brien-Smith' is Zoe_O'Brien-Smith.
-
-    Args:
-        name: letters that are Latin but for their accents, digits, spaces, hyphens, apostrophes; at least one letter
-            and at most LONGEST_NAME characters.
-
-    Raises:
-        UserError: it is another.
-    """
-    shown = f"{name[:LONGEST_NAME]!r}"
-    if len(name) > LONGEST_NAME:
-        raise UserError(f"--name {shown}... has {len(name):,} characters, and {LONGEST_NAME} is the limit; shorten it.")
-    letters = unicodedata.normalize("NFKD", name.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
-    bare = "".join(letter for letter in letters if unicodedata.category(letter) != "Mn").strip(" ")
-    wrong = re.search(r"[^A-Za-z0-9 '-]", bare)
-    if wrong:
-        raise UserError(
-            f"--name {shown} holds {wrong[0]!r}; a file is called by it, so write it with Latin letters, digits, "
-            "spaces, hyphens and apostrophes."
+    with signals.held():
+        (out / packed.name).unlink(missing_ok=True)
+        csv, pdf, executed, packed = (
+            (half / member).replace(out / member) for member in (CSV, REPORT, f"{stem}.ipynb", packed.name)
         )
-    if not re.search("[A-Za-z]", bare):
-        raise UserError(f"--name {shown} holds no letter; give your English name.")
-    return re.sub(" +", "_", bare)
+    return Submission(packed, csv, pdf, executed, part.pages, part.test_images, size_mb, dict(part.measured))
 
 
 def _check_data(model: Model, data: Path) -> None:
@@ -203,5 +177,5 @@ def _begin(out: Path, stem: str) -> Path:
                 shutil.rmtree(folder, ignore_errors=True)
         half.mkdir()
     except OSError as error:
-        raise unwritable(out, error) from error
+        raise unwritable(out, error, "--to") from error
     return half

@@ -31,10 +31,11 @@ from search.load import load_study
 from search.objective import log_score, score
 from search.study import Study, replay
 from search.submission import archive, claims, compare, csv_check, history, network_source, notebook, report, sources
+from search.submission.author import file_name
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
 from search.submission.claims import NUMBERS, Claims
 from search.submission.sources import Sources
-from search.submission.submit import CSV, ENDING, REPORT, SOURCES, file_name
+from search.submission.submit import CSV, ENDING, REPORT, SOURCES
 
 _ROUNDED = 1e-4  # per cent by which numbers that were computed from one another may differ
 _BATCH = 256
