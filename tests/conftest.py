@@ -97,6 +97,7 @@ SLOW = (
     "test_submission.py",
     "test_top",
     "test_units",
+    "test_verify",
     # and tests of 2 s or more elsewhere
     "learns",
     "killed",
