@@ -45,9 +45,10 @@ def fold(module: nn.Module) -> nn.Module:
 
 def merge_(module: nn.Module) -> nn.Module:
     """Put one convolution in place of each part that has branches for training; answers the same object."""
-    for name, part in list(module.named_modules()):
-        if isinstance(part, Branched):
-            module.set_submodule(name, part.merged())
+    for parent in list(module.modules()):
+        for name, part in list(parent.named_children()):
+            if isinstance(part, Branched):
+                setattr(parent, name, part.merged())
     return module
 
 
