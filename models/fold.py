@@ -67,7 +67,7 @@ def fold_(module: nn.Module) -> nn.Module:
     """
     module = merge_(module.eval())
     for name, conv, norm in _pairs(module):
-        _fuse(conv, norm)
+        fuse_(conv, norm)
         module.set_submodule(name, norm.get_submodule("act") if _has_act(norm) else nn.Identity())
     return module
 
@@ -101,7 +101,7 @@ def _pairs(module: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Module]]:
 
 
 @torch.no_grad()
-def _fuse(conv: Any, norm: Any) -> None:
+def fuse_(conv: Any, norm: Any) -> None:
     """Give a convolution the BatchNorm's scale and shift.
 
     torch's own fuse_conv_bn_eval is wrong for a transposed convolution in groups, whose weight is laid out as

@@ -74,9 +74,9 @@ def body_layers(arch: MobileNetConfig) -> tuple[list[Layer], int, int]:
     channels = even(arch.stem * arch.width)
     # Without branches: torch 2.15 on CPUs crashes in the backward pass of 3 channels, 1 x 1, stride 2, channels last.
     seen = 1 if arch.grey else arch.channels
-    layers = [partial(Grey)] if arch.grey else []
+    layers: list[Layer] = [partial(Grey)] if arch.grey else []
     layers.append(partial(ConvNormAct, seen, channels, kernel=arch.stem_kernel, stride=total, act=ends))
-    branched = {"conv": partial(Branched, count=arch.branches)} if arch.branches else {}
+    branched: dict[str, Any] = {"conv": partial(Branched, count=arch.branches)} if arch.branches else {}
     for row in TABLE[: arch.stages]:
         stride = row.stride if total * row.stride <= arch.stride else 1
         total *= stride
@@ -85,7 +85,11 @@ def body_layers(arch: MobileNetConfig) -> tuple[list[Layer], int, int]:
         for i in range(max(1, round(row.repeats * arch.depth))):
             expand = max(1.0, row.expand * arch.expansion)
             hidden = even(channels * expand) if expand > 1 else channels
-            shape = {"kernel": kernel, "stride": 1 if i else stride, "squeeze": arch.squeeze if row.squeeze else 0.0}
+            shape: dict[str, Any] = {
+                "kernel": kernel,
+                "stride": 1 if i else stride,
+                "squeeze": arch.squeeze if row.squeeze else 0.0,
+            }
             act = same or ACTIVATIONS[row.act]
             layers.append(partial(Block, channels, hidden, out, **shape, act=act, **branched))
             channels = out
