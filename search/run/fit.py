@@ -13,10 +13,9 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from torch.optim import Optimizer
 
-from data.errors import UserError
 from data.storage.batches import batches
 from data.storage.pack import Part
-from models.pretrained import WeightsError, load_
+from search.network import build
 from search.run.graph import GraphedGradients
 from search.run.learning_rate import schedule
 from search.run.settings import Epoch as Epoch
@@ -249,21 +248,6 @@ class Learner:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         _, answers = self._task.loss(teacher.net, inputs, true, self._config.training)
         return answers.float()
-
-
-def build(config: Config) -> nn.Module:
-    """The network of a trial, freshly drawn from torch's global random state, then pre-trained where that is asked for.
-
-    Raises:
-        UserError: the weights are not there, are broken, or are another network's.
-    """
-    net = config.arch.build()
-    if config.training.weights:
-        try:
-            load_(net, config.training.weights, getattr(config.arch, "name", ""))
-        except WeightsError as error:
-            raise UserError(f"{error}") from error
-    return net
 
 
 def optimizer_of(net: nn.Module, training: Training) -> Optimizer:

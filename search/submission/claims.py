@@ -14,7 +14,7 @@ from data.errors import UserError
 from search.after import model
 from search.after.model import Facts
 
-FORMAT = 1
+FORMAT = 2
 """Of the part "submission"; another number is another version's."""
 
 TOLERANCE = 1.0
@@ -94,6 +94,8 @@ class _Facts(BaseModel):
     study_id: Any = None
     config: Any = None
     preprocessing: Any = None
+    lost: Any = None
+    margin: Any = None
 
 
 def digest(facts: Facts) -> str:

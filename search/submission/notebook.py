@@ -4,6 +4,7 @@ Its folder must hold `model.json` and `model.pth`, the plain network's weights (
 Where the data and the test images are, and whether it trains, it takes from environment variables or its first lines.
 """
 
+import asyncio
 import copy
 import json
 import math
@@ -11,6 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +122,7 @@ def execute(
     environment.pop("PYTHONPATH", None)
     try:
         with tempfile.TemporaryDirectory(prefix="posefront-") as private:
-            _client(run, folder, Path(private), timeout_s).execute(env=environment, cleanup_kc=True)
+            _run(_client(run, folder, Path(private), timeout_s), environment)
     except CellExecutionError as error:
         why = f"{error.ename}: {error.evalue}".rstrip(" .:")
         raise UserError(f"the notebook stops ({why}); mend that and build it anew.") from error
@@ -129,6 +131,33 @@ def execute(
     except DeadKernelError as error:
         raise UserError("the notebook's process died; most likely memory ran out: free some, run it again.") from error
     return run
+
+
+def _run(client: NotebookClient, environment: Mapping[str, str]) -> None:
+    """Run all cells in a thread; whatever ends the wait for it, a signal for one, ends the kernel first.
+
+    In the main thread nbclient would handle SIGINT and SIGTERM itself, not end the run with the kernel, and leave
+    Python's own handlers behind.
+    """
+    manager = client.km
+    assert isinstance(manager, AsyncKernelManager)  # noqa: S101 - for the type checker
+    with asyncio.Runner() as runner:  # ends what nbclient has left waiting
+        loop = runner.get_loop()
+        cells = loop.create_task(client.async_execute(env=environment, cleanup_kc=True))
+        try:
+            with ThreadPoolExecutor(1) as thread:
+                over = thread.submit(loop.run_until_complete, asyncio.gather(cells, return_exceptions=True))
+                try:
+                    (result,) = over.result()
+                except BaseException:
+                    client.shutdown_kernel = "immediate"
+                    loop.call_soon_threadsafe(cells.cancel)
+                    raise
+        finally:
+            if manager.has_kernel:  # of a start that was cancelled
+                loop.run_until_complete(manager.shutdown_kernel(now=True))
+    if isinstance(result, BaseException):
+        raise result
 
 
 def _client(notebook: NotebookNode, folder: Path, private: Path, timeout_s: int) -> NotebookClient:
