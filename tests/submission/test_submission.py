@@ -31,6 +31,7 @@ from data.storage.pack import Part
 from models.cost import cost
 from search.after import model as models
 from search.after.predict import predict
+from search.after.training import ranges
 from search.load import load_study
 from search.objective import CourseScore, log_score, score
 from search.results import answers
@@ -118,6 +119,7 @@ def trained(folder: Path, hands: Painted) -> models.Model:
     seed = models.Seed(1, error, "averaged", {"averaged": error})
     told = facts(file, PARAMS, config, seed, part.valid) | {"epochs": 3}
     told["data"] |= {"identity": study.task.identity(), "train": len(part.train.rows)}
+    told["data"]["train_ranges"] = ranges(part.train.rows)
     models.save(folder / "model", told, weights, [[epoch.row() for epoch in epochs]])
     found = answers.of(study.task, last.outputs, part.valid, 3)
     answers.save_pictures(found, study.task, folder / "model")
