@@ -11,13 +11,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import torch
 from nbformat import NotebookNode
+from pydantic import TypeAdapter
 from torch import nn
 
 from data.errors import UserError
@@ -26,10 +27,10 @@ from models.cost import cost
 from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256
-from search.config_record import config_of
+from search.config_record import OWN, config_of
 from search.load import load_study
 from search.objective import log_score, score
-from search.study import Study, replay
+from search.study import Config, Study, replay
 from search.submission import archive, claims, compare, csv_check, history, network_source, notebook, report, sources
 from search.submission.author import file_name
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
@@ -198,11 +199,12 @@ def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | Non
     facts, folder = opened.facts, opened.folder
     try:
         config = config_of(study, facts.params, facts.config)
+        check_types(config)
         if facts.config is None and (unknown := facts.params.keys() - replay(study, facts.params)[1].keys()):
             raise ValueError(f"{min(unknown)} is none of its parameters")
         net, price = config.arch.build().eval(), cost(config.arch)
         plain = network_source.plain(network_source.source(net, config.arch.input_shape))
-    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, UserError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, AttributeError, UserError) as error:
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]
@@ -211,6 +213,18 @@ def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | Non
     wrong = archive.load_weights(plain, folder / PTH)
     lines.append(truth("weights fit it", not wrong, wrong or "all finite", f"{PTH}: {wrong}; pack it again."))
     return model, None if wrong else plain, lines
+
+
+def check_types(config: Config) -> None:
+    """Refuse a configuration whose fields are of other types than they are declared: the notebook's code is made of it.
+
+    Raises:
+        ValueError: it names the field.
+    """
+    for part in (config.arch, config.training, config.augment):
+        if is_dataclass(part) and type(part).__module__.partition(".")[0] in OWN:
+            kept = {field.name: getattr(part, field.name) for field in fields(part)}
+            TypeAdapter(type(part)).validate_json(json.dumps(kept), strict=True)
 
 
 def cells(opened: Opened, model: Model) -> Iterator[Check]:
