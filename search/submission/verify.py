@@ -250,10 +250,13 @@ def own_notebook(opened: Opened, model: Model) -> NotebookNode:
     """The notebook that this version builds for the packed network and csv.
 
     Raises:
-        UserError: the csv follows no sample, though it is said to.
+        UserError: the csv follows no sample, though it is said to; or there is no such notebook.
     """
     layout = csv_check.layout(opened.folder / CSV, model.study.task) if opened.claims.like_sample else None
-    return notebook.build(model, opened.claims.author, layout=layout)
+    try:
+        return notebook.build(model, opened.claims.author, layout=layout)
+    except Exception as error:  # whatever a stranger's record makes of a notebook is said
+        raise UserError(f"model.json makes no notebook ({first_line(error)[:200]}); pack it again.") from error
 
 
 def as_json(book: NotebookNode) -> Any:
