@@ -255,6 +255,8 @@ def own_notebook(opened: Opened, model: Model) -> NotebookNode:
     layout = csv_check.layout(opened.folder / CSV, model.study.task) if opened.claims.like_sample else None
     try:
         return notebook.build(model, opened.claims.author, layout=layout)
+    except UserError:
+        raise
     except Exception as error:  # whatever a stranger's record makes of a notebook is said
         raise UserError(f"model.json makes no notebook ({first_line(error)[:200]}); pack it again.") from error
 
