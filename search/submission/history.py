@@ -88,8 +88,10 @@ def search(facts: Facts, sources: Sources) -> Iterator[Check]:
 
 def names(facts: Facts, study: Study, config: Config) -> Iterator[Check]:
     """What model.json says of the network's answers and of the data is what the study says."""
-    own = plain(described(study.task, config) | {"metric": study.task.metric, "unit": study.task.unit})
-    claim = plain(facts.record())
+    told = Facts(
+        **{**vars(facts), **described(study.task, config), "metric": study.task.metric, "unit": study.task.unit}
+    )
+    claim, own = plain(facts.record()), plain(told.record())
     odd = [name for name, value in own.items() if claim.get(name) not in (None, value)]
     text = f"model.json's {', '.join(odd)} is not what the study {facts.study!r} says of its network."
     yield truth("names and preprocessing", not odd, f"{len(own)} fields", text)

@@ -128,6 +128,7 @@ def trained(folder: Path, hands: Painted) -> models.Model:
     ]
     told = facts(file, PARAMS, config, seeds[0], part.valid) | {"epochs": 3, "seeds": seeds}
     told["data"] = judged_on(study.task, config.arch.size)
+    told |= models.described(study.task, config) | {"config": None}  # as before it was recorded
     rows = [epoch.row() for epoch in epochs]
     models.save(folder / "model", told, weights, [rows, [{**row, "error": row["error"] + 1.5} for row in rows]])
     found = answers.of(study.task, last.outputs, part.valid, 3)

@@ -204,6 +204,8 @@ PIXEL = {
         ({"model_json": record(lambda it: it["seeds"].reverse())}, "best seed"),
         ({"model_json": record(lambda it: it["data"].update(train=3000))}, "data and split"),
         ({"model_json": claim(labels=["a"] * 21)}, "names and preprocessing"),
+        ({"model_json": record(lambda it: it["preprocessing"].update(context=2.0))}, "names and preprocessing"),
+        ({"model_json": record(lambda it: it["edges"].pop())}, "names and preprocessing"),
         ({"model_json": claim(teacher="another network")}, "notebook's cells"),
         ({"model_json": claim(made="2020-01-01")}, "report"),
         ({"report_json": record(lambda it: it["curves"][1].pop())}, "epochs of the curves"),
