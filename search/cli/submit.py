@@ -244,6 +244,14 @@ def verify(
         progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),
     )
     show_verdict(verdict)
+    if verdict.passed:
+        again = "the chosen seed was trained again" if retrain else "--retrain trains the chosen seed again"
+        console.print(
+            "[dim]Taken from the record, in which it fits together, and not measured: the search's trials, learning "
+            f"curves, other seeds, ablations, dates and machines; {again}.[/]",
+            soft_wrap=True,
+        )
+    say_word(verdict)
     if not verdict.passed:
         raise typer.Exit(1)
     if verdict.warnings:
@@ -266,6 +274,10 @@ def show_verdict(verdict: Verdict) -> None:
     for line, mark in zip(verdict.lines, marks, strict=True):
         if not line.passed:
             console.print(f"{mark} {escape(line.message)}", soft_wrap=True)
+
+
+def say_word(verdict: Verdict) -> None:
+    """Print the verdict's word."""
     colour = "red" if not verdict.passed else "yellow" if verdict.warnings else "green"
     console.print(f"[{colour}]{verdict.word}[/]")
 
