@@ -97,7 +97,9 @@ SLOW = (
     "test_server",
     "test_submission.py",
     "test_top",
+    "test_training_part",
     "test_units",
+    "test_verify",
     # and tests of 2 s or more elsewhere
     "learns",
     "killed",

@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from glob import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +28,7 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from data.errors import UserError
 from data.transforms.augment import MEAN, STD
-from search import signals
+from search import origin, signals
 from search.after.preprocessing import STRICT, Preprocessing
 from search.config_record import config_of, needs_file
 from search.config_record import record as config_record
@@ -91,9 +90,11 @@ class Facts:
     epochs: int  # of the training
     seeds: Sequence[Seed]  # all trainings; the first is the one whose weights these are
     teacher: str | None  # what it was distilled from (a study and trial), else None
-    data: Mapping[str, Any]  # identity, numbers of training and validation images, and the rows of the validation part
+    # identity, numbers of training and validation images, the rows of the validation part; not in older models: those
+    # of the training part as pairs (first, last + 1), and the settings of a drawn set
+    data: Mapping[str, Any]
     weights_sha256: str  # of model.safetensors
-    versions: Mapping[str, str]  # of posefront, torch, and Python; the machine's processor or GPU
+    versions: Mapping[str, str]  # of posefront (`origin.program`), torch, and Python; the machine's processor or GPU
     made: str  # date and time, ISO 8601
     format: Literal[1] = 1  # FORMAT
     # names of the network's answers; None in models of before it was recorded, as are the next ones
@@ -203,19 +204,11 @@ def versions(device: torch.device) -> dict[str, str]:
         torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     )
     return {
-        "posefront": own_version(),
+        **origin.program(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "processor": processor,
     }
-
-
-def own_version() -> str:
-    """This package's; of a checkout that was not installed, 'not installed'."""
-    try:
-        return version("posefront")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def save(

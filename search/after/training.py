@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -281,7 +281,7 @@ class FixedTraining:
 
         study, trial, config = self.source.study, self.source.trial, self.source.config
         arch = config.arch
-        error, price, split = judged[0].seed.error, cost(arch), task.split(arch.size)
+        error, price = judged[0].seed.error, cost(arch)
         return {
             "study": self.source.name,
             "study_id": self.source.study_id,
@@ -296,16 +296,38 @@ class FixedTraining:
             "epochs": self.epochs,
             "seeds": [training.seed for training in judged],
             "teacher": model.read(self.teacher / model.FACTS).name if self.teacher else None,
-            "data": {
-                "identity": task.identity(),
-                "train": len(split.train.rows),
-                "valid": len(split.valid.rows),
-                "valid_rows": split.valid.rows.tolist(),
-            },
+            "data": judged_on(task, arch.size),
             "versions": model.versions(model.best_device()) | {"threads": str(judged[0].threads)},
             "made": datetime.now().astimezone().isoformat(timespec="seconds"),
             **model.described(task, config),
         }
+
+
+def judged_on(task: Task, size: Any) -> dict[str, Any]:
+    """The data of a task and their split, as `Facts` keeps them; `size` is the network's input."""
+    split = task.split(size)
+    return {
+        "identity": task.identity(),
+        "train": len(split.train.rows),
+        "valid": len(split.valid.rows),
+        "valid_rows": split.valid.rows.tolist(),
+        "train_ranges": ranges(split.train.rows),
+        "drawn": drawn_set(task),
+    }
+
+
+def ranges(rows: Any) -> list[list[int]]:
+    """Ascending whole numbers, an array (n,), as runs: pairs of the first and of the last + 1."""
+    import numpy as np
+
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return [[int(run[0]), int(run[-1]) + 1] for run in runs if len(run)]
+
+
+def drawn_set(task: Task) -> dict[str, Any] | None:
+    """What a task's data were drawn by, its layout and its settings; None for data that were not."""
+    drawn = getattr(task, "drawn", None)
+    return None if drawn is None or task.root is not None else {"layout": drawn.layout, **asdict(drawn)}
 
 
 def judge_state(task: Task, config: Config, seed: int, state: dict[str, Any], device: torch.device) -> Judged:
