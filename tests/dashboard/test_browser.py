@@ -75,7 +75,10 @@ def watch(see: Callable[[str], Seen], url: str, out: Path) -> None:
     boxes = page.evaluate("[...document.querySelectorAll('main > *')].map((one) => one.offsetTop)")
     seen.until(lambda: len(seen.rows()) > before, "another trial", 60)
     assert page.evaluate(ranges) == zoomed
-    assert page.evaluate("[...document.querySelectorAll('main > *')].map((one) => one.offsetTop)") == boxes
+    # Nothing jumps; the bands' table may have come.
+    assert (
+        page.evaluate("[...document.querySelectorAll('main > *')].map((one) => one.offsetTop)")[: len(boxes)] == boxes
+    )
 
     # Draw a box around the whole plane but its right edge's points, by mouse.
     page.locator("#block-pareto .modebar-btn[data-title='Reset axes']").click()
