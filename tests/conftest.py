@@ -77,6 +77,7 @@ SLOW = (
     "test_attach",
     "test_bodies",
     "test_browser",
+    "test_clean",
     "test_ensemble",
     "test_fit",
     "test_headline",

@@ -130,6 +130,10 @@ class Facts:
     # how pixels become inputs; None also where the task does it in a way of its own
     preprocessing: Preprocessing | None = None
     lost: tuple[Loser, ...] | None = None  # candidates that this one was preferred to; None where it was the only one
+    # the error of the same weights on `train_images` images of the training part, without augmentation and in
+    # evaluation mode (search.run.clean); None in models of before it was measured
+    train_error: FiniteFloat | None = None
+    train_images: int | None = None
 
     @property
     def name(self) -> str:

@@ -94,6 +94,9 @@ class _Facts(BaseModel):
     study_id: Any = None
     config: Any = None
     preprocessing: Any = None
+    lost: Any = None
+    train_error: Number | None = None
+    train_images: Positive | None = None
 
 
 def digest(facts: Facts) -> str:
