@@ -15,8 +15,8 @@ from data.errors import UserError
 from search.config_record import rebuild
 from search.load import load_study
 from search.results import answers
-from search.run import clean
 from search.run import checkpoint as weights
+from search.run import clean
 from search.run.fit import DivergedError, Teacher, fit
 from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
 from search.study import Config, Study, Task

@@ -1,4 +1,4 @@
-"""The error on training images without augmentation: measured as the validation error is, and training knows nothing."""
+"""The error on training images without augmentation: measured as the validation error is, training undisturbed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ def rows(folder: Path, **settings: Any) -> list[dict[str, float]]:
 
 
 @pytest.fixture
-def _tiny(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_TROUBLE", "none")
 
 
