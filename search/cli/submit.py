@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
+from search.cli.ablate import ablate_briefly
 from search.cli.options import (
     Address,
     Data,
@@ -157,6 +159,10 @@ def submit(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data set, to measure on its validation part.")] = None,
     to: Annotated[Path | None, typer.Option(help="Folder for what is handed in; OUT/STUDY/submission.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Without the brief ablation that is made where the trial has none.")
+    ] = False,
+    workers: Workers = None,
     out: Out = Path("runs"),
     storage: Storage = None,
 ) -> None:
@@ -176,6 +182,12 @@ def submit(
     console.print(
         f"model of trial {model.facts.trial}: {model.facts.error:.4f} {model.facts.unit} on the validation part"
     )
+    if not quick:
+        seconds = statistics.mean(row["seconds"] for row in model.curves[0])
+        number = model.facts.trial
+        ablate_briefly(
+            lambda: searched_trial(study, number, data, out, storage, None), folder, number, seconds, workers
+        )
     done = packing.submit(
         model,
         seen(optuna_study),
