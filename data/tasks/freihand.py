@@ -111,6 +111,18 @@ class FreiHand(BaseTask):
         seen = looks(pack.items)
         return [seen[file].pixels for file in pack.items]
 
+    def about(self) -> dict[str, str]:
+        """See `BaseTask.about`."""
+        found = super().about()
+        if found["kind"] == "folder":
+            found["source"] += ", photographs of hands in FreiHAND's layout"
+        found["split"] = (
+            f"hands are cut into contiguous blocks, and whole blocks go to one of {self.folds} folds at random; "
+            f"{found['split']}; {self.gap} hands at each border are left out, so that neither a hand nor its neighbour "
+            "is on both sides"
+        )
+        return found
+
     def notes(self) -> tuple[str, ...]:
         """See `DataSet.notes`."""
         pack, _ = self._packed()

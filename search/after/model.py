@@ -114,7 +114,8 @@ class Facts:
     epochs: int  # of the training
     seeds: Sequence[Seed]  # all trainings; the first is the one whose weights these are
     teacher: str | None  # what it was distilled from (a study and trial), else None
-    data: Mapping[str, Any]  # identity, numbers of training and validation images, and the rows of the validation part
+    # identity, numbers of training and validation images, the rows of the validation part, and what they are (`about`)
+    data: Mapping[str, Any]
     weights_sha256: str  # of model.safetensors
     versions: Mapping[str, str]  # of posefront, torch, and Python; the machine's processor or GPU
     made: str  # date and time, ISO 8601
@@ -147,6 +148,11 @@ class Facts:
 
 
 _FACTS = TypeAdapter(Facts)
+
+
+def about(task: Task) -> dict[str, str]:
+    """What a report says of a task's data, see `BaseTask.about`; empty of a task that does not say it."""
+    return task.about() if isinstance(task, BaseTask) else {}
 
 
 def described(task: Task, config: Config) -> dict[str, Any]:

@@ -300,6 +300,7 @@ class FixedTraining:
             "seeds": [training.seed for training in judged],
             "teacher": model.read(self.teacher / model.FACTS).name if self.teacher else None,
             "data": {
+                "about": model.about(task),
                 "identity": task.identity(),
                 "train": len(split.train.rows),
                 "valid": len(split.valid.rows),

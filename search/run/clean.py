@@ -13,15 +13,12 @@ import numpy as np
 
 from data.storage.pack import Part, Split
 from search.run.fit import Reached
-from search.run.settings import Row
+from search.run.settings import CLEAN_ERROR, CLEAN_LOSS, Row
 from search.study import Task
 
 MOST = 12
 """Epochs of a training after which it is measured: of 24 epochs with a fifth of the images in the validation part it
 takes 4 % of the training's time."""
-
-ERROR, LOSS = "clean_error", "clean_loss"
-"""What a measured epoch's row of a learning curve has beside the others."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +43,17 @@ def is_measured(epoch: int, epochs: int) -> bool:
 
 
 def row(task: Task, reached: Reached, part: Part) -> Row:
-    """What the judged weights reach after an epoch: its number, ERROR and LOSS."""
+    """What the judged weights reach after an epoch: its number, CLEAN_ERROR and CLEAN_LOSS."""
     outputs, loss = reached.judge(part)
-    return {"epoch": reached.epoch.epoch, ERROR: task.error(outputs, part), LOSS: loss}
+    return {"epoch": reached.epoch.epoch, CLEAN_ERROR: task.error(outputs, part), CLEAN_LOSS: loss}
 
 
 def joined(curve: Any, rows: Any) -> list[Row]:
-    """A learning curve whose measured epochs have ERROR and LOSS, too.
+    """A learning curve whose measured epochs have CLEAN_ERROR and CLEAN_LOSS, too.
 
     Args:
         curve: rows an epoch, as the storage keeps them.
         rows: as `row` makes them, of some of the epochs.
     """
-    measured = {each["epoch"]: {ERROR: each[ERROR], LOSS: each[LOSS]} for each in rows}
+    measured = {each["epoch"]: {name: each[name] for name in (CLEAN_ERROR, CLEAN_LOSS)} for each in rows}
     return [{**each, **measured.get(each["epoch"], {})} for each in curve]

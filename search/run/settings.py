@@ -46,6 +46,9 @@ Row = dict[str, float]
 ROW = tuple(field.name for field in fields(Epoch))
 """Its keys."""
 
+CLEAN_ERROR, CLEAN_LOSS = "clean_error", "clean_loss"
+"""What some rows of a final training's curve have beside them, see search.run.clean."""
+
 
 Owner = dict[str, str | int | None]
 """Whose a trial's training state is: 'study' (its id; None in a study begun before there were any), 'trial' (the

@@ -13,7 +13,7 @@ from search.after.training import judge_state
 from search.config_record import rebuild
 from search.load import load_study
 from search.run import checkpoint, clean
-from search.run.settings import FinalTraining
+from search.run.settings import CLEAN_ERROR, FinalTraining
 from search.run.worker import work
 from tests.search.test_fit import CPU, STUDY_FILE, assignment, job
 
@@ -47,7 +47,7 @@ def test_training_images_are_answered_as_the_validation_part_is(tmp_path: Path) 
     assert [row["epoch"] for row in whole] == [1, 3, 5]
     assert resumed == whole
     joined = clean.joined(plain, whole)
-    assert [clean.ERROR in row for row in joined] == [True, False, True, False, True]
+    assert [CLEAN_ERROR in row for row in joined] == [True, False, True, False, True]
 
     # By hand, from the weights on disk: no augmentation, evaluation mode, the task's own frame of 224 pixels.
     study, config = load_study(str(STUDY_FILE)), rebuild(assignment("none").config)
@@ -59,7 +59,7 @@ def test_training_images_are_answered_as_the_validation_part_is(tmp_path: Path) 
     with torch.inference_mode():
         answered = net.eval()(study.task.inputs(pixels, config.arch.size)).double().numpy()
     error = np.linalg.norm(224 * (answered - split.train.targets[places]), axis=-1).mean()
-    assert whole[-1][clean.ERROR] == pytest.approx(error, rel=1e-5)
+    assert whole[-1][CLEAN_ERROR] == pytest.approx(error, rel=1e-5)
     judged = judge_state(study.task, config, 1, states[1] or {}, CPU)
     assert judged.clean.images == len(places)
     if judged.seed.weights == "averaged":
