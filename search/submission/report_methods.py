@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from models.config import MobileNetConfig
 from models.heads import Heatmap, SimCC
 from search.after.ablation import mean
 from search.after.model import Facts, Model
-from search.format import compact, line, measured, of_log, shape_text, value_text
+from search.format import compact, digits, line, measured, shape_text, value_text
 from search.results import ablation as kept
 from search.results.view import View
 from search.submission.report_data import Loss, Method
@@ -79,7 +78,13 @@ def loss(model: Model) -> Loss:
     unit = "" if not points else "squares of the image's side" if kind == "mse" else "fractions of the image's side"
     whole = kind + (f" + {compact(training.divergence)} \u00d7 divergence" if training.divergence else "")
     whole += " + the distance to a teacher" if model.facts.teacher else ""
-    return Loss(line(whole), tuple(terms), compact(training.divergence), unit, f"{LOSSES[kind]}." if points else "")
+    return Loss(
+        line(whole),
+        tuple(terms),
+        compact(training.divergence),
+        unit,
+        f"{LOSSES[kind][0].upper()}{LOSSES[kind][1:]}." if points else "",
+    )
 
 
 def methods(model: Model, view: View, ablation: kept.Ablation | None) -> tuple[Method, ...]:
@@ -108,7 +113,7 @@ def _choices(model: Model) -> Iterator[tuple[str, str, str]]:
     facts, config, training = model.facts, model.config, model.config.training
     arch: Any = config.arch
     told = loss(model)
-    yield "loss", told.name, told.why.rstrip(".")
+    yield "loss", told.name, LOSSES.get(told.terms[0] if told.terms else "", "")
     if isinstance(arch, MobileNetConfig):
         yield (
             "body",
@@ -207,7 +212,7 @@ def _measured(model: Model, view: View) -> Iterator[tuple[str, str]]:
     if price.trained != price.params:
         yield "folding", f"parameters {price.trained:,} to {price.params:,}"
     own = view.by_number.get(facts.trial)
-    if own is not None and own.state == "finished" and own.error is not None and own.epochs < facts.epochs:
+    if own is not None and own.state == "finished" and own.error is not None and 0 < own.epochs < facts.epochs:
         here = mean([seed.error for seed in facts.seeds])
         if here is not None:
             off = _signed(own.error - here.mean, unit)
@@ -231,7 +236,14 @@ def _with_interval(name: str, value: kept.Mean, unit: str) -> str:
 
 
 def _signed(value: float, unit: str = "") -> str:
-    return f"{value:+.2f} {unit}".strip().replace("-", "\N{MINUS SIGN}") if abs(value) < 1000 else measured(value, unit)
+    sign = "+" if value >= 0 else "\N{MINUS SIGN}"
+    return f"{sign}{_short(value)} {unit}".strip()
+
+
+def _short(value: float) -> str:
+    """The size of a number, with three significant digits where it has a usual size."""
+    size = abs(value)
+    return f"{size:#.3g}".rstrip(".") if 1e-4 <= size < 999.5 else digits(size)
 
 
 def helped(ablation: kept.Ablation | None, facts: Facts) -> tuple[str, ...]:
@@ -272,14 +284,9 @@ def phrase(row: kept.Row, unit: str, changed: bool = False) -> str:
     found = row.difference
     assert found is not None  # noqa: S101 - for the type checker
     low, high = sorted(abs(end) for end in (found.low, found.high) if end is not None)
-    size = f"{measured(abs(found.mean), unit)}, {compact(low)} to {compact(high)}"
-    score = f"; score \u00d7 {of_log_ratio(row.factor, changed)}" if row.factor else ""
+    size = f"{_short(found.mean)} {unit}".strip() + f", {_short(low)} to {_short(high)}"
+    score = f"; score \u00d7 {_short(row.factor if changed else 1 / row.factor)}" if row.factor else ""
     return f"{LABELS.get(row.part, row.part)} {line(first, 40)} instead of {line(second, 40)} ({size}{score})"
-
-
-def of_log_ratio(factor: float, changed: bool) -> str:
-    """The factor of the score that a choice brings, by that of its change."""
-    return of_log(math.log(factor) if changed else -math.log(factor)).rstrip("0").rstrip(".")
 
 
 def how(ablation: kept.Ablation, facts: Facts) -> str:
