@@ -117,9 +117,8 @@ class FreiHand(BaseTask):
         if found["kind"] == "folder":
             found["source"] += ", photographs of hands in FreiHAND's layout"
         found["split"] = (
-            f"hands are cut into contiguous blocks, and whole blocks go to one of {self.folds} folds at random; "
-            f"{found['split']}; {self.gap} hands at each border are left out, so that neither a hand nor its neighbour "
-            "is on both sides"
+            f"contiguous blocks of hands go to {self.folds} folds at random, fold {self.fold + 1} is judged on; "
+            f"{self.gap} hands at each border are left out: neither a hand nor its neighbour is on both sides"
         )
         return found
 

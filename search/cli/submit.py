@@ -178,6 +178,7 @@ def submit(
     with loading():
         from search.after.retrain import load_model
         from search.submission import submit as packing
+        from search.submission.report import unprintable
     model = load_model(folder, trial, loaded, optuna_study.user_attrs.get("id"))
     console.print(
         f"model of trial {model.facts.trial}: {model.facts.error:.4f} {model.facts.unit} on the validation part"
@@ -198,6 +199,10 @@ def submit(
         like=like,
         progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),
     )
+    if missing := unprintable(name):
+        console.print(
+            f"[yellow]no font has {escape(missing)!r}[/], of the author's name: Report.pdf shows a box instead."
+        )
     console.print(f"{done.images:,} test images answered, report of {done.pages} pages, {done.size_mb:.2f} MB")
     console.print(f"Submission: {done.zip.absolute()}", soft_wrap=True)
     console.print(f"Table for the competition: {done.csv.absolute()}", soft_wrap=True)

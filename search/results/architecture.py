@@ -84,7 +84,7 @@ def svg(plan: Plan, *, width: int = 1160, standalone: bool = False) -> str:
     Args:
         plan: from `models.stages.plan`.
         width: of the viewBox, at least 220; letters are 12 units high.
-        standalone: plain colours instead of a page's CSS variables, for paper.
+        standalone: plain colours instead of a page's CSS variables, and no caption, for paper.
     """
     elements = _elements(plan)
     room = width - 2 * MARGIN
@@ -102,7 +102,7 @@ def svg(plan: Plan, *, width: int = 1160, standalone: bool = False) -> str:
         for place, element in enumerate(row):
             parts.append(_draw(element, plan, left + place * column, column, middle, below, lines))
         top = below + lines * LINE + 64
-    for line in wrapped(_caption(plan, elements), int(room / LETTER)):
+    for line in [] if standalone else wrapped(caption(plan), int(room / LETTER)):
         parts.append(f'<text class="arch-note" x="{MARGIN}" y="{top:.1f}">{escape(line)}</text>')
         top += 17
     style = re.sub(r"var\(--[\w-]+, (#\w+)\)", r"\1", STYLE) if standalone else STYLE
@@ -285,8 +285,9 @@ def _shortcut(shape: Shape, centre: float, middle: float) -> str:
     )
 
 
-def _caption(plan: Plan, elements: Sequence[Element]) -> str:
+def caption(plan: Plan) -> str:
     """Totals, and what the signs mean that occur."""
+    elements = _elements(plan)
     signs = ["a box's height stands for resolution, its thickness for channels (square roots)"]
     signs += ["a slab for each repeat"] if any(stage.repeats > 1 for stage in plan.stages) else []
     signs += (

@@ -51,13 +51,14 @@ class Reading:
     text: tuple[str, ...]  # the reading in paragraphs
 
 
-def read(rows: Sequence[Row], kept: Kept, loss: str = "") -> Reading:
+def read(rows: Sequence[Row], kept: Kept, loss: str = "", shorter: str = "") -> Reading:
     """Read the curves of one training.
 
     Args:
         rows: an epoch each, at least one; some of them have the clean error.
         kept: the weights that it led to.
         loss: what the loss is, in a few words with its unit.
+        shorter: what a shorter training of the same configuration had reached, a sentence.
     """
     epoch, train, error = (np.array([row[name] for row in rows]) for name in ("epoch", "train_loss", "error"))
     third = slice(-max(2, len(rows) // 3), None)
@@ -74,7 +75,7 @@ def read(rows: Sequence[Row], kept: Kept, loss: str = "") -> Reading:
     text = (
         _losses(rows, kept, loss),
         _gap(kept, gap, share, at, verdict, risen),
-        _course(rows[third], best, risen, fell) if len(rows) >= FEWEST else SHORT,
+        f"{_course(rows[third], best, risen, fell) if len(rows) >= FEWEST else SHORT} {shorter}".strip(),
     )
     return Reading(gap, share, moved, best, risen, fell, verdict, text)
 
@@ -144,7 +145,7 @@ def _gap(
             f" Over the last third of the epochs it went from {_signed(before, kept.unit)} (epoch {first}) to "
             f"{_signed(after, kept.unit)} (epoch {last})."
         )
-    won, rose = measured(gap, kept.unit), percent(risen)
+    won, rose = f"{gap:.3g} {kept.unit}".strip(), percent(risen)
     meant = MEANT[verdict].format(rest=percent(1 - share), share=percent(share), gap=won, risen=rose)
     if gap <= 0:
         meant = "So none of the error is owed to images being new: it underfits, if anything."
@@ -160,9 +161,11 @@ def _course(last_third: Sequence[Row], best: int, risen: float, fell: tuple[floa
     """How the curves went, and what the end of the schedule has to do with it."""
     first, last = last_third[0], last_third[-1]
     rose = (
-        f"and ended {percent(risen)} above it"
+        f"of {last['epoch']:.0f} and ended {percent(risen)} above it"
         if risen > RISEN
-        else "and has not risen since by more than the noise of neighbouring epochs"
+        else f"of {last['epoch']:.0f} and rose by less than {percent(RISEN)} since"
+        if best < last["epoch"]
+        else "\N{EN DASH} the last one"
     )
     moves = [
         f"the {name} {'fell' if part > 0 else 'rose'} by {percent(abs(part))}"
@@ -178,7 +181,7 @@ def _course(last_third: Sequence[Row], best: int, risen: float, fell: tuple[floa
         else ""
     )
     return (
-        f"The validation error was lowest after epoch {best} of {last['epoch']:.0f} {rose}. Over the last third of the "
+        f"The validation error was lowest after epoch {best} {rose}. Over the last third of the "
         f"epochs {' and '.join(moves)}.{why}"
     )
 

@@ -19,7 +19,7 @@ from search.format import line, titled
 from search.objective import log_score
 from search.results import ablation as kept
 from search.results.answers import Answers, Example
-from search.results.architecture import described
+from search.results.architecture import caption, described
 from search.results.architecture import svg as drawing
 from search.results.importance import Target, shares
 from search.results.view import View
@@ -112,9 +112,9 @@ def content(
         comparison="" if reference is None else text.comparison(model, reference),
         selection=text.selection(facts, view, log),
         data=text.data(model),
-        architecture=drawing(stages, width=840, standalone=True),
+        architecture=drawing(stages, width=880, standalone=True),
         architecture_alt=described(stages),
-        architecture_note="The deployed network from picture to answer, and the share of the cost in each stage.",
+        architecture_note=f"The network as it is deployed. {caption(stages)}",
         layers=tuple(printed(row, names) for row in rows),
         totals=tuple(f"{total:,}" for total in (price.params, price.flops_m, price.flops_ma)),
         parameters=text.parameters(model),
@@ -122,7 +122,7 @@ def content(
         losses=figures.svg(figures.losses(model.curves, _loss_title(descended))),
         losses_note=text.losses_note(model),
         errors=figures.svg(figures.errors(model.curves, view.error_title)),
-        curves_text=read(model.curves[0], _kept(model), _loss_title(descended)).text,
+        curves_text=read(model.curves[0], _kept(model), _loss_title(descended), text.shorter(model, view)).text,
         errors_note=text.errors_note(model),
         rates=figures.svg(figures.rates(model.curves[0])),
         pareto=_pareto(model, view),
@@ -147,7 +147,7 @@ def content(
 
 def _loss_title(descended: Loss) -> str:
     """The loss as an axis names it."""
-    return titled(f"loss: {descended.name}" if descended.name else "loss", descended.unit)
+    return titled(f"loss ({descended.name})" if descended.name else "loss", descended.unit)
 
 
 def _kept(model: Model) -> Kept:
@@ -193,8 +193,12 @@ def _importance(view: View) -> Picture:
     if view.scored:
         titles.insert(0, ("ln(score)", "value"))
     targets = [(title, shares(view, target)) for title, target in titles]
-    drawn = figures.importance(targets)
-    return Picture(figures.svg(drawn), text.importance(targets)) if drawn else Picture("", str(targets[0][1]))
+    known = [(title, found) for title, found in targets if not isinstance(found, str)]
+    drawn = figures.importance(known)
+    if drawn is None:
+        return Picture("", str(targets[0][1]))
+    unknown = [f"{title}: {found}" for title, found in targets if isinstance(found, str)]
+    return Picture(figures.svg(drawn), " ".join([text.importance(known), *unknown[:1]]))
 
 
 def _ablation(ablation: kept.Ablation | None, view: View) -> Picture:

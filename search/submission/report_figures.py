@@ -86,7 +86,8 @@ def losses(curves: Sequence[Sequence[Row]], title: str = "loss") -> Figure:
 
     Dots are the loss on training images without augmentation where it was measured.
     """
-    figure, axes = _frame(WHOLE, 169, "epoch", title)
+    figure, axes = _frame(WHOLE, 169, "epoch", "")
+    axes.set_ylabel(textwrap.fill(line(title, 100), 34))
     _draw_curves(axes, curves, "train_loss", SERIES[0], "training (augmented images)")
     _draw_curves(axes, curves, "valid_loss", SERIES[1], "validation")
     _draw_clean(axes, curves[0], CLEAN_LOSS)

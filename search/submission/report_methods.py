@@ -75,7 +75,7 @@ def loss(model: Model) -> Loss:
     if training.divergence:
         terms += ["js"] * isinstance(head, Heatmap) + ["kl"] * isinstance(head, SimCC)
     terms += ["teacher"] * (model.facts.teacher is not None)
-    unit = "" if not points else "squares of the image's side" if kind == "mse" else "fractions of the image's side"
+    unit = "" if not points else "sides\u00b2" if kind == "mse" else "sides of the image"
     whole = kind + (f" + {compact(training.divergence)} \u00d7 divergence" if training.divergence else "")
     whole += " + the distance to a teacher" if model.facts.teacher else ""
     return Loss(

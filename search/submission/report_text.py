@@ -62,8 +62,9 @@ def summary(model: Model, view: View, log: float | None) -> str:
 
 
 def _validation(facts: Facts) -> str:
-    valid = facts.data.get("valid")
-    return f"{valid:,} validation images" if isinstance(valid, int) else "validation images"
+    valid, what = facts.data.get("valid"), facts.data.get("about") or {}
+    drawn = " that are drawn" if what.get("kind") == "drawn" else ""
+    return f"{valid:,} validation images{drawn}" if isinstance(valid, int) else f"validation images{drawn}"
 
 
 def about(model: Model) -> Mapping[str, str]:
@@ -110,10 +111,10 @@ def data(model: Model) -> tuple[tuple[str, str], ...]:
 def preprocessed(shape: str, mean: float, std: float) -> str:
     """How a picture becomes an input, and what the reduction is worth."""
     return (
-        f"RGB in 0 to 1; reduced to {shape} pixels with antialiasing (a triangle filter to the next larger of five "
-        "sizes, then bilinear interpolation), in training, judging and notebook alike; normalised as "
-        f"(x \u2212 {mean:g}) / {std:g}. The reduction matters: the same weights of another network, on drawn hands, "
-        "had 7.8 % more PixelDiff without antialiasing and 22 % more with nearest neighbours."
+        f"RGB; reduced to {shape} pixels with antialiasing (triangle filter to the next of five sizes, then bilinear), "
+        f"in training and judging alike; (x \u2212 {mean:g}) / {std:g} of 0 to 1. The reduction matters: another "
+        "network on drawn hands, its weights unchanged, had 7.8 % more PixelDiff without antialiasing, 22 % more by "
+        "nearest pixels."
     )
 
 
@@ -215,6 +216,19 @@ def parameters(model: Model) -> tuple[tuple[str, str], ...]:
         ("Deployed parameters", model.price.params, "BatchNorm folded: this is the ranked number"),
     )
     return tuple((name, f"{count:,} ({4 * count / 1e6:.3f} MB as float32), {what}") for name, count, what in rows)
+
+
+def shorter(model: Model, view: View) -> str:
+    """What the same configuration had reached in the search, where it was trained for less; else empty."""
+    facts, own = model.facts, view.by_number.get(model.facts.trial)
+    if own is None or own.state != "finished" or own.error is None or not 0 < own.epochs < facts.epochs:
+        return ""
+    mean, _ = unchosen(facts)
+    over = f", the mean of {len(facts.seeds)} seeds" if len(facts.seeds) > 1 else ""
+    return (
+        f"Length was measured: with {own.epochs:,} epochs, in the search, the same configuration had "
+        f"{_unit(own.error, facts)}; with {facts.epochs:,} it has {_unit(mean, facts)}{over}."
+    )
 
 
 def losses_note(model: Model) -> str:

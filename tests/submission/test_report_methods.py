@@ -95,9 +95,9 @@ def test_what_helped_is_what_is_beyond_seed_noise() -> None:
 @pytest.mark.parametrize(
     ("training", "terms", "unit"),
     [
-        (Training(1e-3), ("distance",), "fractions of the image's side"),
-        (Training(1e-3, loss="mse"), ("mse",), "squares of the image's side"),
-        (Training(1e-3, loss="smooth_l1", divergence=0.02), ("smooth_l1", "js"), "fractions of the image's side"),
+        (Training(1e-3), ("distance",), "sides of the image"),
+        (Training(1e-3, loss="mse"), ("mse",), "sides\u00b2"),
+        (Training(1e-3, loss="smooth_l1", divergence=0.02), ("smooth_l1", "js"), "sides of the image"),
     ],
 )
 def test_the_loss_is_named_with_its_formula_and_unit(training: Training, terms: tuple[str, ...], unit: str) -> None:
@@ -123,7 +123,7 @@ def test_drawn_images_are_named_and_not_compared_with_photographs() -> None:
     assert "3,200 drawn hands (seed 0, difficulty 0.2)" in rows["Images"]
     assert "no photograph" in rows["Images"]
     assert "2,528 to train on, 640 to judge on" in rows["Split"]
-    assert "5 hands at each border" in rows["Split"]
+    assert "5 hands at each border are left out" in rows["Split"]
     for word in ("antialiasing", "64 \u00d7 64", "22 %", "0.45"):
         assert word in rows["Preprocessing"]
     said = text.comparison(drawn, REFERENCE)
