@@ -162,6 +162,8 @@ class BaseTask:
     """What --data must name."""
     edges: ClassVar[tuple[tuple[int, int], ...]] = ()
     channels: ClassVar[int] = 3
+    margin: ClassVar[float | None] = None
+    """Side of an object's crop as a multiple of its box's larger side; None where inputs are not cut around boxes."""
     context: ClassVar[float] = 1.0
     """Side of packed images in crops; inputs show one."""
 

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from models.readings import Readings
 from search.forecast import of_any
-from search.goal import Goal
-from search.target import target
-
-if TYPE_CHECKING:
-    from search.study import Study
 
 
 @dataclass(frozen=True)
@@ -44,29 +37,6 @@ class Gate:
         return (
             f"what would not be the best even with the smallest error to be expected (the {self.quantile:g} quantile), "
             f"but one in {self.anyway}"
-        )
-
-    def refusal(
-        self, study: Study, readings: Readings, finished: Sequence[tuple[Readings, float]], goal: Goal | None = None
-    ) -> str:
-        """Why a candidate cannot win, in words; empty where it can.
-
-        Args:
-            study: what is searched.
-            readings: of the candidate.
-            finished: readings and last error of each trial that had all its epochs.
-            goal: what the search aims at; None for the smallest value.
-        """
-        if len(finished) < self.enough:
-            return ""
-        needed = target(study, finished, goal).needed_error(study.objective, readings)
-        floor = self.floor([error for _, error in finished])
-        if needed >= floor:
-            return ""
-        unit = f" {study.task.unit}".rstrip()
-        wanted = f"below {needed:.4g}{unit}" if needed > 0 else "below 0"
-        return (
-            f"too dear: it would be the best {wanted} alone, and the smallest error to be expected is {floor:.4g}{unit}"
         )
 
     def floor(self, errors: Sequence[float]) -> float:

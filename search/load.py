@@ -177,7 +177,7 @@ def with_weights(study: Study, weights: str | None) -> Study:
     """
     if weights is None:
         return study
-    from search.run.fit import build
+    from search.network import build
 
     place = weights_place(weights)
     space = study.space

@@ -67,9 +67,9 @@ def check_writable(folder: Path) -> None:
         raise unwritable(folder, error) from error
 
 
-def unwritable(folder: Path, error: OSError) -> UserError:
-    """Why a folder cannot be written to, and what to do."""
-    return UserError(f"cannot write to {folder} ({error.strerror or error}); give --out a folder of yours.")
+def unwritable(folder: Path, error: OSError, option: str = "--out") -> UserError:
+    """Why a folder cannot be written to, and which option names another."""
+    return UserError(f"cannot write to {folder} ({error.strerror or error}); give {option} a folder of yours.")
 
 
 def url_of(folder: Path, storage: str | None) -> str:

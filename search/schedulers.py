@@ -6,12 +6,10 @@ To add one, write a class with these members and name it in a study.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
-
-    from search.run.ledger import Ledger
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -34,14 +32,6 @@ class Scheduler(Protocol):
 
     def make(self, epochs: int, bracket: int) -> "TrialScheduler":
         """Ray's scheduler for the trials of a length and a bracket."""
-
-
-@runtime_checkable
-class StudyScheduler(Protocol):
-    """A scheduler that must know the study and its trials, as `search.samplers.KnownCost` does for samplers."""
-
-    def make_for(self, ledger: "Ledger", epochs: int, bracket: int) -> "TrialScheduler":
-        """Ray's scheduler for the trials of a length and a bracket; its results have 'error' beside 'value'."""
 
 
 @dataclass(frozen=True)
@@ -183,12 +173,6 @@ class LookAhead(Asha):
     def looks(self, epochs: int) -> tuple[int, ...]:
         """After which epochs it looks ahead."""
         return Asha(self.grace, 2).rungs(epochs)
-
-    def make_for(self, ledger: "Ledger", epochs: int, bracket: int) -> "TrialScheduler":
-        """One that reads a study's curves from its ledger."""
-        from search.run.look_ahead import LookAheadScheduler
-
-        return LookAheadScheduler(ledger, self, epochs, self.make(epochs, bracket))
 
 
 def record(scheduler: Scheduler) -> dict[str, Any]:

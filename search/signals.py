@@ -2,6 +2,7 @@
 
 import ctypes
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,26 @@ def kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             library.PyOS_setsig(number, handler)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold signals back for the block, which must be short: the first that came is handled at its end.
+
+    Python handles them in the main thread alone, so that in another one nothing is to be done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    before = handle(lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in received[:1]:
+            signal.raise_signal(number)
 
 
 @contextmanager

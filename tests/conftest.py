@@ -97,6 +97,7 @@ SLOW = (
     "test_server",
     "test_submission.py",
     "test_top",
+    "test_training_part",
     "test_units",
     # and tests of 2 s or more elsewhere
     "learns",

@@ -1,4 +1,4 @@
-"""The image files that annotations name, however the program that wrote them spells their names."""
+"""Image files: those that annotations name, however the program that wrote them spells it, and those of folders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
+
+from data.errors import UserError
+from data.storage.image import ENDINGS
 
 _EXPORTED = re.compile(r"(.+)[_-](jpe?g|png|bmp|webp|tiff?)\.rf\.\w+\.\w+", re.IGNORECASE)
 
@@ -64,3 +67,20 @@ def _spellings(name: str) -> Iterator[str]:
     whole = [[part for part in text.split("/") if part not in ("", ".")] for text in (plain, unquote(plain))]
     for first in range(max(map(len, whole))):
         yield from dict.fromkeys("/".join(parts[first:]) for parts in whole if parts[first:])
+
+
+def photographs(paths: Sequence[Path]) -> list[Path]:
+    """The files meant: a folder stands for the images in it, by name.
+
+    Raises:
+        UserError: one is missing, or a folder holds none.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} is not there; name photographs, or folders of them.")
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path} holds no image ({', '.join(ENDINGS)}).")
+        files += inside
+    return files

@@ -96,9 +96,13 @@ def pixels(points: Array, frames: Array) -> Array:
 
 
 def decoded(square: Square, side: int) -> Bytes:
-    """Cut one crop out of its file, uint8 (side, side, 3), reduced by an antialiased triangle filter."""
-    path, width, height, x, y, wide = square
-    image = open_image(path, (width, height))
+    """Cut one crop out of its file, uint8 (side, side, 3)."""
+    return seen_in(open_image(square.file, (square.width, square.height)), square, side)
+
+
+def seen_in(image: Image.Image, square: Square, side: int) -> Bytes:
+    """A square of an opened image, uint8 (side, side, 3), reduced by an antialiased triangle filter."""
+    _, width, height, x, y, wide = square
     left, top = math.floor(x), math.floor(y)
     right, bottom = max(math.ceil(x + wide), left + 1), max(math.ceil(y + wide), top + 1)
     # rows and columns of the image, the last one repeated where the crop leaves it

@@ -88,7 +88,7 @@ class Keypoints(BaseTask):
     metric: Metric = "ap_error"
     skeleton: Skeleton | None = None
     mirror: tuple[int, ...] | None = None
-    margin: float = 1.25
+    margin: float = 1.25  # type: ignore[misc]
     context: float = CONTEXT  # type: ignore[misc]
     complete: bool = False
     own_split: bool = True

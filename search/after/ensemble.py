@@ -1,7 +1,7 @@
 """One trial's configuration trained once a fold, and the predictions of all folds' models together.
 
 OUT/STUDY/folds/NNNNNN-EPOCHS/     storage, states, answers of the folds of trial NNNNNN
-OUT/STUDY/ensembles/NNNNNN/        ensemble.json, and a model of search.after.model in fold-0, fold-1, ...
+OUT/STUDY/ensembles/NNNNNN-EPOCHS/ ensemble.json, and a model of search.after.model in fold-0, fold-1, ...
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def folds_training(source: SearchedTrial, epochs: int) -> FixedTraining:
     return FixedTraining(source, folder, epochs, 1, "in folds", folds_of(source.study.task))
 
 
-def ensemble_folder(folder: Path, number: int) -> Path:
-    """The folder of the ensemble of a trial."""
-    return folder / "ensembles" / f"{number:06d}"
+def ensemble_folder(training: FixedTraining) -> Path:
+    """The folder of the ensemble of a trial's training in folds."""
+    return training.source.folder / "ensembles" / training.folder.name
 
 
 def finish(training: FixedTraining) -> list[model.Facts]:
@@ -102,7 +102,7 @@ def finish(training: FixedTraining) -> list[model.Facts]:
         trial.params[PARAMETER]: [number] if number in ended else [] for number, trial in training.trials().items()
     }
     source = training.source
-    target = ensemble_folder(source.folder, source.trial.number)
+    target = ensemble_folder(training)
     facts = []
     for place, (variant, change) in enumerate(training.variants.items()):
         task = vary_task(source.study.task, change)
@@ -122,7 +122,7 @@ def finish(training: FixedTraining) -> list[model.Facts]:
     return facts
 
 
-def predict(source: SearchedTrial, like: Path | None) -> str:
+def predict(training: FixedTraining, like: Path | None) -> str:
     """The csv for the test part: every fold's network answers it, and the task puts their answers together.
 
     It follows `like`, the organiser's sample csv, where there is one.
@@ -130,17 +130,18 @@ def predict(source: SearchedTrial, like: Path | None) -> str:
     Raises:
         UserError: the task has no test part, or it is missing or broken.
     """
-    task = predicting(source.study.task)
+    study = training.source.study
+    task = predicting(study.task)
     device = model.best_device()
     root: Path = task.folder()  # type: ignore[attr-defined]
-    target = ensemble_folder(source.folder, source.trial.number)
+    target = ensemble_folder(training)
     outputs: list[Array] = []
     part: Any = None
-    for place, change in enumerate(folds_of(source.study.task).values()):
-        loaded = model.load(target / f"fold-{place}", source.study)
+    for place, change in enumerate(training.variants.values()):
+        loaded = model.load(target / f"fold-{place}", study)
         size = loaded.config.arch.size
         part = part or task.test_part(root, size)
-        outputs.append(answer(vary_task(source.study.task, change), loaded.net.to(device), part, size, device))
+        outputs.append(answer(vary_task(study.task, change), loaded.net.to(device), part, size, device))
     return task.table(root, outputs, part, like)
 
 

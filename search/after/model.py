@@ -16,20 +16,23 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
+from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from data.errors import UserError
-from data.task import BaseTask
 from data.transforms.augment import MEAN, STD
+from search import origin, signals
+from search.after.preprocessing import STRICT, Preprocessing
 from search.config_record import config_of, needs_file
 from search.config_record import record as config_record
+from search.paths import unwritable
 
 if TYPE_CHECKING:  # model.json is read without torch
     import torch
@@ -40,9 +43,6 @@ if TYPE_CHECKING:  # model.json is read without torch
 
 FORMAT = 1
 """Of model.json; another number is another version's."""
-
-STRICT = ConfigDict(strict=True, extra="forbid")
-"""Of what is read from model.json: every field of its type, and none too many."""
 
 WEIGHTS, PTH, FACTS, CURVES = "model.safetensors", "model.pth", "model.json", "curves.json"
 
@@ -73,30 +73,6 @@ class Loser:
 
 
 @dataclass(frozen=True)
-class Preprocessing:
-    """How pixels become a network's inputs, as `data.transforms.warp.inputs` does it."""
-
-    __pydantic_config__ = STRICT
-
-    context: float  # side of the pictures in crops; 1 shows the whole picture
-    mean: float  # of every channel, of pixels in 0..1
-    std: float  # the same
-
-    @classmethod
-    def of(cls, task: Task) -> Self | None:
-        """That of a task; None of one that makes its inputs in a way of its own."""
-        kind: Any = type(task)
-        usual = issubclass(kind, BaseTask) and kind.inputs is BaseTask.inputs
-        return cls(float(getattr(task, "context", 1.0)), MEAN, STD) if usual else None
-
-    def __call__(self, images: torch.Tensor, size: Any) -> torch.Tensor:
-        """See `data.transforms.warp.inputs`."""
-        from data.transforms.warp import inputs
-
-        return inputs(images, size, self.context)
-
-
-@dataclass(frozen=True)
 class Facts:
     """model.json."""
 
@@ -114,10 +90,15 @@ class Facts:
     epochs: int  # of the training
     seeds: Sequence[Seed]  # all trainings; the first is the one whose weights these are
     teacher: str | None  # what it was distilled from (a study and trial), else None
+<<<<<<< HEAD
     # identity, numbers of training and validation images, the rows of the validation part, and what they are (`about`)
+=======
+    # identity, numbers of training and validation images, the rows of the validation part; not in older models: those
+    # of the training part as pairs (first, last + 1), and the settings of a drawn set
+>>>>>>> main
     data: Mapping[str, Any]
     weights_sha256: str  # of model.safetensors
-    versions: Mapping[str, str]  # of posefront, torch, and Python; the machine's processor or GPU
+    versions: Mapping[str, str]  # of posefront (`origin.program`), torch, and Python; the machine's processor or GPU
     made: str  # date and time, ISO 8601
     format: Literal[1] = 1  # FORMAT
     # names of the network's answers; None in models of before it was recorded, as are the next ones
@@ -130,6 +111,7 @@ class Facts:
     config: Mapping[str, Any] | None = None  # the trial's configuration, as search.config_record keeps it
     # how pixels become inputs; None also where the task does it in a way of its own
     preprocessing: Preprocessing | None = None
+    margin: float | None = None  # side of an object's crop in its box's larger sides; None of whole pictures, too
     lost: tuple[Loser, ...] | None = None  # candidates that this one was preferred to; None where it was the only one
     # the error of the same weights on `train_images` images of the training part, without augmentation and in
     # evaluation mode (search.run.clean); None in models of before it was measured
@@ -164,6 +146,7 @@ def described(task: Task, config: Config) -> dict[str, Any]:
         "size": config.arch.size,
         "config": config_record(config),
         "preprocessing": Preprocessing.of(task),
+        "margin": getattr(task, "margin", None),
     }
 
 
@@ -193,6 +176,11 @@ class Model:
     def preprocess(self) -> Callable[[torch.Tensor, Any], torch.Tensor]:
         """Makes the network's inputs of pixels; the study's task does where the model did not record how."""
         return self.facts.preprocessing or self.study.task.inputs
+
+    @property
+    def margin(self) -> float | None:
+        """Side of an object's crop in its box's larger sides; the study's where the model did not record it."""
+        return getattr(self.study.task, "margin", None) if self.facts.margin is None else self.facts.margin
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -229,19 +217,11 @@ def versions(device: torch.device) -> dict[str, str]:
         torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     )
     return {
-        "posefront": own_version(),
+        **origin.program(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "processor": processor,
     }
-
-
-def own_version() -> str:
-    """This package's; of a checkout that was not installed, 'not installed'."""
-    try:
-        return version("posefront")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def save(
@@ -266,18 +246,18 @@ def save(
     try:
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
-        safetensors.torch.save_file(tensors, half / WEIGHTS)
+        (half / WEIGHTS).write_bytes(safetensors.torch.save(tensors))  # its `save_file` lets nobody else read it
         torch.save(tensors, half / PTH)
         record = Facts(**facts, weights_sha256=digest(half / WEIGHTS))
         (half / FACTS).write_text(json.dumps(record.record(), indent=1), encoding="utf-8")
         (half / CURVES).write_text(json.dumps(list(map(list, curves))), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        half.rename(folder)
+        with signals.held():
+            shutil.rmtree(folder, ignore_errors=True)
+            half.rename(folder)
     except OSError as error:
+        raise unwritable(folder, error) from error
+    finally:
         shutil.rmtree(half, ignore_errors=True)
-        raise UserError(
-            f"cannot write {folder} ({os.strerror(error.errno or 0)}); give --out a folder of yours."
-        ) from error
     return record
 
 
@@ -294,16 +274,26 @@ def load(folder: Path, study: Study | str | None = None, data: Path | None = Non
     """
     facts = read(folder / FACTS)  # says no before torch is imported
     weights = folder / WEIGHTS
-    if not weights.is_file():
+    if not weights.is_file() or digest(weights) != facts.weights_sha256:
+        what = "not what model.json was written for: one of them was changed" if weights.is_file() else "missing"
         raise UserError(
-            f"{weights} is missing; make the model anew with `posefront retrain {facts.study} --trial {facts.trial}`."
-        )
-    if digest(weights) != facts.weights_sha256:
-        raise UserError(
-            f"{weights} is not what {FACTS} was written for: one of them was changed; fetch or train the model anew."
+            f"{weights} is {what}; make the model anew with `posefront retrain {facts.study} --trial {facts.trial}`."
         )
     import safetensors.torch
 
+    model = rebuilt(folder, facts, study, data)
+    with _fitting(folder, facts):
+        model.net.load_state_dict(safetensors.torch.load_file(weights))
+        curves = json.loads((folder / CURVES).read_text(encoding="utf-8"))
+    return replace(model, curves=curves)
+
+
+def rebuilt(folder: Path, facts: Facts, study: Study | str | None = None, data: Path | None = None) -> Model:
+    """A model as its facts describe it, whose weights and curves are yet to be loaded; for the arguments see `load`.
+
+    Raises:
+        UserError: the study no longer makes this network, or its pixels are normalised otherwise now.
+    """
     from models.cost import cost
 
     if facts.preprocessing is not None and (facts.preprocessing.mean, facts.preprocessing.std) != (MEAN, STD):
@@ -311,18 +301,33 @@ def load(folder: Path, study: Study | str | None = None, data: Path | None = Non
     source: Study | str = study or facts.study
     if facts.config is None or needs_file(facts.config):
         source = _studied(source, facts, data)
-    try:
+    with _fitting(folder, facts):
         config = config_of(source, facts.params, facts.config)
         net = config.arch.build()
-        net.load_state_dict(safetensors.torch.load_file(weights))
-        curves = json.loads((folder / CURVES).read_text(encoding="utf-8"))
+    return Model(folder, facts, [], source, config, net.eval(), cost(config.arch), data)
+
+
+@contextmanager
+def _fitting(folder: Path, facts: Facts) -> Iterator[None]:
+    import safetensors
+
+    try:
+        yield
     except (ValueError, TypeError, RuntimeError, OSError, safetensors.SafetensorError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".:")
         raise UserError(
             f"{folder} does not fit the study {facts.study!r} as it is now ({reason}); the study's file was changed "
             "since, or the model is another version's."
         ) from error
-    return Model(folder, facts, curves, source, config, net.eval(), cost(config.arch), data)
+
+
+def is_submission(folder: Path) -> bool:
+    """Whether a folder is an unpacked submission, whose model.json says more than a model's."""
+    try:
+        record = json.loads((folder / FACTS).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and "submission" in record
 
 
 def read(file: Path) -> Facts:
@@ -335,13 +340,17 @@ def read(file: Path) -> Facts:
         content = file.read_bytes()
         record = json.loads(content)
     except FileNotFoundError as error:
-        raise UserError(
-            f"{file} is missing: {file.parent} is no trained model; `posefront retrain STUDY` makes one."
-        ) from error
+        beside = sorted(str(place) for place in file.absolute().parent.parent.glob(f"{escape(file.parent.name)}-*"))
+        there = f"there are {', '.join(beside)}" if beside else "`posefront retrain STUDY` makes one"
+        raise UserError(f"{file} is missing: {file.parent} is no trained model; {there}.") from error
+    except NotADirectoryError as error:
+        raise UserError(f"{file.parent} is no folder; name that of a model or an unpacked submission.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{file} cannot be read ({error}); make the model anew with `posefront retrain STUDY`."
         ) from error
+    if isinstance(record, dict) and "submission" in record:
+        raise UserError(f"{file} is a submission's, for predict, export and verify; name the model it was packed from.")
     version_ = record.get("format") if isinstance(record, dict) else None
     if version_ != FORMAT:
         raise UserError(

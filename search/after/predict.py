@@ -4,6 +4,7 @@ A photograph is turned upright as its EXIF data say, made square by repeating it
 (letter-boxing: nothing is cut off, and training fills what a shift uncovers in the same way) and then treated as in
 evaluation. The networks are trained on pictures of one hand, face or animal that fills most of the frame. A task that
 shows its networks only the middle of a picture, or more of it along one side, gets the whole photograph into that.
+Where boxes say where objects are, each is cut out as in training.
 """
 
 import csv
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,14 @@ import torch
 from PIL import Image
 
 from data.errors import UserError
+from data.layouts.boxes import Boxed
+from data.storage.crops import Square, seen_in
 from data.storage.files import writing
-from data.storage.image import ENDINGS, BadImage, open_image
-from data.transforms.augment import LEVELS, level
+from data.storage.image import BadImage, open_image
+from data.transforms.augment import LEVELS, level, levels, shape
 from data.transforms.warp import reduce
 from search.after.model import Model
+from search.after.preprocessing import Preprocessing
 from search.results.skeleton import skeleton
 
 _LARGE = 2048  # pixels; a longer picture is first made smaller by a whole factor, which bounds memory
@@ -43,6 +48,7 @@ class Prediction:
     file: Path  # the photograph
     size: tuple[int, int]  # its width and height in pixels, upright
     points: Array  # float64 (P, 2), (x, y) in its pixels, pixel centres at whole numbers; may lie outside
+    boxed: Boxed | None = None  # the object in it that was looked at; None for the whole photograph
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,15 @@ class _Square:
     corner: tuple[float, float]  # the square's, in the photograph's pixels
 
 
-def predict(model: Model, files: Sequence[Path]) -> list[Prediction]:
-    """The keypoints of photographs, in the order of `files`.
+def predict(model: Model, files: Sequence[Path], boxes: Sequence[Boxed] | None = None) -> list[Prediction]:
+    """The keypoints of photographs, in the order of `files`, or of the objects in them, in the order of `boxes`.
 
-    A photograph of 224 x 224 pixels gets exactly what evaluation would answer.
+    A photograph of 224 x 224 pixels, or an object in its annotated box, gets exactly what evaluation would answer.
 
     Args:
         model: read back.
         files: any size and mode that Pillow reads.
+        boxes: objects, those of a photograph one after another; None to take each photograph as one.
 
     Raises:
         UserError: the network finds no points in photographs, or files cannot be read; it names all of them, and
@@ -82,40 +89,57 @@ def predict(model: Model, files: Sequence[Path]) -> list[Prediction]:
     """
     _check(model)
     view = _seen(model.preprocess, model.config.arch.size)
+    around = None if boxes is None else _around(model)
+    looked: list[tuple[Path, Boxed | None]] = [(file, None) for file in files]
+    if boxes is not None:
+        looked = [(boxed.file, boxed) for boxed in boxes]
     squares: list[_Square] = []
     wrong: list[str] = []
-    for file in files:
+    for file, objects in groupby(looked, key=lambda pair: pair[0]):
         try:
-            squares.append(_square(upright(file), view))
+            image = upright(file)
         except UserError as error:
             wrong.append(str(error))
+            continue
+        squares += [
+            _square(image, view) if boxed is None or around is None else _cut(image, boxed, around)
+            for _, boxed in objects
+        ]
     if wrong:
         them = "it" if len(wrong) == 1 else "them"
         raise UserError(f"cannot read {', '.join(wrong)}: mend {them} or leave {them} out.")
-    answered = [np.empty(0)] * len(files)
+    answered = [np.empty(0)] * len(looked)
     for rows in _batches(squares):
         points = answers(model, torch.stack([squares[row].pixels for row in rows]))
         for row, fractions in zip(rows, points, strict=True):
             square = squares[row]
             answered[row] = fractions * square.side + square.corner - 0.5
-    return [Prediction(f, s.size, points) for f, s, points in zip(files, squares, answered, strict=True)]
+    return [
+        Prediction(file, square.size, points, boxed)
+        for (file, boxed), square, points in zip(looked, squares, answered, strict=True)
+    ]
 
 
-def photographs(paths: Sequence[Path]) -> list[Path]:
-    """The files meant: a folder stands for the images in it, by name.
+def _around(model: Model) -> tuple[float, int]:
+    """How objects are cut out as in training: side of a crop in sides of a box, and its pixels.
 
     Raises:
-        UserError: one is missing, or a folder holds none.
+        UserError: the model's pictures were not cut around boxes.
     """
-    files: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path} is not there; name photographs, or folders of them.")
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS) if path.is_dir() else [path]
-        if not inside:
-            raise UserError(f"{path} holds no image ({', '.join(ENDINGS)}).")
-        files += inside
-    return files
+    margin, context = model.margin, float(getattr(model.preprocess, "context", 1.0))
+    if margin is None:
+        raise UserError(f"{model.folder} was trained on whole pictures, not on objects in boxes; leave --boxes out.")
+    return margin * context, levels(model.config.arch.size, context)[0]
+
+
+def _cut(image: Image.Image, boxed: Boxed, around: tuple[float, int]) -> _Square:
+    """An object cut out of its photograph."""
+    x, y, width, height = boxed.box
+    side = max(width, height) * around[0]
+    left, top = x + width / 2 - side / 2, y + height / 2 - side / 2
+    square = Square(str(boxed.file), image.width, image.height, left, top, side)
+    pixels = torch.from_numpy(seen_in(image, square, around[1]).copy())
+    return _Square(pixels, image.size, side, (left, top))
 
 
 def overlays(predictions: Sequence[Prediction], edges: Edges, folder: Path) -> None:
@@ -124,13 +148,13 @@ def overlays(predictions: Sequence[Prediction], edges: Edges, folder: Path) -> N
     Raises:
         UserError: two photographs have one name, or the folder cannot be written.
     """
-    names = Counter(prediction.file.stem for prediction in predictions)
+    names = Counter(file.stem for file in dict.fromkeys(prediction.file for prediction in predictions))
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise UserError(f"{names[twice[0]]} photographs are named {twice[0]!r}; draw them into a folder each.")
-    for prediction in predictions:
-        with writing(folder / f"{prediction.file.stem}.png", "give --overlay a folder of yours") as half:
-            overlay(prediction, edges).save(half, "PNG")
+    for file, objects in groupby(predictions, key=lambda prediction: prediction.file):
+        with writing(folder / f"{file.stem}.png", "give --overlay a folder of yours") as half:
+            overlay(list(objects), edges).save(half, "PNG")
 
 
 def upright(file: Path) -> Image.Image:
@@ -157,6 +181,7 @@ def as_json(predictions: Sequence[Prediction], labels: Sequence[str], edges: Edg
                 "file": _text(prediction.file),
                 "width": prediction.size[0],
                 "height": prediction.size[1],
+                **({"name": boxed.name, "bbox": list(boxed.box)} if (boxed := prediction.boxed) else {}),
                 "points": np.round(prediction.points, 2).tolist(),
             }
             for prediction in predictions
@@ -166,20 +191,26 @@ def as_json(predictions: Sequence[Prediction], labels: Sequence[str], edges: Edg
 
 
 def as_csv(predictions: Sequence[Prediction]) -> str:
-    """A row a photograph: file, width, height, x0, y0, x1, ...; two decimals of a pixel."""
+    """A row an answer: file, the object's name where there are boxes, width, height, x0, y0, x1, ...; two decimals."""
     count = len(predictions[0].points) if predictions else 0
     written = io.StringIO()
     lines = csv.writer(written, lineterminator="\n")
-    lines.writerow(["file", "width", "height", *(f"{axis}{joint}" for joint in range(count) for axis in "xy")])
+    named = ["name"] if predictions and predictions[0].boxed else []
+    joints = [f"{axis}{joint}" for joint in range(count) for axis in "xy"]
+    lines.writerow(["file", *named, "width", "height", *joints])
     for prediction in predictions:
         numbers = [f"{value:.2f}" for value in prediction.points.ravel()]
-        lines.writerow([_text(prediction.file), *prediction.size, *numbers])
+        name = [prediction.boxed.name] if prediction.boxed else []
+        lines.writerow([_text(prediction.file), *name, *prediction.size, *numbers])
     return written.getvalue()
 
 
-def overlay(prediction: Prediction, edges: Edges) -> Image.Image:
-    """The photograph, upright, with its skeleton; raises as `upright`."""
-    return skeleton(upright(prediction.file), prediction.points, edges)
+def overlay(predictions: Sequence[Prediction], edges: Edges) -> Image.Image:
+    """A photograph, upright, with the skeletons of all that was found in it; raises as `upright`."""
+    image = upright(predictions[0].file)
+    for prediction in predictions:
+        image = skeleton(image, prediction.points, edges)
+    return image
 
 
 def _check(model: Model) -> None:
@@ -201,12 +232,19 @@ def _check(model: Model) -> None:
 
 @cache
 def _seen(preprocess: Callable[[torch.Tensor, Any], torch.Tensor], size: Any) -> _View:
-    """What a network sees of a square picture, found by a picture whose red and green are x and y.
+    """What a network sees of a square picture, as recorded, or found by a picture whose red and green are x and y.
 
     A task may cut its inputs out of wider pictures, or into another shape; where their pixels come from, only its own
     `inputs` knows.
     """
     side = LEVELS[-1]
+    if isinstance(preprocess, Preprocessing):
+        height, width = shape(size)
+        short = min(height, width) * preprocess.context
+        seen_part = (width / short, height / short)
+        if seen_part == (1, 1):
+            return _WHOLE
+        return _View(((1 - seen_part[0]) / 2, (1 - seen_part[1]) / 2), seen_part, round(max(side, short)))
     ramp = ((torch.arange(side) + 0.5) * (255 / side)).round().to(torch.uint8)
     places = torch.zeros(side, side, 3, dtype=torch.uint8)
     places[..., 0], places[..., 1] = ramp, ramp[:, None]

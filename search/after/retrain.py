@@ -1,13 +1,18 @@
 """Full training: one trial's configuration in full length, a few seeds side by side, the best of them kept as a model.
 
 OUT/STUDY/retrain/NNNNNN-EPOCHS/   storage, states, answers of the seeds of trial NNNNNN
-OUT/STUDY/models/NNNNNN/           the best seed's model, see search.after.model
+OUT/STUDY/models/NNNNNN-EPOCHS/    the best seed's model, see search.after.model
+
+Both end with a part of the teacher's digest where there is a teacher. Older versions kept models in models/NNNNNN.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import re
 import statistics
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UserError
 from search.after import model
 from search.after.training import EMA, FixedTraining, Judged, SearchedTrial, judge_state
-from search.config_record import config_of
+from search.config_record import config_of, digest, record
 from search.full_length import RETRAINED
 from search.run.storage import StorageError
 
@@ -53,9 +58,11 @@ def full_training(
     )
 
 
-def model_folder(folder: Path, number: int) -> Path:
-    """Where the model of a trial is kept."""
-    return folder / "models" / f"{number:06d}"
+def model_folder(training: FixedTraining) -> Path:
+    """Where a full training's model is kept: apart from those of other lengths, teachers and weights begun with."""
+    source = training.source
+    begun = f"-{str(digest(record(source.config)))[:8]}" if source.weights is not None else ""
+    return source.folder / "models" / f"{training.folder.name}{begun}"
 
 
 def finish(
@@ -77,7 +84,7 @@ def finish(
     numbers = training.ledger.best(training.ledger.finished) if training.seeds > training.first_seed else []
     judged = training.judge(source.study.task, numbers) if numbers or first is None else []
     judged = sorted([*([first] if first else []), *judged], key=lambda each: each.seed.error)
-    facts = training.save_best(source.study.task, judged, model_folder(source.folder, source.trial.number), lost)
+    facts = training.save_best(source.study.task, judged, model_folder(training), lost)
     _note_end(training, facts)
     return facts
 
@@ -103,30 +110,77 @@ def _note_end(training: FixedTraining, facts: model.Facts) -> None:
         log.warning("posefront: the model is kept, but not how it ended in the study's storage: %s", error)
 
 
-def load_model(folder: Path, number: int | None, study: Study, study_id: str | None) -> model.Model:
-    """The model of a trial, or the one of the least value, as the study minimises it.
+def kept(folder: Path, number: int | None, study_id: str | None) -> dict[Path, model.Facts]:
+    """The models of a study by their folders: of all its trials, or of one.
 
     Args:
         folder: the study's.
-        number: the trial's; None for the best one.
+        number: the trial's; None for all.
+        study_id: the study's own; None of one begun before there were any.
+
+    Raises:
+        UserError: there is none, or they are another study's.
+    """
+    named = "[0-9]*" if number is None else f"{number:06d}*"
+    places = sorted(place for place in (folder / "models").glob(named) if re.fullmatch(r"\d{6,}(-\w+)*", place.name))
+    read = {place: model.read(place / model.FACTS) for place in places}
+    found = {place: facts for place, facts in read.items() if number in (None, facts.trial)}
+    own = {place: facts for place, facts in found.items() if facts.study_id == study_id}
+    if not own:
+        others = f"; {len(found)} there belong to another study of this name" if found else ""
+        of, option = ("", "") if number is None else (f" of trial {number}", f" --trial {number}")
+        raise UserError(
+            f"{folder} holds no trained model{of}{others}; make one with `posefront retrain {folder.name}{option}`."
+        )
+    return own
+
+
+def best(models: Mapping[Path, model.Facts], study: Study, under: float = math.inf) -> Path:
+    """The model of the least value, as the study minimises it, whose error is below a goal; if none is, the nearest.
+
+    All are compared on the validation part, and on nothing else.
+    """
+    from models.readings import read
+
+    def order(place: Path) -> tuple[bool, float]:
+        facts = models[place]
+        if facts.error >= under:
+            return True, facts.error
+        arch = config_of(study, facts.params, facts.config).arch
+        return False, study.objective.value(read(study.readings, arch), facts.error)
+
+    return min(models, key=order)
+
+
+def load_model(
+    folder: Path,
+    study: Study,
+    study_id: str | None,
+    *,
+    number: int | None = None,
+    place: Path | None = None,
+    under: float = math.inf,
+) -> tuple[model.Model, int]:
+    """The model that is meant, and how many it was chosen from.
+
+    Args:
+        folder: the study's.
         study: whose models they are.
-        study_id: its own id; None of one begun before there were any.
+        study_id: its own; None of one begun before there were any.
+        number: of the trial whose models are meant; None for all.
+        place: a model's own folder; None for the best, see `best`.
+        under: the study's goal; infinite without one.
 
     Raises:
         UserError: there is none, or it is another study's.
     """
-    from models.readings import read
-
-    if number is None:
-        numbers = sorted(int(place.name) for place in (folder / "models").glob("[0-9]*") if place.name.isdigit())
-    else:
-        numbers = [number]
-    trained = [model.load(model_folder(folder, trial), study) for trial in numbers]
-    own = [each for each in trained if each.facts.study_id == study_id]
-    if not own:
-        others = f"; {len(trained)} there belong to another study of this name" if trained else ""
-        raise UserError(f"{folder} holds no trained model{others}; make one with `posefront retrain {folder.name}`.")
-    return min(own, key=lambda each: study.objective.value(read(study.readings, each.config.arch), each.facts.error))
+    if place is None:
+        models = kept(folder, number, study_id)
+        return model.load(best(models, study, under), study), len(models)
+    facts = model.read(place / model.FACTS)
+    if facts.study_id != study_id:
+        raise UserError(f"{place} is a model of {facts.name}, which is another study than the one in {folder}.")
+    return model.load(place, study), 1
 
 
 def train_again(facts: model.Facts, study: str, data: Path | None) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -305,6 +305,8 @@ class FixedTraining:
                 "train": len(split.train.rows),
                 "valid": len(split.valid.rows),
                 "valid_rows": split.valid.rows.tolist(),
+                "train_ranges": ranges(split.train.rows),
+                "drawn": drawn_set(task),
             },
             "versions": model.versions(model.best_device()) | {"threads": str(judged[0].threads)},
             "made": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -312,6 +314,20 @@ class FixedTraining:
             "train_images": judged[0].clean.images,
             **model.described(task, config),
         }
+
+
+def ranges(rows: Any) -> list[list[int]]:
+    """Ascending whole numbers, an array (n,), as runs: pairs of the first and of the last + 1."""
+    import numpy as np
+
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return [[int(run[0]), int(run[-1]) + 1] for run in runs if len(run)]
+
+
+def drawn_set(task: Task) -> dict[str, Any] | None:
+    """What a task's data were drawn by, its layout and its settings; None for data that were not."""
+    drawn = getattr(task, "drawn", None)
+    return None if drawn is None or task.root is not None else {"layout": drawn.layout, **asdict(drawn)}
 
 
 def judge_state(task: Task, config: Config, seed: int, state: dict[str, Any], device: torch.device) -> Judged:

@@ -42,6 +42,6 @@ def ensemble(
     mean = sum(fold.error for fold in facts) / len(facts)
     console.print(f"mean of {len(facts)} folds: {measured(mean, facts[0].unit)}")
     if predict is not None:
-        write_text(predict, folds.predict(source, like))
+        write_text(predict, folds.predict(training, like))
         console.print(f"predicted: {predict}", soft_wrap=True)
-    console.print(f"Models: {folds.ensemble_folder(source.folder, number)}", soft_wrap=True)
+    console.print(f"Models: {folds.ensemble_folder(training)}", soft_wrap=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import statistics
+=======
+import math
+>>>>>>> main
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +23,7 @@ from search.cli.options import (
     Storage,
     StudyName,
     Weights,
+    complaints,
     console,
     error_limit,
     loading,
@@ -29,12 +34,12 @@ from search.cli.training import Gpus, Length, Trial, Workers, searched_trial, tr
 from search.format import digits, measured, named
 
 if TYPE_CHECKING:
-    from search.after.model import Facts, Loser
+    from search.after.model import Facts, Loser, Model
     from search.after.training import FixedTraining, Judged, SearchedTrial
     from search.study import Study
     from search.submission.checks import Verdict
 
-ModelFolder = Annotated[Path, typer.Argument(help="Folder of a model, as retrain leaves it.")]
+ModelFolder = Annotated[Path, typer.Argument(help="Folder of a model, as retrain leaves it, or of an unpacked zip.")]
 ModelStudy = Annotated[str | None, typer.Option(help="The model's study, if studies/ has none of its name.")]
 
 
@@ -80,7 +85,7 @@ def retrain(
 
     trained = first is not None and seeds == 1
     facts = finish(training) if trained else train(training, finish, workers, gpus_per_trial, address)
-    show_model(facts, full.model_folder(source.folder, source.trial.number))
+    show_model(facts, full.model_folder(training))
 
 
 def rivals(source: SearchedTrial, epochs: int, top: int, under: str | None) -> list[SearchedTrial]:
@@ -155,7 +160,10 @@ def submit(
     ],
     like: Annotated[Path | None, typer.Option(help="The organiser's sample csv, to follow.")] = None,
     trial: Annotated[
-        int | None, typer.Option(min=0, help="Whose model; without it, the one of the least value.")
+        int | None, typer.Option(min=0, help="Whose models; without it, all. The best on the validation part is taken.")
+    ] = None,
+    model_: Annotated[
+        Path | None, typer.Option("--model", help="Folder of the very model, as retrain leaves it.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data set, to measure on its validation part.")] = None,
     to: Annotated[Path | None, typer.Option(help="Folder for what is handed in; OUT/STUDY/submission.")] = None,
@@ -170,18 +178,30 @@ def submit(
     from search import paths
     from search.load import load_study, study_file
 
+    if trial is not None and model_ is not None:
+        raise UserError("--trial names a trial, whose best model is taken, and --model a model; give one of them.")
     file, root = str(study_file(study)), data.absolute() if data else None
     loaded = load_study(file, data=root)
     require_course_task(loaded, study)
     optuna_study = paths.recorded(study, out, storage)
-    folder = paths.folder_of(study, out)
+    view, folder = seen(optuna_study), paths.folder_of(study, out)
     with loading():
         from search.after.retrain import load_model
         from search.submission import submit as packing
+<<<<<<< HEAD
         from search.submission.report import unprintable
     model = load_model(folder, trial, loaded, optuna_study.user_attrs.get("id"))
+=======
+    under = math.inf if view.goal is None else view.goal.under
+    study_id = optuna_study.user_attrs.get("id")
+    model, among = load_model(folder, loaded, study_id, number=trial, place=model_, under=under)
+    facts = model.facts
+    best_ = f", the best of {among} that retrain has kept; --trial or --model names another" if among > 1 else ""
+>>>>>>> main
     console.print(
-        f"model of trial {model.facts.trial}: {model.facts.error:.4f} {model.facts.unit} on the validation part"
+        f"{model.folder.name}: trial {facts.trial}, {facts.epochs} epochs, {facts.error:.4f} {facts.unit} on the "
+        f"validation part{best_}",
+        soft_wrap=True,
     )
     if not quick:
         seconds = statistics.mean(row["seconds"] for row in model.curves[0])
@@ -191,7 +211,7 @@ def submit(
         )
     done = packing.submit(
         model,
-        seen(optuna_study),
+        view,
         name,
         test,
         model.study.task.folder(),
@@ -264,6 +284,18 @@ def show_verdict(verdict: Verdict) -> None:
     console.print("[green]PASS[/]" if verdict.passed else "[red]FAIL[/]")
 
 
+def opened(folder: Path, study: str | None) -> Model:
+    """The model of a folder as retrain leaves it, or of an unpacked submission."""
+    from search.after import model as models
+
+    is_packed = models.is_submission(folder)
+    if not is_packed:
+        models.read(folder / models.FACTS)  # says no before torch is imported
+    with loading():
+        from search.submission import unpacked
+    return unpacked.load(folder, study) if is_packed else models.load(folder, study)
+
+
 def predict(
     model: ModelFolder,
     images: Annotated[list[Path], typer.Argument(help="Photographs of any size, or folders of them.")],
@@ -272,16 +304,24 @@ def predict(
     json_: Annotated[
         Path | None, typer.Option("--json", help="Keypoints as JSON; to the screen without either.")
     ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="Where the objects are: a csv with file, x, y, w, h, perhaps name; or COCO's json."),
+    ] = None,
     study: ModelStudy = None,
 ) -> None:
-    """Keypoints of any photograph."""
-    from search.after import model as models
+    """Keypoints of any photograph, taken as one object, or of the objects in it."""
+    from data.layouts import boxes as layout
+    from data.layouts.image_files import photographs
 
-    models.read(model / models.FACTS)  # says no before torch is imported
-    with loading():
-        from search.after import predict as predicting
-    loaded = models.load(model, study)
-    predictions = predicting.predict(loaded, predicting.photographs(images))
+    files = photographs(images)
+    objects, notes = (None, ()) if boxes is None else layout.read(boxes, files)
+    for note in notes:
+        complaints.print(escape(note))  # standard output may be the answer
+    loaded = opened(model, study)
+    from search.after import predict as predicting
+
+    predictions = predicting.predict(loaded, files, objects)
     if csv is not None:
         write_text(csv, predicting.as_csv(predictions))
     if json_ is not None or (csv is None and overlay is None):
@@ -292,7 +332,8 @@ def predict(
             typer.echo(text)
     if overlay is not None:
         predicting.overlays(predictions, loaded.edges, overlay)
-        console.print(f"{len(predictions)} photographs with skeletons in {overlay}", soft_wrap=True)
+        count = len({prediction.file for prediction in predictions})
+        console.print(f"{count} photograph{'s' * (count > 1)} with skeletons in {overlay}", soft_wrap=True)
 
 
 def export(
@@ -300,13 +341,15 @@ def export(
     file: Annotated[Path | None, typer.Argument(help="ONNX file; MODEL/model.onnx without it.")] = None,
     study: ModelStudy = None,
 ) -> None:
-    """The deployed network as ONNX, checked against torch."""
-    from search.after import model as models
+    """The deployed network as ONNX, checked against torch.
 
-    models.read(model / models.FACTS)  # says no before torch is imported
-    with loading():
-        from models import export as exporting
-    loaded = models.load(model, study)
+    There is no TFLite beside it: the kept converters do not install with these packages (litert-torch needs pydantic
+    below 2.12, onnx2tf 2 needs Python 3.12 and TensorFlow); onnx2tf in an environment of its own turns the file into
+    one.
+    """
+    loaded = opened(model, study)
+    from models import export as exporting
+
     target = file or model / "model.onnx"
     exported = exporting.onnx(loaded.net, loaded.config.arch.input_shape, target)
     console.print(

@@ -63,7 +63,7 @@ def searched_trial(
     source = SearchedTrial(loaded, name, file, folder, meant, root, place, study_id, optuna_study)
     if place is not None:
         with loading():
-            from search.run.fit import build
+            from search.network import build
         build(source.config)
     return source
 

@@ -4,6 +4,7 @@ A worker writes it after every epoch, since a trial can be stopped after any: `a
 folder, and the pictures it names, shared by all trials, as `pictures/ROW.jpg` (10 kB a hand at 224 pixels).
 """
 
+import io
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -162,7 +163,14 @@ def save_pictures(answers: Answers, task: "Task", folder: Path) -> None:
         wanted = picture(folder, example.row)
         if not wanted.exists():
             with replacing(wanted) as half:
-                Image.fromarray(task.picture(example.row)).save(half, "JPEG", quality=QUALITY)
+                half.write_bytes(encoded(task, example.row))
+
+
+def encoded(task: "Task", row: int) -> bytes:
+    """The picture of a row as a JPEG file, the same bytes for the same picture."""
+    written = io.BytesIO()
+    Image.fromarray(task.picture(row)).save(written, "JPEG", quality=QUALITY)
+    return written.getvalue()
 
 
 def sides(folder: Path, row: int) -> tuple[int, int]:

@@ -11,15 +11,15 @@ import torch
 from timm.optim import create_optimizer_v2
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
+from torch.optim import Optimizer
 
-from data.errors import UserError
 from data.storage.batches import batches
 from data.storage.pack import Part
-from models.pretrained import WeightsError, load_
+from search.network import build
 from search.run.graph import GraphedGradients
 from search.run.learning_rate import schedule
 from search.run.settings import Epoch as Epoch
-from search.study import Config, Task
+from search.study import Config, Task, Training
 
 State = dict[str, Any]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -127,10 +127,7 @@ class Learner:
         self._task, self._config, self._part, self._seed, self._device = task, config, part, seed, device
         torch.manual_seed(seed)
         self.net = build(config).to(device).to(memory_format=torch.channels_last)
-        betas = {} if training.betas is None else {"betas": training.betas}
-        self._optimizer = create_optimizer_v2(
-            self.net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay, **betas
-        )
+        self._optimizer = optimizer_of(self.net, training)
         self._ema = ModelEmaV3(self.net, decay=training.ema, use_warmup=True) if training.ema else None
         self._half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float16
         self._amp = training.amp and device.type == "cuda"
@@ -256,19 +253,13 @@ class Learner:
         return answers.float()
 
 
-def build(config: Config) -> nn.Module:
-    """The network of a trial, freshly drawn from torch's global random state, then pre-trained where that is asked for.
-
-    Raises:
-        UserError: the weights are not there, are broken, or are another network's.
-    """
-    net = config.arch.build()
-    if config.training.weights:
-        try:
-            load_(net, config.training.weights, getattr(config.arch, "name", ""))
-        except WeightsError as error:
-            raise UserError(f"{error}") from error
-    return net
+def optimizer_of(net: nn.Module, training: Training) -> Optimizer:
+    """Timm's optimiser of this name; biases and BatchNorm are left out of weight decay."""
+    betas = {} if training.betas is None else {"betas": training.betas}
+    optimizer: Optimizer = create_optimizer_v2(
+        net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay, **betas
+    )
+    return optimizer
 
 
 @torch.inference_mode()

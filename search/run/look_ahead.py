@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.forecast import forecast
+from search.run.ledger import Ledger
+from search.schedulers import LookAhead
 from search.target import ended, target
-
-if TYPE_CHECKING:
-    from search.run.ledger import Ledger
-    from search.schedulers import LookAhead
 
 
 class LookAheadScheduler(FIFOScheduler):

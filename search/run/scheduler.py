@@ -7,7 +7,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from search.run.ledger import ROW, Ledger
-from search.schedulers import StudyScheduler
+from search.run.look_ahead import LookAheadScheduler
+from search.schedulers import LookAhead
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class ResumableScheduler(FIFOScheduler):
         scheduler = self._ledger.study.scheduler
         chosen = (epochs, scheduler.bracket(number, epochs))
         if chosen not in self._inner:
-            if isinstance(scheduler, StudyScheduler):
-                self._inner[chosen] = scheduler.make_for(self._ledger, *chosen)
-            else:
-                self._inner[chosen] = scheduler.make(*chosen)
+            inner = scheduler.make(*chosen)
+            if isinstance(scheduler, LookAhead):
+                inner = LookAheadScheduler(self._ledger, scheduler, epochs, inner)
+            self._inner[chosen] = inner
         return self._inner[chosen]
 
     def _judged(self, trial: Trial, row: dict[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _check_safe(file: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
     """Refuse a zip that could do harm, and name its first such member."""
     again = "pack it again with `posefront submit`"
     if len(entries) > MOST_MEMBERS:
-        raise UserError(f"{file} has {len(entries):,} members, and a submission has 5; {again}.")
+        raise UserError(f"{file} has {len(entries):,} members, and a submission has 6; {again}.")
     total = sum(entry.file_size for entry in entries) / 1e6
     if max(total, file.stat().st_size / 1e6) > MOST_MB:
         raise UserError(f"{file} would unpack to {total:,.0f} MB, and {MOST_MB} MB is the limit; {again}.")

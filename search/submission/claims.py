@@ -14,7 +14,7 @@ from data.errors import UserError
 from search.after import model
 from search.after.model import Facts
 
-FORMAT = 1
+FORMAT = 2
 """Of the part "submission"; another number is another version's."""
 
 TOLERANCE = 1.0
@@ -97,6 +97,7 @@ class _Facts(BaseModel):
     lost: Any = None
     train_error: Number | None = None
     train_images: Positive | None = None
+    margin: Any = None
 
 
 def digest(facts: Facts) -> str:

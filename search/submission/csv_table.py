@@ -90,6 +90,11 @@ def read(file: Path) -> Table:
     if not lines or not any(lines[0]):
         raise UserError(f"{file} has no header; its first line must name the columns.")
     header = lines[0]
+    between = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
+    if between:
+        raise UserError(
+            f"{file} has {between!r} between its columns, and must have commas; save it as a csv with commas."
+        )
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise UserError(f"{file} has two columns {twice[0]!r}; rename one.")

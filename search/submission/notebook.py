@@ -1,26 +1,33 @@
 """The notebook that is handed in: it needs torch, numpy and Pillow, and measures again what model.json claims.
 
 Its folder must hold `model.json` and `model.pth`, the plain network's weights (`network_source.weights`).
-Where the data and the test images are it takes from two environment variables, or from its first lines.
+Where the data and the test images are, and whether it trains, it takes from environment variables or its first lines.
 """
 
+import asyncio
 import copy
-import html
 import json
+import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
+import torch
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode, v4
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
 
 from data.errors import UserError
 from data.storage.image import displayed, in_colour
@@ -31,18 +38,23 @@ from search.after.model import Model
 from search.format import value_text
 from search.results.skeleton import skeleton
 from search.run.ledger import Row
+from search.submission import training_source
 from search.submission.csv_layout import Layout
+from search.submission.markdown import plain, table
 from search.submission.network_source import source
 from search.submission.python_source import embed
 
-DATA, TEST = "NOTEBOOK_DATA", "NOTEBOOK_TEST"
-"""Environment variables with FreiHAND's folder and that of the test images."""
+DATA, TEST, TRAIN = "NOTEBOOK_DATA", "NOTEBOOK_TEST", "NOTEBOOK_TRAIN"
+"""Environment variables with FreiHAND's folder, with that of the test images, and, "1", to train."""
 
 CURVE_ROWS = 8
 """Epochs of the learning curve that are printed."""
 
 TEMPLATE = Path(__file__).with_name("notebook_template.md")
 """The cells: Markdown, and code in fences; <<MARKS>> are filled in."""
+TRAINING = Path(__file__).with_name("training_template.md")
+"""Those that train."""
+FREIHAND = "https://lmb.informatik.uni-freiburg.de/projects/freihand"
 
 
 def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode:
@@ -62,9 +74,14 @@ def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode
             f"{model.folder}/model.json names no validation images (data.valid_rows); make it anew with "
             f"`posefront retrain {facts.study} --trial {facts.trial}`."
         )
-    words, values = _words(model, name), _values(model, layout)
+    refused = training_source.refusal(model)
+    words, values = _words(model, name), _values(model, layout, not refused)
+    if refused:
+        training = f"This notebook cannot train it: {plain(refused)}"
+    else:
+        training, words = TRAINING.read_text(encoding="utf-8"), words | training_source.words(model)
     cells: list[NotebookNode] = []
-    for code, text in _template("own" if layout is None else "like"):
+    for code, text in _template("own" if layout is None else "like", training):
         cell = (v4.new_code_cell if code else v4.new_markdown_cell)(_filled(text, values if code else words).strip())
         cell["id"] = f"cell-{len(cells):02d}"  # nbformat draws them at random
         cells.append(cell)
@@ -79,7 +96,12 @@ def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode
 
 
 def execute(
-    notebook: NotebookNode, folder: Path, data: Path, test: Path | None = None, timeout_s: int = 3600
+    notebook: NotebookNode,
+    folder: Path,
+    data: Path,
+    test: Path | None = None,
+    timeout_s: int = 3600,
+    train: bool = False,
 ) -> NotebookNode:
     """A notebook with its outputs, run from start to end in a process of its own, by the Python that runs this.
 
@@ -89,16 +111,18 @@ def execute(
         data: FreiHAND's folder.
         test: the folder of the test images; without it no csv is written.
         timeout_s: for each cell.
+        train: whether it trains the network, instead of loading it.
 
     Raises:
         UserError: a cell raises an error (a claim that does not hold among them) or takes too long.
     """
     run = copy.deepcopy(notebook)
     environment = {**os.environ, DATA: str(data.absolute()), TEST: str(test.absolute()) if test else ""}
+    environment[TRAIN] = "1" if train else ""
     environment.pop("PYTHONPATH", None)
     try:
         with tempfile.TemporaryDirectory(prefix="posefront-") as private:
-            _client(run, folder, Path(private), timeout_s).execute(env=environment, cleanup_kc=True)
+            _run(_client(run, folder, Path(private), timeout_s), environment)
     except CellExecutionError as error:
         why = f"{error.ename}: {error.evalue}".rstrip(" .:")
         raise UserError(f"the notebook stops ({why}); mend that and build it anew.") from error
@@ -107,6 +131,33 @@ def execute(
     except DeadKernelError as error:
         raise UserError("the notebook's process died; most likely memory ran out: free some, run it again.") from error
     return run
+
+
+def _run(client: NotebookClient, environment: Mapping[str, str]) -> None:
+    """Run all cells in a thread; whatever ends the wait for it, a signal for one, ends the kernel first.
+
+    In the main thread nbclient would handle SIGINT and SIGTERM itself, not end the run with the kernel, and leave
+    Python's own handlers behind.
+    """
+    manager = client.km
+    assert isinstance(manager, AsyncKernelManager)  # noqa: S101 - for the type checker
+    with asyncio.Runner() as runner:  # ends what nbclient has left waiting
+        loop = runner.get_loop()
+        cells = loop.create_task(client.async_execute(env=environment, cleanup_kc=True))
+        try:
+            with ThreadPoolExecutor(1) as thread:
+                over = thread.submit(loop.run_until_complete, asyncio.gather(cells, return_exceptions=True))
+                try:
+                    (result,) = over.result()
+                except BaseException:
+                    client.shutdown_kernel = "immediate"
+                    loop.call_soon_threadsafe(cells.cancel)
+                    raise
+        finally:
+            if manager.has_kernel:  # of a start that was cancelled
+                loop.run_until_complete(manager.shutdown_kernel(now=True))
+    if isinstance(result, BaseException):
+        raise result
 
 
 def _client(notebook: NotebookNode, folder: Path, private: Path, timeout_s: int) -> NotebookClient:
@@ -147,16 +198,15 @@ def measured(notebook: NotebookNode) -> dict[str, float]:
     raise UserError("the notebook holds no measured numbers; execute it from start to end.")
 
 
-def plain(text: str) -> str:
-    """Text that Markdown and HTML show as it is."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$<>-])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+def _template(kind: str, training: str) -> Iterator[tuple[bool, str]]:
+    """The template's cells as (whether it is code, text).
 
-
-def _template(kind: str) -> Iterator[tuple[bool, str]]:
-    """The template's cells as (whether it is code, text); code marked with another word than `kind` is left out."""
-    parts = re.split(
-        r"^```python ?(\w*)\n(.*?)^```$", TEMPLATE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
-    )
+    Args:
+        kind: code that is marked with another word is left out.
+        training: the training part.
+    """
+    whole = TEMPLATE.read_text(encoding="utf-8").replace("<<TRAINING_CELLS>>", training)
+    parts = re.split(r"^```python ?(\w*)\n(.*?)^```$", whole, flags=re.MULTILINE | re.DOTALL)
     for place in range(0, len(parts), 3):
         if parts[place].strip():
             yield False, parts[place]
@@ -164,19 +214,24 @@ def _template(kind: str) -> Iterator[tuple[bool, str]]:
             yield True, parts[place + 2]
 
 
-def _values(model: Model, layout: Layout | None) -> dict[str, str]:
-    """What stands for the marks in the template's code: Python."""
-    return {
+def _values(model: Model, layout: Layout | None, training: bool) -> dict[str, str]:
+    """What stands for the marks in the template's code: Python; with the training part's where it is there."""
+    given: dict[str, Any] = {"math": math, "np": np, "torch": torch, "nn": nn, "F": functional, "Tensor": Tensor}
+    given["Image"] = Image
+    values = {
         "DATA": json.dumps("FreiHAND"),
         "IN_DATA": json.dumps(DATA),
         "IN_TEST": json.dumps(TEST),
+        "IN_TRAIN": json.dumps(TRAIN),
         "SIZE": str(model.config.arch.size),
         "EDGES": repr([tuple(edge) for edge in model.edges]),
         "LAYOUT": repr(None if layout is None else _plain_layout(layout)),
-        "NETWORK_SOURCE": source(model.net, model.config.arch.input_shape).strip(),
-        "INPUTS_SOURCE": embed(displayed, in_colour, inputs, level, reduce),
-        "SKELETON_SOURCE": embed(skeleton),
+        "NETWORK_SOURCE": source(model.net, model.config.arch.input_shape, given).strip(),
+        "INPUTS_SOURCE": embed(displayed, in_colour, inputs, level, reduce, given=given),
     }
+    if training:
+        values |= training_source.values(model, given)
+    return values | {"SKELETON_SOURCE": embed(skeleton, given=given)}
 
 
 def _words(model: Model, name: str) -> dict[str, str]:
@@ -185,13 +240,30 @@ def _words(model: Model, name: str) -> dict[str, str]:
     pooled = isinstance(getattr(model.net, "head", None), Direct)
     return {
         "AUTHOR": plain(name),
+        "PROGRAM": _program(facts.versions),
+        "SOURCE": _data_source(facts.data.get("drawn")),
         "STUDY": plain(Path(facts.study).stem if facts.study.endswith(".py") else facts.study),
         "TRIAL": str(facts.trial),
         "IMAGES": f"{len(facts.data['valid_rows']):,}",
-        "ARCH": _table(("field", "value"), list(_flat(model.config.arch).items())),
+        "ARCH": table(("field", "value"), list(_flat(model.config.arch).items())),
         "POOL": "Here that is the average pooling before the last layer." if pooled else "",
         "TRAINING": _trained(model),
     }
+
+
+def _program(versions: Mapping[str, str]) -> str:
+    """Which posefront found and trained the network."""
+    where = f", <{versions['address']}>" if versions.get("address", "").startswith("https://") else ""
+    commit = plain(versions.get("commit", "unknown"))
+    return f"Found and trained by posefront {plain(versions.get('posefront', 'unknown'))}, commit {commit}{where}."
+
+
+def _data_source(drawn: Mapping[str, Any] | None) -> str:
+    """Where the data come from, and what makes the folder."""
+    if drawn is None:
+        return f"FreiHAND's training set (<{FREIHAND}>), or the photographs in its layout that it was trained on."
+    options = " ".join(f"--{name} {value}" for name, value in drawn.items() if name != "layout")
+    return f"the drawn hands that it was trained on, which `posefront data synth FreiHAND {options}` draws again."
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
@@ -212,11 +284,6 @@ def _flat(thing: Any) -> dict[str, str]:
     return {name: value_text(value) for name, value in asdict(thing).items()}
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([plain(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _trained(model: Model) -> str:
     """The settings and the learning curve, in brief."""
     facts, training, augment = model.facts, model.config.training, model.config.augment
@@ -224,8 +291,9 @@ def _trained(model: Model) -> str:
     seeds = f"Seeds compared on the validation part: {len(facts.seeds)}. These are the weights of " if seed else ""
     which = f"seed {seed.seed} ({plain(seed.weights)})." if seed else ""
     teacher = f" It was distilled from {plain(facts.teacher)}." if facts.teacher else ""
+    training = replace(training, ema=training_source.ema(model), weights=Path(training.weights).name)
     settings = [("epochs", str(facts.epochs)), *_flat(training).items(), *_flat(augment).items()]
-    parts = [f"{seeds}{which}{teacher}", _table(("setting", "value"), settings)]
+    parts = [f"{seeds}{which}{teacher}", table(("setting", "value"), settings)]
     if model.curves and model.curves[0]:
         parts.append(_curve(model.curves[0], facts.unit))
     return "\n\n".join(part for part in parts if part)
@@ -238,4 +306,4 @@ def _curve(rows: Sequence[Row], unit: str) -> str:
     chosen = sorted({round(i * last / max(1, count - 1)) for i in range(count)})
     header = ("epoch", "training loss", "validation loss", f"error [{unit}]", "learning rate")
     names = ("epoch", "train_loss", "valid_loss", "error", "lr")
-    return _table(header, [[f"{rows[i][name]:.4g}" for name in names] for i in chosen])
+    return table(header, [[f"{rows[i][name]:.4g}" for name in names] for i in chosen])

@@ -1,9 +1,7 @@
 """A trained model as it is handed in: csv of the test images, notebook, report, weights, claims, in one zip."""
 
 import math
-import re
 import shutil
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +12,18 @@ from torch import Tensor
 
 from data.errors import UserError
 from data.storage.files import half_name, is_stale
+from search import signals
 from search.after.model import FACTS, PTH, Model
 from search.after.model import digest as sha256
 from search.paths import unwritable
-from search.results import ablation, answers
 from search.results.view import View
-from search.submission import archive, claims, csv_table, network_source, notebook, report
+from search.submission import archive, claims, csv_table, network_source, notebook, report, sources
+from search.submission.author import file_name
 from search.submission.course_images import locate, test_images
 from search.submission.report_data import Content
 
-CSV, REPORT = "submission.csv", "Report.pdf"
+CSV, REPORT, SOURCES = "submission.csv", "Report.pdf", "report.json"
 ENDING = "_midterm_project"
-LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,10 @@ def submit(
         layout = None if like is None else table.layout
         measured = _write_notebook(notebook.build(model, name, layout=layout), model, data, half / f"{stem}.ipynb")
         progress("printing the report")
-        pages = report.write(content(model, view, name), half / REPORT)
+        sources.write(sources.gathered(model, view), half / SOURCES)
+        pages = report.write(sources.content(model, sources.read(half / SOURCES), name), half / REPORT)
         progress("packing")
-        members = [half / member for member in (f"{stem}.ipynb", PTH, REPORT, CSV)]
+        members = [half / member for member in (f"{stem}.ipynb", PTH, REPORT, SOURCES, CSV)]
         part = claims.Claims(
             author=name,
             members={member.name: sha256(member) for member in members},
@@ -102,7 +101,7 @@ def submit(
         claims.write(model.facts, part, half / FACTS)
         return _publish(half, out, stem, part)
     except OSError as error:
-        raise unwritable(out, error) from error
+        raise unwritable(out, error, "--to") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
 
@@ -132,39 +131,14 @@ def _write_notebook(built: nbformat.NotebookNode, model: Model, data: Path, file
 def _publish(half: Path, out: Path, stem: str, part: claims.Claims) -> Submission:
     """Pack the zip and move what is complete from `half` to `out`, the zip last."""
     packed = half / f"{stem}.zip"
-    archive.pack([half / member for member in (f"{stem}.ipynb", PTH, FACTS, REPORT, CSV)], packed)
+    archive.pack([half / member for member in (f"{stem}.ipynb", PTH, FACTS, REPORT, SOURCES, CSV)], packed)
     size_mb = packed.stat().st_size / 1e6
-    (out / packed.name).unlink(missing_ok=True)
-    csv, pdf, executed, packed = (
-        (half / member).replace(out / member) for member in (CSV, REPORT, f"{stem}.ipynb", packed.name)
-    )
-    return Submission(packed, csv, pdf, executed, part.pages, part.test_images, size_mb, dict(part.measured))
-
-
-def file_name(name: str) -> str:
-    """A name as files are called by it: 'Zoë O'Brien-Smith' is Zoe_O'Brien-Smith.
-
-    Args:
-        name: letters that are Latin but for their accents, digits, spaces, hyphens, apostrophes; at least one letter
-            and at most LONGEST_NAME characters.
-
-    Raises:
-        UserError: it is another.
-    """
-    shown = f"{name[:LONGEST_NAME]!r}"
-    if len(name) > LONGEST_NAME:
-        raise UserError(f"--name {shown}... has {len(name):,} characters, and {LONGEST_NAME} is the limit; shorten it.")
-    letters = unicodedata.normalize("NFKD", name.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
-    bare = "".join(letter for letter in letters if unicodedata.category(letter) != "Mn").strip(" ")
-    wrong = re.search(r"[^A-Za-z0-9 '-]", bare)
-    if wrong:
-        raise UserError(
-            f"--name {shown} holds {wrong[0]!r}; a file is called by it, so write it with Latin letters, digits, "
-            "spaces, hyphens and apostrophes."
+    with signals.held():
+        (out / packed.name).unlink(missing_ok=True)
+        csv, pdf, executed, packed = (
+            (half / member).replace(out / member) for member in (CSV, REPORT, f"{stem}.ipynb", packed.name)
         )
-    if not re.search("[A-Za-z]", bare):
-        raise UserError(f"--name {shown} holds no letter; give your English name.")
-    return re.sub(" +", "_", bare)
+    return Submission(packed, csv, pdf, executed, part.pages, part.test_images, size_mb, dict(part.measured))
 
 
 def _check_data(model: Model, data: Path) -> None:
@@ -178,15 +152,8 @@ def _check_data(model: Model, data: Path) -> None:
 
 
 def content(model: Model, view: View, name: str) -> Content:
-    """The report, with the answers and pictures that lie with the model, and its trial's ablation if there is one."""
-
-    def picture(row: int) -> bytes | None:
-        file = answers.picture(model.folder, row)
-        return file.read_bytes() if file.is_file() else None
-
-    study = model.folder.absolute().parent.parent  # it lies in STUDY/models/NNNNNN
-    kept = answers.load(model.folder, model.facts.trial)
-    return report.content(model, view, kept, picture, name, ablation.load(study, model.facts.trial))
+    """The report, with the answers that lie with the model, and its trial's ablation if there is one."""
+    return sources.content(model, sources.gathered(model, view), name)
 
 
 def _check_measured(model: Model, measured: dict[str, float]) -> None:
@@ -210,5 +177,5 @@ def _begin(out: Path, stem: str) -> Path:
                 shutil.rmtree(folder, ignore_errors=True)
         half.mkdir()
     except OSError as error:
-        raise unwritable(out, error) from error
+        raise unwritable(out, error, "--to") from error
     return half

@@ -26,11 +26,12 @@ from search.load import load_study
 from search.objective import log_score, score
 from search.study import Study, Task, replay
 from search.submission import archive, csv_table, network_source, notebook
+from search.submission.author import file_name
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
 from search.submission.claims import NUMBERS, Claims, claimed, digest, names_digest, read
 from search.submission.course_images import locate, test_images
 from search.submission.csv_layout import Layout, named, recognised
-from search.submission.submit import CSV, ENDING, REPORT, file_name
+from search.submission.submit import CSV, ENDING, REPORT, SOURCES
 
 PIXELS = 0.25
 """By which an answer for a test image may differ on another machine; a GPU's convolutions have ten bits."""
@@ -77,7 +78,7 @@ def verify(
     """
     with tempfile.TemporaryDirectory(prefix="posefront-") as private:
         folder, stem = Path(private), file.name.removesuffix(".zip")
-        wanted = (f"{stem}.ipynb", PTH, FACTS, REPORT, CSV)
+        wanted = (f"{stem}.ipynb", PTH, FACTS, REPORT, SOURCES, CSV)
         members = archive.unpack(file, folder, wanted)
         lines = list(form(file, stem, wanted, members))
         if not all((folder / name).is_file() for name in wanted):
@@ -126,7 +127,7 @@ def form(file: Path, stem: str, wanted: tuple[str, ...], members: list[str]) -> 
 
 def unchanged(opened: Opened) -> Iterator[Check]:
     """Every member and the claims themselves are as they were packed."""
-    members = {f"{opened.stem}.ipynb", PTH, REPORT, CSV}
+    members = {f"{opened.stem}.ipynb", PTH, REPORT, SOURCES, CSV}
     for name in sorted(members):
         there, claim = sha256(opened.folder / name), opened.claims.members.get(name, "")
         text = f"{name} was changed after it was packed, or is another submission's; pack it again."

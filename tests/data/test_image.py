@@ -20,6 +20,12 @@ def turned(path: Path, orientation: int) -> Path:
     return path
 
 
+def test_a_photograph_of_a_large_sensor_is_read_without_a_warning(tmp_path: Path) -> None:
+    Image.new("1", (12000, 9000)).save(tmp_path / "a.png")  # warnings are errors here; Pillow's own bound is 89 million
+    assert displayed_size(tmp_path / "a.png") == (12000, 9000)
+    assert open_image(tmp_path / "a.png").size == (12000, 9000)
+
+
 @pytest.mark.parametrize(
     ("orientation", "displayed"),
     [

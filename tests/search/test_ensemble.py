@@ -76,7 +76,7 @@ def test_a_network_a_fold_and_one_prediction(tmp_path: Path) -> None:
     said = run("ensemble", file, "--epochs", 1, "--out", out, "--predict", table)
     assert "mean of 2 folds" in said
 
-    models = out / "small" / "ensembles" / "000000"
+    models = out / "small" / "ensembles" / "000000-1"
     study = load_study(str(file))
     root = study.task.folder()
     facts = [model.load(models / f"fold-{fold}", str(file)) for fold in range(2)]

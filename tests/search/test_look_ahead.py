@@ -17,6 +17,7 @@ from search.forecast import forecast, of_any
 from search.gate import Gate
 from search.objective import CourseScore
 from search.results.leaderboard import entry
+from search.run.admission import too_dear
 from search.run.ledger import ROW, Ledger
 from search.run.scheduler import Past, ResumableScheduler
 from search.schedulers import Asha, LookAhead, Scheduler, record, recorded
@@ -259,9 +260,9 @@ def test_the_gate_by_hand() -> None:
     floor = gate.floor([6.0, 7.0, 8.0])
     # The best has ln(1) + 6; a network of e^x million parameters must end below 6 - x.
     near, far = 6.0 - floor - 0.01, 6.0 - floor + 0.01
-    assert gate.refusal(book, {"params_m": math.exp(near), "gflops": 1.0}, finished) == ""
-    assert f"expected is {floor:.4g} px" in gate.refusal(book, {"params_m": math.exp(far), "gflops": 1.0}, finished)
-    assert gate.refusal(book, {"params_m": 1e9, "gflops": 1.0}, finished[:2]) == ""
+    assert too_dear(book, gate, {"params_m": math.exp(near), "gflops": 1.0}, finished) == ""
+    assert f"expected is {floor:.4g} px" in too_dear(book, gate, {"params_m": math.exp(far), "gflops": 1.0}, finished)
+    assert too_dear(book, gate, {"params_m": 1e9, "gflops": 1.0}, finished[:2]) == ""
     # One that is tried and ends lower makes the floor fall.
     assert gate.floor([6.0, 7.0, 8.0, floor - 1]) <= floor - 1
     for wrong in ({"quantile": 0.0}, {"anyway": 1}, {"enough": 2}):

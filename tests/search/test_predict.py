@@ -16,14 +16,17 @@ from torch import Tensor, nn
 
 from data.drawn.skeleton import HAND_EDGES
 from data.errors import UserError
+from data.layouts import boxes
 from data.layouts.annotations import Instance
+from data.layouts.boxes import Boxed
 from data.storage import image as image_module
-from data.storage.crops import cut
+from data.storage.crops import cut, frames, pixels
 from data.tasks.freihand import FreiHand
-from data.tasks.keypoints import animals
+from data.tasks.keypoints import Keypoints, animals
 from models.net import Arch
-from search.after.model import Model, Preprocessing
-from search.after.predict import Prediction, as_csv, as_json, overlay, predict, upright
+from search.after.model import Model
+from search.after.predict import Prediction, as_csv, as_json, overlay, overlays, predict, upright
+from search.after.preprocessing import Preprocessing
 from search.results.skeleton import skeleton
 from search.run.fit import judge
 from search.study import Config, Training
@@ -37,7 +40,8 @@ def model(net: nn.Module, size: Any, task: Any = None, channels: int = 3) -> Mod
     config = SimpleNamespace(arch=SimpleNamespace(size=size, input_shape=(channels, *sides)))
     task = task or FreiHand()
     seen = Preprocessing.of(task) or task.inputs
-    return cast(Model, SimpleNamespace(net=net, config=config, preprocess=seen, folder=Path("runs/s/models/000001")))
+    folder, margin = Path("runs/s/models/000001"), getattr(task, "margin", None)
+    return cast(Model, SimpleNamespace(net=net, config=config, preprocess=seen, folder=folder, margin=margin))
 
 
 class Brightest(nn.Module):
@@ -68,6 +72,118 @@ def test_the_evaluations_own_answers(painted: Painted, size: int) -> None:
     np.testing.assert_array_equal(
         np.stack([prediction.points for prediction in found]), 224 * outputs.astype(np.float64) - 0.5
     )
+
+
+def annotated(root: Path) -> Path:
+    """Three noisy photographs with two objects each, in COCO's layout; one object leaves its photograph."""
+    random = np.random.default_rng(0)
+    (root / "images").mkdir(parents=True)
+    images, annotations = [], []
+    for number in range(3):
+        width, height = 200 + 40 * number, 180
+        noise = random.integers(0, 256, (height // 20, width // 20, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((width, height)).save(root / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": width, "height": height})
+        for place, box in enumerate(([20, 30, 70, 50], [110, 90.5, 60, 110])):
+            points = [value for _ in range(3) for value in (*random.uniform(30, 90, 2).tolist(), 2)]
+            more = {"id": 10 * number + place, "image_id": number, "category_id": 1, "area": 1, "iscrowd": 0}
+            annotations.append(more | {"bbox": box, "keypoints": points, "num_keypoints": 3})
+    category = {"id": 1, "name": "thing", "keypoints": ["a", "b", "c"], "skeleton": [[1, 2]]}
+    (root / "annotations").mkdir()
+    whole = {"images": images, "annotations": annotations, "categories": [category]}
+    (root / "annotations" / "train.json").write_text(json.dumps(whole))
+    return root
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("context", [1.0, 1.5])
+def test_an_object_in_its_annotated_box_gets_the_evaluations_own_answer(tmp_path: Path, context: float) -> None:
+    task = Keypoints(annotated(tmp_path), metric="pixel_diff", context=context, folds=3)
+    torch.manual_seed(0)
+    config = Config(Arch(3, 0.3, 32, 48, "direct", squeeze=0.0), Training(lr=1e-3))
+    net, part = config.arch.build().eval(), task.split(48).train
+    outputs, _ = judge(task, net, config, part, torch.device("cpu"))
+    assert float(outputs[..., :2].std(0).max()) > 1e-4
+    instances = [task._read().usable[row] for row in part.rows]
+    wanted = pixels(outputs[..., :2].astype(np.float64), frames(instances, task.margin))
+    photographs = sorted((tmp_path / "images").iterdir())
+    objects, notes = boxes.read(tmp_path / "annotations" / "train.json", photographs)
+    assert (len(objects), notes) == (6, ())
+    found = {int(each.boxed.name): each for each in predict(model(net, 48, task), photographs, objects) if each.boxed}
+    np.testing.assert_allclose(np.stack([found[each.id].points for each in instances]), wanted, atol=1e-4)
+    assert found[11].file == photographs[1]
+    assert found[11].size == (240, 180)
+
+
+BOXES = "file,x,y,w,h,score\n"
+
+
+def test_boxes_as_a_table_or_as_a_list(tmp_path: Path) -> None:
+    photographs = [tmp_path / "a" / "one.jpg", tmp_path / "b" / "two.png"]
+    (tmp_path / "boxes.csv").write_text(f"{BOXES}two.png,1,2,3.5,4,0.9\ntwo,5,6,7,8,0.1\n")
+    objects, notes = boxes.read(tmp_path / "boxes.csv", photographs)
+    assert [(each.file, each.name, each.box) for each in objects] == [
+        (photographs[1], "0", (1, 2, 3.5, 4)),
+        (photographs[1], "1", (5, 6, 7, 8)),
+    ]
+    assert notes == (f"1 of 2 photographs have no box and are left out, {photographs[0]} first",)
+    listed = [{"file_name": "a/one.jpg", "bbox": [1, 2, 3, 4]}, {"file": "two.png", "id": "left", "bbox": [1, 2, 3, 4]}]
+    (tmp_path / "boxes.json").write_text(json.dumps(listed))
+    objects, notes = boxes.read(tmp_path / "boxes.json", photographs)
+    assert [(each.file, each.name) for each in objects] == [(photographs[0], "0"), (photographs[1], "left")]
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("a.csv", "x,y,w,h\n1,2,3,4\n", "must have the columns file, x, y, w and h"),
+        ("a.csv", f"{BOXES}three.jpg,1,2,3,4,1\n", "line 2: 'three.jpg' is none of the 2 photographs"),
+        ("a.csv", f"{BOXES}one.jpg,1,2,0,4,1\n", "line 2: .* are no x, y, width and height"),
+        ("a.csv", f"{BOXES}one.jpg,1,2,inf,4,1\n", "line 2: .* are no x, y, width and height"),
+        ("a.csv", f"{BOXES}one.jpg,1,2\n", "line 2: .* are no x, y, width and height"),
+        ("a.csv", BOXES, "holds no box; without --boxes"),
+        ("a.csv", "file,name,x,y,w,h\none.jpg,n,1,2,3,4\none.jpg,n,1,2,3,4\n", "names 'n' twice in one.jpg"),
+        ("a.json", "{", "cannot be read"),
+        ("a.json", "{}", 'has no list of "annotations"'),
+        ("a.json", '[{"bbox": [1, 2, 3, 4]}]', 'annotation 0: it lacks its "bbox", or'),
+        ("a.json", '[{"file": "one.jpg", "bbox": [1, 2, 3]}]', "annotation 0: .* are no x, y"),
+        ("none.json", None, "cannot be read"),
+    ],
+)
+def test_boxes_that_are_none(tmp_path: Path, name: str, text: str | None, why: str) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=why) as refused:
+        boxes.read(tmp_path / name, [tmp_path / "one.jpg", tmp_path / "two.jpg"])
+    assert str(refused.value).endswith(".")
+
+
+def test_every_object_is_named_and_drawn(tmp_path: Path) -> None:
+    file = tmp_path / "two.png"
+    picture = Image.new("RGB", (300, 200))
+    for x, y in ((60, 100), (240, 50)):
+        picture.paste(spot(9, 9, 4, 4, 4), (x - 4, y - 4))
+    picture.save(file)
+    around = [Boxed(file, name, (x - 30, y - 30, 60, 60)) for name, x, y in (("left", 60, 100), ("right", 240, 50))]
+    hands = model(Brightest(), 112)
+    found = predict(hands, [file], around)
+    np.testing.assert_allclose([each.points[0] for each in found], [(60, 100), (240, 50)], atol=0.5)
+    rows = list(csv.reader(io.StringIO(as_csv(found))))
+    assert rows[0][:4] == ["file", "name", "width", "height"]
+    assert [row[1] for row in rows[1:]] == ["left", "right"]
+    listed = json.loads(as_json(found, ("a", "b"), ()))["predictions"]
+    assert [(each["name"], each["bbox"]) for each in listed] == [
+        ("left", [30, 70, 60, 60]),
+        ("right", [210, 20, 60, 60]),
+    ]
+    overlays(found, ((0, 1),), tmp_path / "seen")
+    drawn, before = (np.asarray(image).astype(int) for image in (Image.open(tmp_path / "seen" / "two.png"), picture))
+    for x, y in ((60, 100), (240, 50)):
+        assert (abs(drawn - before)[y - 4 : y + 5, x - 4 : x + 5] > 60).any()
+    whole = cast(Model, SimpleNamespace(**(vars(hands) | {"margin": None})))
+    with pytest.raises(UserError, match="was trained on whole pictures, not on objects in boxes; leave --boxes out"):
+        predict(whole, [file], around)
 
 
 def spot(width: int, height: int, x: int, y: int, reach: int, mode: str = "RGB") -> Image.Image:
@@ -209,7 +325,7 @@ def test_as_data() -> None:
 def test_the_drawing_lies_on_the_points(painted: Painted) -> None:
     file = painted.image(3)
     prediction = Prediction(file, (224, 224), painted.uv[3])
-    drawn = np.asarray(overlay(prediction, HAND_EDGES)).astype(int)
+    drawn = np.asarray(overlay([prediction], HAND_EDGES)).astype(int)
     before = np.asarray(upright(file)).astype(int)
     changed = np.abs(drawn - before).sum(-1) > 60
     for x, y in painted.uv[3].round().astype(int):

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from data.errors import UserError
 from data.transforms.augment import Augment
-from search.after import model
-from search.after.training import choose_trial
+from search.after import model, retrain
+from search.after.training import SearchedTrial, choose_trial
 from search.config_record import rebuild
 from search.load import load_study
 from search.results import answers
@@ -64,7 +66,7 @@ def test_seeds_killed_and_continued_make_one_model(tmp_path: Path) -> None:
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout
     assert "Model:" in printed
 
-    folder = tmp_path / "tiny_study" / "models" / "000001"
+    folder = tmp_path / "tiny_study" / "models" / "000001-6"
     found = model.load(folder, str(TINY))
     facts = found.facts
     assert facts.trial == 1
@@ -121,7 +123,7 @@ def test_the_trial_that_is_meant(tmp_path: Path) -> None:
     assert "is no trained model" in mistake("retrain", TINY, "--teacher", tmp_path / "none", *out)
 
 
-def made(tmp_path: Path) -> Path:
+def made(tmp_path: Path, name: str = "model", **changes: object) -> Path:
     """A model of random weights."""
     study = load_study(str(TINY))
     config, params = some(study)
@@ -146,8 +148,8 @@ def made(tmp_path: Path) -> Path:
         "versions": model.versions(torch.device("cpu")),
         "made": "2026-01-01",
     }
-    model.save(tmp_path / "model", facts, net.state_dict(), [[]])
-    return tmp_path / "model"
+    model.save(tmp_path / name, facts | changes, net.state_dict(), [[]])
+    return tmp_path / name
 
 
 def some(study: object) -> tuple[Config, dict[str, object]]:
@@ -155,6 +157,66 @@ def some(study: object) -> tuple[Config, dict[str, object]]:
 
     params = {"width": 0.2, "size": 32, "lr": 1e-3}
     return replay(study, params)[0], params
+
+
+def test_each_length_and_teacher_has_a_model_of_its_own(tmp_path: Path) -> None:
+    book, study = searched(tmp_path).optuna_study, load_study(str(TINY))
+    source = SearchedTrial(study, "tiny_study", TINY, tmp_path / "tiny_study", choose_trial(book, 1))
+    teacher = made(tmp_path)
+    trainings = [
+        retrain.full_training(source, 6, 2),
+        retrain.full_training(source, 1, 2),
+        retrain.full_training(source, 6, 2, teacher),
+    ]
+    names = [retrain.model_folder(training).name for training in trainings]
+    assert names[:2] == ["000001-6", "000001-1"]
+    assert names[2].startswith("000001-6-")
+    assert retrain.model_folder(trainings[0]).parent == tmp_path / "tiny_study" / "models"
+
+
+def test_the_best_model_is_submitted_or_the_one_that_is_named(tmp_path: Path) -> None:
+    study, models = load_study(str(TINY)), tmp_path / "models"
+    of_before = made(models, "000001", trial=1, error=14.6)
+    short = made(models, "000001-1", trial=1, error=37.4)
+    taught = made(models, "000001-72-0123abcd", trial=1, error=14.1, study_id="other")
+    longer = made(models, "000004-72", trial=4, error=14.5)
+    (models / ".000004-72.1.half").mkdir()
+
+    def chosen(**how: Any) -> tuple[Path, int]:
+        found, among = retrain.load_model(tmp_path, study, how.pop("study_id", None), **how)
+        return found.folder, among
+
+    assert chosen() == (longer, 3)
+    assert chosen(number=1) == (of_before, 2)
+    assert chosen(place=short) == (short, 1)
+    assert chosen(study_id="other") == (taught, 1)
+    assert chosen(under=14.55) == (longer, 3)
+    assert chosen(under=1.0) == (longer, 3)
+    wide = made(models, "000005-72", trial=5, error=14.55, params={"width": 0.3, "size": 32, "lr": 1e-3})
+    assert (
+        retrain.best({of_before: model.read(of_before / model.FACTS), wide: model.read(wide / model.FACTS)}, study)
+        == of_before
+    )
+    for how, why in (
+        ({"number": 2}, r"holds no trained model of trial 2; make one with `posefront retrain \S+ --trial 2`\.$"),
+        ({"place": taught}, r"is a model of tiny_study trial 1, 14\.1 px, which is another study than the one in"),
+        ({"place": models / "000004"}, r"is no trained model; there are \S+/models/000004-72\.$"),
+        ({"study_id": "none"}, "5 there belong to another study of this name"),
+    ):
+        with pytest.raises(UserError, match=why):
+            chosen(**how)
+    assert "give one of them" in mistake(
+        "submit", TINY, "--name", "A", "--test", models, "--trial", 1, "--model", short
+    )
+
+
+def test_a_model_is_read_by_others_as_its_folder_lets_them(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        folder = made(tmp_path)
+    finally:
+        os.umask(before)
+    assert {oct(file.stat().st_mode & 0o777) for file in folder.iterdir()} == {"0o644"}
 
 
 def test_a_model_that_was_changed_is_refused(tmp_path: Path) -> None:

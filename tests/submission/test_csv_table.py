@@ -147,6 +147,10 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("id,é\n".encode("latin-1"))
     with pytest.raises(UserError, match="UTF-8"):
         table.read(tmp_path / "latin.csv")
+    for mark in (";", "\t"):
+        (tmp_path / "other.csv").write_text(f"id{mark}x0{mark}y0\na{mark}1,5{mark}2\n")
+        with pytest.raises(UserError, match=r"has '.+' between its columns, and must have commas; .+\.$"):
+            table.read(tmp_path / "other.csv")
     (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbfid,x0\r\na, 1\r\n\r\n")
     assert table.read(tmp_path / "bom.csv").rows == (("a", "1"),)
     (tmp_path / "folder").mkdir()

@@ -7,17 +7,20 @@ import io
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+import psutil
 import pytest
 import torch
 from optuna.trial import TrialState, create_trial
@@ -28,6 +31,7 @@ from data.storage.pack import Part
 from models.cost import cost
 from search.after import model as models
 from search.after.predict import predict
+from search.after.training import ranges
 from search.load import load_study
 from search.objective import CourseScore, log_score, score
 from search.results import answers
@@ -36,10 +40,12 @@ from search.run.fit import fit
 from search.study import Config, replay
 from search.submission import archive, claims, course_images, csv_table
 from search.submission import submit as submission
+from search.submission.author import LONGEST_NAME, file_name
 from search.submission.checks import Verdict, number
-from search.submission.submit import Submission, file_name, submit
+from search.submission.submit import Submission, submit
 from search.submission.verify import verify
 from tests.conftest import Painted, paint
+from tests.search import test_cli
 from tests.search.test_leak import opens
 
 STUDY = """
@@ -113,6 +119,7 @@ def trained(folder: Path, hands: Painted) -> models.Model:
     seed = models.Seed(1, error, "averaged", {"averaged": error})
     told = facts(file, PARAMS, config, seed, part.valid) | {"epochs": 3}
     told["data"] |= {"identity": study.task.identity(), "train": len(part.train.rows)}
+    told["data"]["train_ranges"] = ranges(part.train.rows)
     models.save(folder / "model", told, weights, [[epoch.row() for epoch in epochs]])
     found = answers.of(study.task, last.outputs, part.valid, 3)
     answers.save_pictures(found, study.task, folder / "model")
@@ -289,11 +296,11 @@ def test_what_is_in_it(handed: Handed, tmp_path: Path) -> None:
     done = handed.done
     assert done.zip.name == f"{STEM}.zip"
     found = members(done.zip)
-    assert list(found) == [f"{STEM}.ipynb", "model.pth", "model.json", "Report.pdf", "submission.csv"]
+    assert list(found) == [f"{STEM}.ipynb", "model.pth", "model.json", "Report.pdf", "report.json", "submission.csv"]
     for file in (done.csv, done.report, done.notebook):
         assert file.read_bytes() == found[file.name]
     assert sorted(file.name for file in done.zip.parent.iterdir()) == sorted(
-        [*(set(found) - {"model.pth", "model.json"}), done.zip.name]
+        [*(set(found) - {"model.pth", "model.json", "report.json"}), done.zip.name]
     )
     assert not any(content[:3] == b"\xff\xd8\xff" or content[:4] == b"\x89PNG" for content in found.values())
     assert done.images == 5
@@ -318,6 +325,34 @@ def test_what_is_in_it(handed: Handed, tmp_path: Path) -> None:
         (folder / name).write_bytes(content)
     archive.pack([folder / name for name in found], again)
     assert again.read_bytes() == done.zip.read_bytes()
+
+
+def test_an_unpacked_zip_finds_hands_and_is_exported(handed: Handed, tmp_path: Path) -> None:
+    folder, file = tmp_path / "unpacked", handed.hands.image(3)
+    with zipfile.ZipFile(handed.done.zip) as opened:
+        opened.extractall(folder)
+    study = ("--study", handed.study)
+    test_cli.said("predict", folder, file, "--json", tmp_path / "a.json", *study)
+    found = json.loads((tmp_path / "a.json").read_text())["predictions"][0]["points"]
+    (wanted,) = predict(handed.model, [file])
+    np.testing.assert_allclose(found, wanted.points, atol=0.011)
+    assert "ONNX" in test_cli.said("export", folder, *study)
+    assert "is no name; give its file with --study." in test_cli.mistake("predict", folder, file)
+    with pytest.raises(UserError, match="is a submission's"):
+        models.read(folder / "model.json")
+    weights = folder / "model.pth"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    refusal = test_cli.mistake("predict", folder, file, *study)
+    assert "is missing, or not the one that was packed; unpack the zip anew." in refusal
+    assert "is no folder; name that of a model" in test_cli.mistake("predict", handed.done.zip, file)
+
+
+def test_the_claims_of_a_model_that_was_preferred_to_others(handed: Handed, tmp_path: Path) -> None:
+    (tmp_path / "packed.json").write_bytes(members(handed.done.zip)["model.json"])
+    facts, part = claims.read(tmp_path / "packed.json")
+    preferred = replace(facts, lost=(models.Loser(1, 2, 9.5, 0.25),))
+    claims.write(preferred, part, tmp_path / "model.json")
+    assert claims.read(tmp_path / "model.json") == (preferred, part)
 
 
 BOOK = f"{STEM}.ipynb"
@@ -373,7 +408,7 @@ def test_one_thing_is_changed(handed: Handed, tmp_path: Path, member: str, chang
         ("model.json", claim(error=float("nan")), "model.json"),
         ("model.json", claim(format=2), "model.json"),
         ("model.json", lambda _: b"[" * 100_000, "model.json"),
-        ("model.json", submission_claim(format=2), "model.json"),
+        ("model.json", submission_claim(format=1), "model.json"),
         ("model.json", submission_claim(csv_rows=4), "rows of the csv"),
         ("model.json", submission_claim(pages=3000), "pages of the report"),
         ("model.json", submission_claim(author="Someone Else"), "author"),
@@ -544,12 +579,60 @@ def test_what_goes_wrong_leaves_everything_as_it_was(
         patch.setattr(submission.notebook, "execute", refusing)
         with pytest.raises(UserError, match="a cell stops"):
             attempt()
-    with pytest.raises(UserError, match="cannot write to"):
+    with pytest.raises(UserError, match=r"cannot write to .*; give --to a folder of yours\.$"):
         attempt(out=handed.study / "below")
     assert [file.name for file in out.iterdir()] == [f"{STEM}.zip"]
     assert (out / f"{STEM}.zip").read_text() == "an older one"
     attempt()
     assert zipfile.is_zipfile(out / f"{STEM}.zip")
+
+
+@pytest.mark.parametrize(("place", "number"), [("notebook", signal.SIGINT), ("report", signal.SIGTERM)])
+def test_a_signal_ends_it_in_one_sentence(handed: Handed, tmp_path: Path, place: str, number: signal.Signals) -> None:
+    """While a cell runs, and after the notebook, when nbclient may have left handlers of its own."""
+    out, mark = tmp_path / "out", tmp_path / "mark"
+    arguments = [handed.model.folder, handed.study, handed.test, handed.hands.root, out, mark, place]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SUBMITTING, *map(str, arguments)], stderr=subprocess.PIPE, text=True
+    )
+    while not (mark.exists() and mark.read_text()) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (
+        128 + number,
+        f"stopped by {number.name}; the same command may be given again.\n",
+    )
+    assert not list(out.iterdir())
+    assert place == "report" or not psutil.pid_exists(int(mark.read_text()))  # the kernel's process
+
+
+SUBMITTING = """
+import os, sys, time
+from pathlib import Path
+from nbformat import v4
+import search.cli
+import search.cli.app
+from search.after import model as models
+from search.submission import notebook, report, submit as submission
+from tests.submission.test_submission import NAME, searched
+
+folder, study, test, data, out, mark, place = map(Path, sys.argv[1:])
+cell = "import os, time; open('%s', 'w').write(str(os.getpid())); time.sleep(60)" % mark
+
+def printing(*_):
+    mark.write_text("1")
+    time.sleep(60)
+
+def submit():
+    cells = [v4.new_code_cell(cell if place.name == "notebook" else "1")]
+    notebook.build = lambda *_, **__: v4.new_notebook(cells=cells)
+    submission._check_measured, notebook.measured, report.write = lambda *_: None, lambda _: {}, printing
+    submission.submit(models.load(folder, str(study)), searched(), NAME, test, data, out)
+
+search.cli.app.run = submit
+search.cli.main()
+"""
 
 
 def test_an_organisers_sample(handed: Handed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -581,10 +664,29 @@ def test_an_organisers_sample(handed: Handed, tmp_path: Path, monkeypatch: pytes
         ("  Ada   Lovelace ", "Ada_Lovelace"),
         ("Zoë Ångström-Müller", "Zoe_Angstrom-Muller"),
         ("O'Brien 3", "O'Brien_3"),
+        ("Zoe\u0308", "Zoe"),
+        ("Łukasz", "Lukasz"),
+        ("Đặng", "Dang"),
+        ("Straße", "Strasse"),
+        ("Ørsted, Þór", "Orsted_Thor"),
+        ("Dr. Ada", "Dr_Ada"),
+        ("J.R.R. Tolkien", "J_R_R_Tolkien"),
+        ("Ada_Lovelace", "Ada_Lovelace"),
+        ("Ольга", "Olga"),
+        ("Ελένη", "Eleni"),
+        ("王小明", "WangXiaoMing"),
+        ("ジョン・スミス", "Jiyon_Sumisu"),
+        ("محمد علي", "Mhmd_Ly"),
+        ("नरेन्द्र मोदी", "Nrendr_Modi"),
+        ("'t Hooft", "t_Hooft"),
     ],
 )
 def test_names(name: str, wanted: str) -> None:
     assert file_name(name) == wanted
+
+
+def test_a_file_name_is_short_however_long_a_script_is_in_latin() -> None:
+    assert len(file_name("\N{CJK UNIFIED IDEOGRAPH-88C5}" * LONGEST_NAME)) == LONGEST_NAME
 
 
 HOSTILE = [
@@ -595,16 +697,17 @@ HOSTILE = [
     "a/b",
     "a\\b",
     "../a",
-    "a.b",
+    "--help",
+    "-o",
     "a\nb",
     "a\tb",
     "a\0b",
     "a\u202eb",
-    "a_b",
+    "a\ud800",
     "<a>",
     "a" * 61,
 ]
-FOREIGN = ["王小明", "a\uff0fb", "Łukasz"]
+FOREIGN = ["a\uff0fb", "a\U0001f4a5", "「王」", "..."]
 
 
 @pytest.mark.parametrize("name", HOSTILE + FOREIGN)
