@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from data.errors import UserError
+from data.task import BaseTask
 from data.transforms.augment import MEAN, STD
 from search import origin, signals
 from search.after.preprocessing import STRICT, Preprocessing
@@ -90,12 +91,8 @@ class Facts:
     epochs: int  # of the training
     seeds: Sequence[Seed]  # all trainings; the first is the one whose weights these are
     teacher: str | None  # what it was distilled from (a study and trial), else None
-<<<<<<< HEAD
-    # identity, numbers of training and validation images, the rows of the validation part, and what they are (`about`)
-=======
     # identity, numbers of training and validation images, the rows of the validation part; not in older models: those
-    # of the training part as pairs (first, last + 1), and the settings of a drawn set
->>>>>>> main
+    # of the training part as pairs (first, last + 1), the settings of a drawn set, and what the data are (`about`)
     data: Mapping[str, Any]
     weights_sha256: str  # of model.safetensors
     versions: Mapping[str, str]  # of posefront (`origin.program`), torch, and Python; the machine's processor or GPU

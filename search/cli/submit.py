@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import statistics
-=======
 import math
->>>>>>> main
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -188,16 +185,12 @@ def submit(
     with loading():
         from search.after.retrain import load_model
         from search.submission import submit as packing
-<<<<<<< HEAD
         from search.submission.report import unprintable
-    model = load_model(folder, trial, loaded, optuna_study.user_attrs.get("id"))
-=======
     under = math.inf if view.goal is None else view.goal.under
     study_id = optuna_study.user_attrs.get("id")
     model, among = load_model(folder, loaded, study_id, number=trial, place=model_, under=under)
     facts = model.facts
     best_ = f", the best of {among} that retrain has kept; --trial or --model names another" if among > 1 else ""
->>>>>>> main
     console.print(
         f"{model.folder.name}: trial {facts.trial}, {facts.epochs} epochs, {facts.error:.4f} {facts.unit} on the "
         f"validation part{best_}",

@@ -196,7 +196,7 @@ Numbers = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 def _fallen(x: Numbers, y: Numbers) -> float:
     """By what part of its first value y fell along the straight line of least squares."""
-    return -change(x, y) / max(abs(y[0]), 1e-12)
+    return -change(x, y) / max(abs(float(y[0])), 1e-12)
 
 
 def change(x: Numbers, y: Numbers) -> float:

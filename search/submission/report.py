@@ -71,10 +71,8 @@ def unprintable(text: str) -> str:
     import typst
 
     try:
-        page = b"#sys.inputs.text"
-        typst.compile(
-            page, ignore_system_fonts=True, font_paths=fonts(), sys_inputs={"text": text}, pdf_standards=UNICODE
-        )
+        given: Any = {"ignore_system_fonts": True, "font_paths": fonts(), "pdf_standards": UNICODE}
+        typst.compile(b"#sys.inputs.text", sys_inputs={"text": text}, **given)
     except typst.TypstError as error:
         found = re.search('the text `"(.+?)"` could not be displayed', str(error))
         return found[1] if found else ""

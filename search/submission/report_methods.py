@@ -92,11 +92,10 @@ def methods(model: Model, view: View, ablation: kept.Ablation | None) -> tuple[M
     rows = ablation.ranked if ablation is not None else ()
     found = list(_choices(model))
     parts = {name: PARTS.get(name, ()) for name, _, _ in found}
-    augment: Any = model.config.augment
-    parts["augmentation"] = ("augment", *(asdict(augment) if is_dataclass(augment) else ()))
+    parts["augmentation"] = ("augment", *_fields(model.config.augment))
     belongs = {part: name for name, owned in parts.items() for part in owned}
     effects: dict[str, list[str]] = {name: [] for name, _, _ in found}
-    others = []
+    others: list[str] = []
     for row in rows:
         own = belongs.get(row.part)
         effects.get(own or "", others).append(effect(row, model.facts.unit))
@@ -191,12 +190,15 @@ def _schedule(model: Model) -> str:
 
 def turned(augment: Any) -> str:
     """An augmentation in words; empty where it changes nothing."""
-    fields: Mapping[str, Any] = asdict(augment) if is_dataclass(augment) and not isinstance(augment, type) else {}
     return ", ".join(
         TURNS[name].format(value) if name in TURNS else f"{name} {value_text(value)}"
-        for name, value in fields.items()
+        for name, value in _fields(augment).items()
         if value
     )
+
+
+def _fields(augment: Any) -> Mapping[str, Any]:
+    return asdict(augment) if is_dataclass(augment) and not isinstance(augment, type) else {}
 
 
 def _measured(model: Model, view: View) -> Iterator[tuple[str, str]]:
