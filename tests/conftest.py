@@ -99,6 +99,7 @@ SLOW = (
     "test_top",
     "test_training_part",
     "test_units",
+    "test_verify",
     # and tests of 2 s or more elsewhere
     "learns",
     "killed",

@@ -39,6 +39,7 @@ from search.format import value_text
 from search.results.skeleton import skeleton
 from search.run.ledger import Row
 from search.submission import training_source
+from search.submission.checks import first_line
 from search.submission.csv_layout import Layout
 from search.submission.markdown import plain, table
 from search.submission.network_source import source
@@ -64,7 +65,8 @@ def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode
     where it follows an organiser's sample (`Table.layout`), None for our own.
 
     Raises:
-        UserError: the model does not find joints in FreiHAND's layout, or does not say which images it was judged on.
+        UserError: the model does not find joints in FreiHAND's layout, does not say which images it was judged on, or
+            its record is no training's.
     """
     facts = model.facts
     if facts.metric != "pixel_diff":
@@ -74,12 +76,15 @@ def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode
             f"{model.folder}/model.json names no validation images (data.valid_rows); make it anew with "
             f"`posefront retrain {facts.study} --trial {facts.trial}`."
         )
-    refused = training_source.refusal(model)
-    words, values = _words(model, name), _values(model, layout, not refused)
-    if refused:
-        training = f"This notebook cannot train it: {plain(refused)}"
-    else:
-        training, words = TRAINING.read_text(encoding="utf-8"), words | training_source.words(model)
+    try:
+        refused = training_source.refusal(model)
+        words, values = _words(model, name), _values(model, layout, not refused)
+        if refused:
+            training = f"This notebook cannot train it: {plain(refused)}"
+        else:
+            training, words = TRAINING.read_text(encoding="utf-8"), words | training_source.words(model)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of a record that is not one of ours
+        raise UserError(f"{model.folder}/model.json describes no training of ours ({first_line(error)}).") from error
     cells: list[NotebookNode] = []
     for code, text in _template("own" if layout is None else "like", training):
         cell = (v4.new_code_cell if code else v4.new_markdown_cell)(_filled(text, values if code else words).strip())
@@ -130,6 +135,7 @@ def execute(
         raise UserError(f"a cell of the notebook takes more than {timeout_s} s; give it more time or a GPU.") from error
     except DeadKernelError as error:
         raise UserError("the notebook's process died; most likely memory ran out: free some, run it again.") from error
+    run.metadata = copy.deepcopy(notebook.metadata)  # without the version of this Python
     return run
 
 
@@ -223,7 +229,7 @@ def _values(model: Model, layout: Layout | None, training: bool) -> dict[str, st
         "IN_DATA": json.dumps(DATA),
         "IN_TEST": json.dumps(TEST),
         "IN_TRAIN": json.dumps(TRAIN),
-        "SIZE": str(model.config.arch.size),
+        "SIZE": repr(model.config.arch.size),
         "EDGES": repr([tuple(edge) for edge in model.edges]),
         "LAYOUT": repr(None if layout is None else _plain_layout(layout)),
         "NETWORK_SOURCE": source(model.net, model.config.arch.input_shape, given).strip(),
@@ -253,17 +259,19 @@ def _words(model: Model, name: str) -> dict[str, str]:
 
 def _program(versions: Mapping[str, str]) -> str:
     """Which posefront found and trained the network."""
-    where = f", <{versions['address']}>" if versions.get("address", "").startswith("https://") else ""
+    address = versions.get("address", "")
+    where = f", <{address}>" if re.fullmatch(r"https://[\w./~-]+", address) else ""
     commit = plain(versions.get("commit", "unknown"))
     return f"Found and trained by posefront {plain(versions.get('posefront', 'unknown'))}, commit {commit}{where}."
 
 
 def _data_source(drawn: Mapping[str, Any] | None) -> str:
     """Where the data come from, and what makes the folder."""
-    if drawn is None:
+    if not drawn:
         return f"FreiHAND's training set (<{FREIHAND}>), or the photographs in its layout that it was trained on."
-    options = " ".join(f"--{name} {value}" for name, value in drawn.items() if name != "layout")
-    return f"the drawn hands that it was trained on, which `posefront data synth FreiHAND {options}` draws again."
+    count, seed, difficulty = int(drawn["count"]), int(drawn["seed"]), float(drawn["difficulty"])
+    command = f"posefront data synth FreiHAND --count {count} --seed {seed} --difficulty {difficulty:g}"
+    return f"the drawn hands that it was trained on, which `{command}` draws again."
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
@@ -295,6 +303,8 @@ def _trained(model: Model) -> str:
     settings = [("epochs", str(facts.epochs)), *_flat(training).items(), *_flat(augment).items()]
     parts = [f"{seeds}{which}{teacher}", table(("setting", "value"), settings)]
     if model.curves and model.curves[0]:
+        minutes = sum(row.get("seconds", 0.0) for row in model.curves[0]) / 60
+        parts.append(f"Its {len(model.curves[0])} epochs took {minutes:.1f} minutes; some of them:")
         parts.append(_curve(model.curves[0], facts.unit))
     return "\n\n".join(part for part in parts if part)
 

@@ -86,7 +86,7 @@ def values(model: Model, given: dict[str, Any]) -> dict[str, str]:
         "AUGMENT": _call("Augment", {field.name: getattr(config.augment, field.name) for field in fields(Augment)}),
         "EPOCHS": repr(facts.epochs),
         "SEED": repr(seed.seed),
-        "THREADS": facts.versions.get("threads", "1"),
+        "THREADS": str(int(facts.versions.get("threads", "1"))),
         "EMA": repr(ema(model)),
         "AMP": repr(training.amp),
         "TRAINING_NETWORK": network(arch, given),
@@ -117,18 +117,16 @@ def ema(model: Model) -> float:
 def words(model: Model) -> dict[str, str]:
     """What stands for the marks in the training part's text: Markdown."""
     config, facts = model.config, model.facts
-    training, versions, arch = config.training, facts.versions, _arch(model)
-    threads = versions.get("threads", "1")
-    threads += " thread" if threads == "1" else " threads"
+    training, arch = config.training, _arch(model)
+    processor, torch, threads = (plain(facts.versions.get(name, "")) for name in ("processor", "torch", "threads"))
     same = (
         "Random numbers are drawn in the same order, so that on the machine and with the versions that trained it "
-        f"({versions.get('processor')}, torch {versions.get('torch')}; on a CPU with {threads}) the same weights "
-        "come out, on a CPU to the last bit. Elsewhere sums are rounded otherwise, and it is another draw of the same "
-        "experiment, as another seed is."
+        f"({processor}, torch {torch}; CPU threads: {threads or 1}) the same weights come out, to the last bit on a "
+        "CPU. Elsewhere sums are rounded otherwise, and it is another draw of the same experiment, as another seed is."
     )
     if len(facts.seeds) > 1:
         errors = ", ".join(f"{seed.error:.2f}" for seed in facts.seeds)
-        same += f" The seeds that were compared ended at {errors} {facts.unit}, and the best of them was kept."
+        same += f" The seeds that were compared ended at {errors} {plain(facts.unit)}, and the best of them was kept."
     absent = [f"It learnt from a teacher too ({plain(facts.teacher)})"] if facts.teacher else []
     if training.weights:
         absent.append(f"It began with pre-trained weights ({plain(Path(training.weights).name)})")

@@ -18,6 +18,7 @@ import torch
 from nbformat import NotebookNode
 from torch import nn
 
+from data.errors import UserError
 from data.task import BaseTask
 from data.transforms.augment import Augment, RobotAugment
 from models.bodies import Body
@@ -128,7 +129,7 @@ def test_a_process_of_its_own_trains_where_the_switch_says_so(tmp_path: Path) ->
     assert "TRAIN = os.environ.get" in next(cell.source for cell in built.cells if cell.cell_type == "code")
     settings = json.loads((folder / "model.json").read_text())["data"]["drawn"]
     assert settings == {"layout": "freihand", "count": 80, "seed": 0, "difficulty": 0.0}
-    assert any("data synth FreiHAND --count 80 --seed 0 --difficulty 0.0`" in cell.source for cell in built.cells)
+    assert any("data synth FreiHAND --count 80 --seed 0 --difficulty 0`" in cell.source for cell in built.cells)
 
 
 def test_without_images_the_cells_say_so(
@@ -253,6 +254,27 @@ def test_what_cannot_be_trained_is_said(small: models.Model, reason: str) -> Non
         built = build(changed, "Ada")
         assert any("This notebook cannot train it: " in cell.source for cell in built.cells)
         assert not any("<<" in cell.source or "def train" in cell.source for cell in built.cells)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"train_ranges": 7}, {"train_ranges": [["a", "b"]]}, {"drawn": [1]}, {"drawn": {"count": "`<b>", "seed": 0}}],
+)
+def test_a_record_of_a_stranger_is_refused(small: models.Model, data: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"model\.json describes no training of ours \("):
+        build(with_facts(small, data={**small.facts.data, **data}), "Ada")
+
+
+def test_no_text_of_a_record_becomes_code(small: models.Model) -> None:
+    for name, value in (("threads", "1); print(1"), ("threads", "")):
+        with pytest.raises(UserError, match="describes no training of ours"):
+            build(with_facts(small, versions={**small.facts.versions, name: value}), "Ada")
+    odd = {"address": "https://a.b/><script>", "commit": "<script>`", "processor": "<script>", "torch": "<script>"}
+    text = "\n".join(cell.source for cell in build(with_facts(small, versions={**odd, "threads": "2"}), "Ada").cells)
+    assert "<script>" not in text
+    assert "EPOCHS, SEED, THREADS = 2, 1099511627783, 2\n" in text
+    known = with_facts(small, versions={"address": "https://example.org/posefront", "posefront": "1.2", "threads": "1"})
+    assert "posefront 1.2, commit unknown, <https://example.org/posefront>." in build(known, "Ada").cells[0].source
 
 
 def test_what_is_not_repeated_is_said(small: models.Model) -> None:
