@@ -265,10 +265,22 @@ def helped(ablation: kept.Ablation | None, facts: Facts) -> tuple[str, ...]:
     else:
         told.append("No choice was shown to help beyond seed noise.")
     if worse:
-        told.append(f"A change was better than the choice that was made: {_listed(worse, ablation.unit, True)}.")
+        short = ablation.epochs < facts.epochs
+        when = f"After {ablation.epochs:,} epoch{'s' * (ablation.epochs > 1)} a" if short else "A"
+        told.append(f"{when} change was better than the choice that was made: {_listed(worse, ablation.unit, True)}.")
+        if short and any(_is_late(row) for row in worse):
+            told.append(
+                "Schedules, running means and augmentation pay in long trainings: of "
+                f"{facts.epochs:,} epochs this says nothing."
+            )
     if unsure:
         told.append(f"Not told apart from chance: {'; '.join(line(row.name, 40) for row in unsure)}.")
     return " ".join(told), how(ablation, facts)
+
+
+def _is_late(row: kept.Row) -> bool:
+    """Whether what is changed pays in long trainings alone."""
+    return row.part in ("schedule", "warmup", "ema", "augment", *TURNS)
 
 
 def _listed(rows: Sequence[kept.Row], unit: str, changed: bool = False) -> str:

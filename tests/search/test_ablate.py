@@ -339,11 +339,11 @@ def test_the_report_prints_the_ablation_of_its_models_trial(tmp_path: Path) -> N
         text = " ".join(test_report.printed(tmp_path / "p.pdf").split())
         for word in (
             "<i>worse",
-            "+1.5",
-            "+1 to +2",
-            "\u22120.8",
-            "\u00d7 4.48",
-            "40 epochs each",
+            "+1.50 px (+1.00 to +2.00) *",
+            "+0.900 px;",
+            "\u22120.800 px (\u22121.00 to \u22120.600) *",
+            "score \u00d7 0.223",
+            "trained for 40 epochs",
             "12.00 \u00b1 0.5000 px",
         ):
             assert word in text

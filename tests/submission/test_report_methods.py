@@ -83,11 +83,19 @@ def test_what_helped_is_what_is_beyond_seed_noise() -> None:
     assert first == (
         "Beyond seed noise it helped to have loss distance instead of mse (2.50 px, 1.50 to 3.50; score \u00d7 "
         "0.0833); head direct instead of simcc (0.900 px, 0.400 to 1.40; score \u00d7 2.00). "
-        "A change was better than the choice that was made: activation relu instead of mixed (0.700 px, 0.200 to 1.20; "
-        "score \u00d7 0.500). Not told apart from chance: augment=none."
+        "After 3 epochs a change was better than the choice that was made: activation relu instead of mixed (0.700 px, "
+        "0.200 to 1.20; score \u00d7 0.500). Not told apart from chance: augment=none."
     )
     assert "3 epochs, shorter than the final training's 9" in second
     assert "over 3 seeds" in second
+    assert "pay in long trainings" not in first
+    found = ablation()
+    rows = tuple(replace(row, name="schedule=constant") if row.name == "act=relu" else row for row in found.rows)
+    late = methods.helped(replace(found, rows=rows), made().facts)[0]
+    assert "pay in long trainings: of 9 epochs this says nothing" in late
+    same = methods.helped(replace(found, rows=rows, epochs=9), made().facts)
+    assert "pay in long trainings" not in same[0]
+    assert "shorter than" not in same[1]
     (alone,) = methods.helped(None, made().facts)
     assert "was not measured" in alone
 
