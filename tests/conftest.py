@@ -77,6 +77,7 @@ SLOW = (
     "test_attach",
     "test_bodies",
     "test_browser",
+    "test_clean",
     "test_deciding",
     "test_ensemble",
     "test_fit",

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from data.errors import UserError
+from data.task import BaseTask
 from data.transforms.augment import MEAN, STD
 from search import origin, signals
 from search.after.preprocessing import STRICT, Preprocessing
@@ -91,7 +92,7 @@ class Facts:
     seeds: Sequence[Seed]  # all trainings; the first is the one whose weights these are
     teacher: str | None  # what it was distilled from (a study and trial), else None
     # identity, numbers of training and validation images, the rows of the validation part; not in older models: those
-    # of the training part as pairs (first, last + 1), and the settings of a drawn set
+    # of the training part as pairs (first, last + 1), the settings of a drawn set, and what the data are (`about`)
     data: Mapping[str, Any]
     weights_sha256: str  # of model.safetensors
     versions: Mapping[str, str]  # of posefront (`origin.program`), torch, and Python; the machine's processor or GPU
@@ -109,6 +110,10 @@ class Facts:
     preprocessing: Preprocessing | None = None
     margin: float | None = None  # side of an object's crop in its box's larger sides; None of whole pictures, too
     lost: tuple[Loser, ...] | None = None  # candidates that this one was preferred to; None where it was the only one
+    # the error of the same weights on `train_images` images of the training part, without augmentation and in
+    # evaluation mode (search.run.clean); None in models of before it was measured
+    train_error: FiniteFloat | None = None
+    train_images: int | None = None
 
     @property
     def name(self) -> str:
@@ -122,6 +127,11 @@ class Facts:
 
 
 _FACTS = TypeAdapter(Facts)
+
+
+def about(task: Task) -> dict[str, str]:
+    """What a report says of a task's data, see `BaseTask.about`; empty of a task that does not say it."""
+    return task.about() if isinstance(task, BaseTask) else {}
 
 
 def described(task: Task, config: Config) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
+from search.cli.ablate import ablate_briefly
 from search.cli.options import (
     Address,
     Data,
@@ -162,6 +164,10 @@ def submit(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data set, to measure on its validation part.")] = None,
     to: Annotated[Path | None, typer.Option(help="Folder for what is handed in; OUT/STUDY/submission.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Without the brief ablation that is made where the trial has none.")
+    ] = False,
+    workers: Workers = None,
     out: Out = Path("runs"),
     storage: Storage = None,
 ) -> None:
@@ -179,6 +185,7 @@ def submit(
     with loading():
         from search.after.retrain import load_model
         from search.submission import submit as packing
+        from search.submission.report import unprintable
     under = math.inf if view.goal is None else view.goal.under
     study_id = optuna_study.user_attrs.get("id")
     model, among = load_model(folder, loaded, study_id, number=trial, place=model_, under=under)
@@ -189,6 +196,12 @@ def submit(
         f"validation part{best_}",
         soft_wrap=True,
     )
+    if not quick:
+        seconds = statistics.mean(row["seconds"] for row in model.curves[0])
+        number = model.facts.trial
+        ablate_briefly(
+            lambda: searched_trial(study, number, data, out, storage, None), folder, number, seconds, workers
+        )
     done = packing.submit(
         model,
         view,
@@ -199,6 +212,10 @@ def submit(
         like=like,
         progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),
     )
+    if missing := unprintable(name):
+        console.print(
+            f"[yellow]no font has {escape(missing)!r}[/], of the author's name: Report.pdf shows a box instead."
+        )
     console.print(f"{done.images:,} test images answered, report of {done.pages} pages, {done.size_mb:.2f} MB")
     console.print(f"Submission: {done.zip.absolute()}", soft_wrap=True)
     console.print(f"Table for the competition: {done.csv.absolute()}", soft_wrap=True)

@@ -42,11 +42,13 @@ class Reached(NamedTuple):
         epoch: its measurements.
         take: takes the training's state as tensors and plain numbers; to be called before the next epoch is asked for.
         outputs: what the network answered for the validation part, float32 (N, ...), in the part's order.
+        judge: what the same weights answer for another part, and the mean loss; to be called as `take` is.
     """
 
     epoch: Epoch
     take: Callable[[], State]
     outputs: Array
+    judge: Callable[[Part], tuple[Array, float]]
 
 
 class Teacher(NamedTuple):
@@ -174,7 +176,8 @@ class Learner:
         train_loss, images = self.train(epoch, memory.sample)
         train_seconds = time.perf_counter() - started
         self._check_finite("loss", train_loss, epoch)
-        outputs, valid_loss = judge(self._task, self.judged, self._config, valid, self._device)
+        answer = partial(judge, self._task, self.judged, self._config, device=self._device)
+        outputs, valid_loss = answer(valid)
         error = self._task.error(outputs, valid)
         self._check_finite("error", error, epoch)
         measured = Epoch(
@@ -188,7 +191,7 @@ class Learner:
             images=images,
             memory_mb=memory.peak_mb(),
         )
-        return Reached(measured, partial(self.state, epoch), outputs)
+        return Reached(measured, partial(self.state, epoch), outputs, answer)
 
     def _check_finite(self, what: str, value: float, epoch: int) -> None:
         if not np.isfinite(value):

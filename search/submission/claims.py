@@ -78,6 +78,8 @@ class _Facts(BaseModel):
     seeds: Annotated[list[_Seed], Field(min_length=1)]
     data: _Data
     versions: _Versions
+    train_error: Number | None = None
+    train_images: Positive | None = None
 
 
 def digest(facts: Facts) -> str:

@@ -65,6 +65,15 @@ def source(net: nn.Module, input_shape: tuple[int, ...] | None = None, given: di
     return _Writer(net, input_shape).text({} if given is None else given)
 
 
+def names(net: nn.Module) -> dict[str, str]:
+    """What the network that `source` writes calls its layers, by their paths in the deployed network.
+
+    Raises:
+        As `source`.
+    """
+    return {path: part.name for path, part in _Writer(net, None).parts.items()}
+
+
 def weights(net: nn.Module) -> dict[str, Tensor]:
     """The parameters and buffers of the network that `source` writes, by its own names, on the CPU.
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from data.errors import UserError
 from data.storage.batches import batches
+from data.storage.pack import Part
 from models.cost import cost
 from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
@@ -30,6 +31,7 @@ from search.after.model import digest as sha256
 from search.config_record import OWN, config_of
 from search.load import load_study
 from search.objective import log_score, score
+from search.run import clean
 from search.study import Config, Study, replay
 from search.submission import archive, claims, compare, csv_check, history, network_source, notebook, report, sources
 from search.submission.author import file_name
@@ -304,8 +306,9 @@ def measured_again(opened: Opened, network: Rebuilt) -> Iterator[Check]:
     """PixelDiff, params, FLOPs, score and answers of the packed weights on the validation part."""
     model, plain = network.model, network.plain
     task, facts = model.study.task, opened.facts
-    outputs = outputs_of(plain, model)
-    error = task.error(outputs, task.split(model.config.arch.size).valid)
+    split = task.split(model.config.arch.size)
+    outputs = outputs_of(plain, model, split.valid)
+    error = task.error(outputs, split.valid)
     attributes = model.study.objective.attributes(read_all(model.study.readings, model.config.arch), error)
     there = {
         "PixelDiff": error,
@@ -316,15 +319,19 @@ def measured_again(opened: Opened, network: Rebuilt) -> Iterator[Check]:
     for what, claim in claims.claimed(facts).items():
         value = there[what]
         yield number(what, claim, None if isinstance(value, str) else value)
+    if facts.train_error is not None:
+        part = clean.sample(split)
+        error = task.error(outputs_of(plain, model, part), part)
+        yield number("PixelDiff on training images", facts.train_error, error)
+        yield number("training images judged", facts.train_images, len(part.rows), 0)
     if opened.sources.answers is not None:
         yield history.answered(opened.sources.answers, outputs, task, model.config, facts.epochs)
 
 
 @torch.inference_mode()
-def outputs_of(plain: nn.Module, model: Model) -> Any:
-    """What a network answers for the validation part, an array in its order."""
-    task, size = model.study.task, model.config.arch.size
-    part, cpu = task.split(size).valid, torch.device("cpu")
+def outputs_of(plain: nn.Module, model: Model, part: Part) -> Any:
+    """What a network answers for a part, an array in its order."""
+    task, size, cpu = model.study.task, model.config.arch.size, torch.device("cpu")
     outputs = [
         plain(task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)).float()
         for pixels, _ in batches(part.pixels, part.rows, part.targets, _BATCH, cpu)
