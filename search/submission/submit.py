@@ -20,7 +20,6 @@ from search.results.view import View
 from search.submission import archive, claims, csv_table, network_source, notebook, report, sources
 from search.submission.author import file_name
 from search.submission.course_images import locate, test_images
-from search.submission.report_data import Content
 
 CSV, REPORT, SOURCES = "submission.csv", "Report.pdf", "report.json"
 ENDING = "_midterm_project"
@@ -86,7 +85,7 @@ def submit(
         sources.write(sources.gathered(model, view), half / SOURCES)
         pages = report.write(sources.content(model, sources.read(half / SOURCES), name), half / REPORT)
         progress("packing")
-        members = [half / member for member in (f"{stem}.ipynb", PTH, REPORT, SOURCES, CSV)]
+        members = [half / member for member in members_of(stem) if member != FACTS]
         part = claims.Claims(
             author=name,
             members={member.name: sha256(member) for member in members},
@@ -128,10 +127,15 @@ def _write_notebook(built: nbformat.NotebookNode, model: Model, data: Path, file
     return measured
 
 
+def members_of(stem: str) -> tuple[str, ...]:
+    """The names of a submission's members, in the zip's order; `stem` is the zip's without '.zip'."""
+    return f"{stem}.ipynb", PTH, FACTS, REPORT, SOURCES, CSV
+
+
 def _publish(half: Path, out: Path, stem: str, part: claims.Claims) -> Submission:
     """Pack the zip and move what is complete from `half` to `out`, the zip last."""
     packed = half / f"{stem}.zip"
-    archive.pack([half / member for member in (f"{stem}.ipynb", PTH, FACTS, REPORT, SOURCES, CSV)], packed)
+    archive.pack([half / member for member in members_of(stem)], packed)
     size_mb = packed.stat().st_size / 1e6
     with signals.held():
         (out / packed.name).unlink(missing_ok=True)
@@ -149,11 +153,6 @@ def _check_data(model: Model, data: Path) -> None:
             f"{data} is not the data that {model.folder} was trained and judged on, or the study splits it otherwise "
             "now; give --data the folder that `posefront retrain` was given."
         )
-
-
-def content(model: Model, view: View, name: str) -> Content:
-    """The report, with the answers that lie with the model, and its trial's ablation if there is one."""
-    return sources.content(model, sources.gathered(model, view), name)
 
 
 def _check_measured(model: Model, measured: dict[str, float]) -> None:

@@ -7,7 +7,6 @@ on these weights, and its own report is printed; what is packed must be the same
 
 import copy
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -38,7 +37,7 @@ from search.submission.author import file_name
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
 from search.submission.claims import NUMBERS, Claims
 from search.submission.sources import Sources
-from search.submission.submit import CSV, ENDING, REPORT, SOURCES
+from search.submission.submit import CSV, ENDING, REPORT, SOURCES, members_of
 
 _ROUNDED = 1e-4  # per cent by which numbers that were computed from one another may differ
 _BATCH = 256
@@ -95,7 +94,7 @@ def verify(
     """
     with tempfile.TemporaryDirectory(prefix="posefront-") as private:
         folder, stem = Path(private), file.name.removesuffix(".zip")
-        wanted = (f"{stem}.ipynb", PTH, FACTS, REPORT, SOURCES, CSV)
+        wanted = members_of(stem)
         members = archive.unpack(file, folder, wanted)
         verdict = Verdict(list(form(file, stem, wanted, members)))
         if not all((folder / name).is_file() for name in wanted):
@@ -157,7 +156,7 @@ def form(file: Path, stem: str, wanted: tuple[str, ...], members: list[str]) -> 
 
 def unchanged(opened: Opened) -> Iterator[Check]:
     """Every member and the claims themselves are as they were packed, by the author whose name the zip has."""
-    members = {f"{opened.stem}.ipynb", PTH, REPORT, SOURCES, CSV}
+    members = {*members_of(opened.stem)} - {FACTS}
     for name in sorted(members):
         there, claim = sha256(opened.folder / name), opened.claims.members.get(name, "")
         text = f"{name} was changed after it was packed, or is another submission's; pack it again."
@@ -190,10 +189,7 @@ def recorded(opened: Opened, study: str | None) -> Study:
     Raises:
         UserError: it is not known here.
     """
-    name = opened.facts.study
-    if study is None and not re.fullmatch(r"[\w-]+", name):
-        raise UserError(f"the submission's study {name!r} is no name; give its file with --study.")
-    return load_study(study or name, data=opened.data)
+    return load_study(study or claims.study_name(opened.facts), data=opened.data)
 
 
 def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | None, list[Check]]:

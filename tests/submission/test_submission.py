@@ -366,6 +366,19 @@ def test_an_unpacked_zip_finds_hands_and_is_exported(handed: Handed, tmp_path: P
     assert "is no folder; name that of a model" in test_cli.mistake("predict", handed.done.zip, file)
 
 
+def test_no_study_that_an_unpacked_zip_names_by_its_file_is_run(handed: Handed, tmp_path: Path) -> None:
+    folder, ran = tmp_path / "unpacked", tmp_path / "ran"
+    with zipfile.ZipFile(handed.done.zip) as opened:
+        opened.extractall(folder)
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    record = json.loads((folder / "model.json").read_text())
+    # Of a model that did not record how pixels are prepared, the study is asked.
+    record |= {"study": str(folder / "own.py"), "preprocessing": None}
+    (folder / "model.json").write_text(json.dumps(record))
+    assert "is no name; give its file with --study." in test_cli.mistake("predict", folder, handed.hands.image(3))
+    assert not ran.exists()
+
+
 def test_the_claims_of_a_model_that_was_preferred_to_others(handed: Handed, tmp_path: Path) -> None:
     (tmp_path / "packed.json").write_bytes(members(handed.done.zip)["model.json"])
     facts, part = claims.read(tmp_path / "packed.json")
