@@ -40,6 +40,9 @@ __all__ = ["ROW", "Ledger", "Row", "TrialAssignment", "is_finished", "open_stora
 REFUSALS = 300
 """Samples in a row that may break the bounds before the search gives up."""
 
+EXPECTED_GAIN = "expected_gain"
+"""A trial's attribute: what its sampler expected of it, see `search.samplers.known_cost`."""
+
 FAILURES = 8
 """Trials in a row that may fail before the search gives up."""
 
@@ -228,8 +231,9 @@ class Ledger:
             return None
         trial = self.optuna_study.ask()
         self.running[trial.number] = trial
-        for key, value in (("budget", self.study.epochs), ("seed", derived(self.study.seed, trial.number))):
-            if key not in trial.user_attrs:
+        seed = derived(self.study.seed, trial.number)
+        for key, value in (("budget", self.study.epochs), ("seed", seed), (EXPECTED_GAIN, sampler.gain)):
+            if key not in trial.user_attrs and value is not None:
                 trial.set_user_attr(key, value)
         return trial
 
