@@ -213,6 +213,9 @@ class Ledger:
         if kept is not None:
             return rebuild(kept)
         config = self.study.space(trial, self.study.task)
+        sampler = self.optuna_study.sampler
+        if isinstance(sampler, TrialSampler) and sampler.gain is not None:
+            trial.set_user_attr(EXPECTED_GAIN, sampler.gain)
         trial.set_user_attr("config", config_record(config))
         return config
 
@@ -231,9 +234,8 @@ class Ledger:
             return None
         trial = self.optuna_study.ask()
         self.running[trial.number] = trial
-        seed = derived(self.study.seed, trial.number)
-        for key, value in (("budget", self.study.epochs), ("seed", seed), (EXPECTED_GAIN, sampler.gain)):
-            if key not in trial.user_attrs and value is not None:
+        for key, value in (("budget", self.study.epochs), ("seed", derived(self.study.seed, trial.number))):
+            if key not in trial.user_attrs:
                 trial.set_user_attr(key, value)
         return trial
 
