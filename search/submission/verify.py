@@ -31,7 +31,7 @@ from search.submission.checks import Check, Verdict, failed, first_line, number,
 from search.submission.claims import NUMBERS, Claims, claimed, digest, names_digest, read
 from search.submission.course_images import locate, test_images
 from search.submission.csv_layout import Layout, named, recognised
-from search.submission.submit import CSV, ENDING, REPORT, SOURCES
+from search.submission.forms import COURSE, CSV, REPORT, SOURCES
 
 PIXELS = 0.25
 """By which an answer for a test image may differ on another machine; a GPU's convolutions have ten bits."""
@@ -112,9 +112,11 @@ def content(opened: Opened, study: Study, test: Path | None) -> Iterator[Check]:
 
 def form(file: Path, stem: str, wanted: tuple[str, ...], members: list[str]) -> Iterator[Check]:
     """The zip's own name, its members and its size."""
-    name = stem.removesuffix(ENDING)
-    right = file.name == f"{name}{ENDING}.zip" and re.fullmatch(r"[A-Za-z0-9'_-]*[A-Za-z][A-Za-z0-9'_-]*", name)
-    yield truth("file name", bool(right), file.name, f"{file.name} must be called English_Name{ENDING}.zip; rename it.")
+    name = stem.removesuffix(COURSE.ending)
+    right = file.name == f"{name}{COURSE.ending}.zip" and re.fullmatch(r"[A-Za-z0-9'_-]*[A-Za-z][A-Za-z0-9'_-]*", name)
+    yield truth(
+        "file name", bool(right), file.name, f"{file.name} must be called English_Name{COURSE.ending}.zip; rename it."
+    )
     missing = [name for name in wanted if name not in members]
     yield truth("members", not missing, f"{len(members)}", f"{file.name} lacks {', '.join(missing)}; pack it again.")
     others = [name for name in members if name not in wanted]
@@ -136,7 +138,7 @@ def unchanged(opened: Opened) -> Iterator[Check]:
     text = "a claim in model.json was changed after it was packed; pack it again."
     yield truth("model.json as packed", there == claim, there[:12], text, claim[:12])
     try:
-        own = file_name(opened.claims.author) + ENDING
+        own = file_name(opened.claims.author) + COURSE.ending
     except UserError as error:
         yield failed("author", error)
         return
@@ -295,7 +297,7 @@ def answers(opened: Opened, task: Task, model: Model | None, test: Path | None) 
 def answered_again(opened: Opened, table: csv_table.Table, layout: Layout, model: Model, test: Path) -> Iterator[Check]:
     """The test images are those of the csv, and the packed weights answer what it says."""
     files = test_images(test, opened.data or model.study.task.root)
-    same = names_digest(files) == opened.claims.test_names_sha256
+    same = names_digest([file.name for file in files]) == opened.claims.test_names_sha256
     text = f"{test} holds other test images than the csv was made for."
     yield truth("test images", same, f"{len(files):,}", text, f"{opened.claims.test_images:,}")
     points = locate(model, files)
