@@ -281,7 +281,7 @@ class FixedTraining:
 
         study, trial, config = self.source.study, self.source.trial, self.source.config
         arch = config.arch
-        error, price, split = judged[0].seed.error, cost(arch), task.split(arch.size)
+        error, price = judged[0].seed.error, cost(arch)
         return {
             "study": self.source.name,
             "study_id": self.source.study_id,
@@ -296,16 +296,22 @@ class FixedTraining:
             "epochs": self.epochs,
             "seeds": [training.seed for training in judged],
             "teacher": model.read(self.teacher / model.FACTS).name if self.teacher else None,
-            "data": {
-                "identity": task.identity(),
-                "train": len(split.train.rows),
-                "valid": len(split.valid.rows),
-                "valid_rows": split.valid.rows.tolist(),
-            },
+            "data": judged_on(task, arch.size),
             "versions": model.versions(model.best_device()) | {"threads": str(judged[0].threads)},
             "made": datetime.now().astimezone().isoformat(timespec="seconds"),
             **model.described(task, config),
         }
+
+
+def judged_on(task: Task, size: Any) -> dict[str, Any]:
+    """The data of a task and their split, as `Facts` keeps them; `size` is the network's input."""
+    split = task.split(size)
+    return {
+        "identity": task.identity(),
+        "train": len(split.train.rows),
+        "valid": len(split.valid.rows),
+        "valid_rows": split.valid.rows.tolist(),
+    }
 
 
 def judge_state(task: Task, config: Config, seed: int, state: dict[str, Any], device: torch.device) -> Judged:

@@ -234,9 +234,14 @@ def verify(
     data: Annotated[Path | None, typer.Option(help="The data set; hands that are drawn are drawn again.")] = None,
     study: Annotated[str | None, typer.Option(help="Its study, if studies/ has none of its name.")] = None,
     test: Annotated[Path | None, typer.Option(help="The test images, to answer them again.")] = None,
+    boxes: Boxes = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train again from the recorded seed; takes long.")] = False,
 ) -> None:
-    """Check a submission: its rules, weights, numbers and table, each against a new measurement, within 1 per cent."""
+    """Check a submission: each number, cell, picture and page beside what its weights give anew.
+
+    Ends with PASS and exit code 0, with FAIL and 1, or with "PASS with N warnings" and 3: what was not measured, as
+    the csv without --test, or is odd and no proof, is named.
+    """
     if not file.is_file():
         raise UserError(f"{file} is missing; `posefront submit` writes it.")
     with loading():
@@ -248,28 +253,35 @@ def verify(
         data.absolute() if data else None,
         study=study,
         test=test,
+        boxes=boxes,
         retrain=(lambda facts: train_again(facts, study or facts.study, data)) if retrain else None,
+        progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),
     )
     show_verdict(verdict)
     if not verdict.passed:
         raise typer.Exit(1)
+    if verdict.warnings:
+        raise typer.Exit(3)
 
 
 def show_verdict(verdict: Verdict) -> None:
     """Print a line for each check, and why those failed that did."""
-    table = Table("", "claimed", "found", "differs")
+    table, marks = Table("", "claimed", "found", "differs"), []
     for line in verdict.lines:
+        mark = "[green]ok[/]" if line.passed else "[yellow]WARNING[/]" if line.warning else "[red]FAIL[/]"
+        marks.append(mark)
         table.add_row(
-            f"{'[green]ok[/]' if line.passed else '[red]FAIL[/]'} {escape(line.name)}",
+            f"{mark} {escape(line.name)}",
             escape(line.claimed),
             escape(line.measured),
             "" if line.difference_percent is None else f"{line.difference_percent:.3g} %",
         )
     console.print(table)
-    for line in verdict.lines:
+    for line, mark in zip(verdict.lines, marks, strict=True):
         if not line.passed:
-            console.print(f"[red]FAIL[/] {escape(line.message)}", soft_wrap=True)
-    console.print("[green]PASS[/]" if verdict.passed else "[red]FAIL[/]")
+            console.print(f"{mark} {escape(line.message)}", soft_wrap=True)
+    colour = "red" if not verdict.passed else "yellow" if verdict.warnings else "green"
+    console.print(f"[{colour}]{verdict.word}[/]")
 
 
 def opened(folder: Path, study: str | None) -> Model:

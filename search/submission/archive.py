@@ -1,12 +1,16 @@
 """The zip: the same from the same files, and its members read with nothing in them trusted or run."""
 
-import json
+import copy
+import pickle
+import re
 import stat
+import warnings
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import nbformat
 import torch
@@ -14,6 +18,7 @@ from nbformat import NotebookNode
 from torch import nn
 
 from data.errors import UserError
+from search.submission import strict_json
 from search.submission.checks import first_line
 
 MOST_MB = 100
@@ -102,7 +107,7 @@ def load_weights(plain: nn.Module, file: Path) -> str:
                 return f"it unpacks to more than {MOST_MB} MB"
         packed = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - whatever a stranger's file makes torch raise is said
-        return f"it cannot be loaded with weights_only=True ({first_line(error)})"
+        return _refused(error)
     own = plain.state_dict()
     if not isinstance(packed, Mapping) or packed.keys() != own.keys():
         odd = sorted(map(str, packed.keys() ^ own.keys())) if isinstance(packed, Mapping) else ["no dictionary"]
@@ -112,23 +117,48 @@ def load_weights(plain: nn.Module, file: Path) -> str:
             return f"{name} has another shape or type"
         if not torch.isfinite(tensor).all():
             return f"{name} holds what is no finite number"
+    held, most = file.stat().st_size, sum(tensor.nbytes for tensor in own.values())
+    if held > most + 16_000 + 2_000 * len(own):  # names, alignment and the zip itself: 200 bytes a tensor
+        return f"it holds {held - most:,} bytes beside its numbers"
     plain.load_state_dict(packed)
     return ""
 
 
-def read_notebook(file: Path) -> NotebookNode:
-    """A notebook by a stranger.
+def _refused(error: Exception) -> str:
+    """Why weights are not loaded; torch's own message goes on to advise loading them with whatever is in them."""
+    forbidden = re.search(r"GLOBAL (\S{1,80})", str(error))
+    if forbidden or isinstance(error, pickle.UnpicklingError):
+        what = forbidden[1] if forbidden else "a pickle"
+        return f"it holds {what} where tensors belong, which may be a program; do not load it in any other way"
+    return f"it cannot be read ({first_line(error)})"
+
+
+def hidden(file: Path) -> str:
+    """What a zip holds beside its members, of which no program that unpacks it speaks; empty for nothing."""
+    with zipfile.ZipFile(file) as opened:
+        entries = opened.infolist()
+        if opened.comment or any(entry.comment for entry in entries):
+            return "a comment"
+        names = sum(2 * len(entry.filename.encode()) for entry in entries)
+        more = file.stat().st_size - sum(entry.compress_size for entry in entries) - names
+    return f"{more:,} bytes beside its members" if more > 22 + 256 * len(entries) else ""
+
+
+def read_notebook(file: Path) -> tuple[NotebookNode, dict[str, Any]]:
+    """A notebook by a stranger, and the JSON of its file.
 
     Raises:
         UserError: it is none.
     """
     try:
         text = file.read_text(encoding="utf-8")
-        content = json.loads(text)
+        content = strict_json.parse(text)
         if not isinstance(content, dict) or content.get("nbformat") != 4:
             raise ValueError("it is not of format 4")
-        nbformat.validate(content)
-        notebook: NotebookNode = nbformat.reads(text, as_version=4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ids that are missing, which are compared
+            nbformat.validate(copy.deepcopy(content))  # it mends what it is given
+            notebook: NotebookNode = nbformat.reads(text, as_version=4)
     except (ValueError, KeyError, TypeError, RecursionError, nbformat.ValidationError) as error:
         raise UserError(f"{file.name} is no notebook ({first_line(error)}); pack it again.") from error
-    return notebook
+    return notebook, content

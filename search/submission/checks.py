@@ -18,6 +18,7 @@ class Check:
     difference_percent: float | None  # of numbers, else None
     passed: bool  # whether it is right
     message: str  # one sentence where it is not, else empty
+    warning: bool = False  # whether it is told without failing the submission, where it is not right
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,19 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether everything is right."""
-        return all(line.passed for line in self.lines)
+        """Whether nothing is wrong; there may be warnings."""
+        return all(line.passed or line.warning for line in self.lines)
+
+    @property
+    def warnings(self) -> list[Check]:
+        """What could not be checked, or is odd and no proof."""
+        return [line for line in self.lines if line.warning and not line.passed]
+
+    @property
+    def word(self) -> str:
+        """'PASS', 'PASS with 2 warnings' or 'FAIL'."""
+        count = len(self.warnings)
+        return ("PASS" + (f" with {count} warning{'s' * (count > 1)}" if count else "")) if self.passed else "FAIL"
 
 
 def number(name: str, claim: float | None, measured: float | None, most: float = TOLERANCE) -> Check:
@@ -42,9 +54,9 @@ def number(name: str, claim: float | None, measured: float | None, most: float =
     return Check(name, here, there, differs, passed, "" if passed else message)
 
 
-def truth(name: str, passed: bool, measured: str, message: str, claim: str = "") -> Check:
+def truth(name: str, passed: bool, measured: str, message: str, claim: str = "", *, warning: bool = False) -> Check:
     """Something that is so or not; `message` is dropped where it is."""
-    return Check(name, claim, measured, None, passed, "" if passed else message)
+    return Check(name, claim, measured, None, passed, "" if passed else message, warning)
 
 
 def failed(name: str, error: UserError, folder: Path | None = None) -> Check:

@@ -14,12 +14,16 @@ from data.errors import UserError
 from search.after import model
 from search.after.model import Facts
 from search.format import named
+from search.submission import strict_json
 
 FORMAT = 2
 """Of the part "submission"; another number is another version's."""
 
 TOLERANCE = 1.0
 """Per cent by which what is measured again may differ from the claim."""
+
+PIXELS = 0.25
+"""Of the 224 x 224 image, by which an answer may differ on another machine: a GPU's convolutions have ten bits."""
 
 NUMBERS = {"PixelDiff": "pixel_diff", "params": "params", "FLOPs": "flops", "score": "score"}
 """The claimed numbers, and what the notebook calls them."""
@@ -48,55 +52,28 @@ class Claims(BaseModel):
 
 
 class _Data(BaseModel):
-    """What a submission's model says of its data."""
-
     identity: StrictStr
     valid_rows: Annotated[list[Count], Field(min_length=1)]
 
 
 class _Seed(BaseModel):
-    """A training of a submission's model."""
-
-    model_config = ConfigDict(extra="forbid")
-
     seed: Count
     error: Number
     weights: Literal["last", "averaged"]
-    errors: Any
 
 
 class _Facts(BaseModel):
-    """`Facts` of a submission's model; what is `Any` is not used by a check."""
+    """What a check needs of a submission's `Facts`, beside their types: ranges."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    study: StrictStr
-    trial: Count
-    params: dict[str, Any]
     metric: StrictStr
-    unit: Any
     error: Number
+    trial: Count
     params_count: Positive
     flops: Positive
     score: Number | None
     epochs: Positive
     seeds: Annotated[list[_Seed], Field(min_length=1)]
-    teacher: Any
     data: _Data
-    weights_sha256: Any
-    versions: dict[str, StrictStr]
-    made: Any
-    format: StrictInt = model.FORMAT
-    labels: Any = None
-    edges: Any = None
-    mirrored: Any = None
-    size: Any = None
-    arch: Any = None
-    study_id: Any = None
-    config: Any = None
-    preprocessing: Any = None
-    lost: Any = None
-    margin: Any = None
 
 
 def digest(facts: Facts) -> str:
@@ -137,7 +114,7 @@ def read(file: Path) -> tuple[Facts, Claims]:
         UserError: it is not what `write` writes, or another version's.
     """
     try:
-        content = json.loads(file.read_bytes())
+        content = strict_json.parse(file.read_bytes())
         if not isinstance(content, dict) or not isinstance(content.get("submission"), dict):
             raise UserError(f'{file.name} has no part "submission"; pack the model with `posefront submit`.')
         part = content.pop("submission")
@@ -159,6 +136,6 @@ def read(file: Path) -> tuple[Facts, Claims]:
 def _check_format(file: Path, part: Mapping[str, Any], version: int) -> None:
     if part.get("format") != version:
         raise UserError(
-            f"{file.name} is of format {part.get('format')!r}, and this version reads format {version}; verify it with "
-            "the version of posefront that packed it."
+            f"{file.name} is of format {part.get('format')!r}, and this version reads format {version}: it was packed "
+            "by another version of posefront; pack it again with `posefront submit`."
         )

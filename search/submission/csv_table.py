@@ -1,6 +1,7 @@
 """The csv of keypoints: our own layout, or that of an organiser's sample file (see `search.submission.csv_layout`)."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,8 +72,15 @@ def write(table: Table, file: Path) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    with writing(file, "name a folder of yours") as half, half.open("w", encoding="utf-8", newline="") as opened:
-        csv.writer(opened, lineterminator="\n").writerows([table.header, *table.rows])
+    with writing(file, "name a folder of yours") as half:
+        half.write_text(text(table), encoding="utf-8", newline="")
+
+
+def text(table: Table) -> str:
+    """A csv as `write` writes it."""
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows([table.header, *table.rows])
+    return written.getvalue()
 
 
 def read(file: Path) -> Table:

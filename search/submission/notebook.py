@@ -108,6 +108,7 @@ def execute(
         raise UserError(f"a cell of the notebook takes more than {timeout_s} s; give it more time or a GPU.") from error
     except DeadKernelError as error:
         raise UserError("the notebook's process died; most likely memory ran out: free some, run it again.") from error
+    run.metadata = copy.deepcopy(notebook.metadata)  # without the version of this Python
     return run
 
 

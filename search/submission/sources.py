@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from search.after.model import Model, problem
 from search.paths import LEASE
 from search.results import ablation, answers
 from search.results.view import View
-from search.submission import report
+from search.submission import report, strict_json
 from search.submission.report_data import Content
 
 STRICT = ConfigDict(strict=True, extra="forbid")
@@ -106,7 +106,8 @@ def gathered(model: Model, view: View) -> Sources:
 
 def printers() -> dict[str, str]:
     """Versions of what a report is printed with here."""
-    return {name: version(name) for name in PRINTERS} | {"machine": f"{platform.system()} {platform.machine()}"}
+    installed = {found.name: found.version for name in PRINTERS for found in distributions(name=name)}
+    return installed | {"machine": f"{platform.system()} {platform.machine()}"}
 
 
 def content(model: Model, sources: Sources, author: str) -> Content:
@@ -134,9 +135,13 @@ def read(file: Path) -> Sources:
         UserError: it is not what `write` writes.
     """
     try:
-        return _SOURCES.validate_json(file.read_bytes())
+        content = file.read_bytes()
+        strict_json.parse(content, constants=True)
+        return _SOURCES.validate_json(content)
     except ValidationError as error:
         raise UserError(f"{file.name} {problem(error)}; pack the model with `posefront submit`.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file.name} cannot be read ({error}); pack the model with `posefront submit`.") from error
 
 
 def _public(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """A submission checked by what it says: nothing in the zip is run, and every number is measured again.
 
 The network is rebuilt from the recorded configuration, the packed weights are loaded into the source that this version
-writes for it, and the validation part is answered anew.
+writes for it, and the validation part is answered anew. Where all is right so far, this version's own notebook is run
+on these weights, and its own report is printed; what is packed must be the same.
 """
 
-import math
+import copy
+import json
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import torch
 from nbformat import NotebookNode
 from torch import nn
@@ -18,26 +23,20 @@ from torch import nn
 from data.errors import UserError
 from data.storage.batches import batches
 from models.cost import cost
-from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256
 from search.config_record import config_of
+from search.format import named
 from search.load import load_study
 from search.objective import log_score, score
-from search.study import Study, Task, replay
-from search.submission import archive, csv_table, network_source, notebook
+from search.study import Study, replay
+from search.submission import archive, claims, compare, csv_check, history, network_source, notebook, report, sources
 from search.submission.author import file_name
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
-from search.submission.claims import NUMBERS, Claims, claimed, digest, names_digest, read
-from search.submission.course_images import locate, test_images
-from search.submission.csv_layout import Layout, named, recognised
-from search.submission.forms import COURSE, CSV, REPORT, SOURCES
-
-PIXELS = 0.25
-"""By which an answer for a test image may differ on another machine; a GPU's convolutions have ten bits."""
-
-PAGES = (2, 6)
-"""Of the report, from and to."""
+from search.submission.claims import NUMBERS, Claims
+from search.submission.csv_check import Test
+from search.submission.forms import CSV, REPORT, SOURCES, Form, form_of, form_of_file, numbers, outputs
+from search.submission.sources import Sources
 
 _ROUNDED = 1e-4  # per cent by which numbers that were computed from one another may differ
 _BATCH = 256
@@ -52,7 +51,26 @@ class Opened:
     stem: str  # the zip's name without '.zip'
     facts: Facts  # of the model
     claims: Claims  # of the submission
-    data: Path | None  # FreiHAND's folder; None for the study's own
+    sources: Sources  # of the report
+    data: Path | None  # the data set's folder; None for the study's own
+
+    @property
+    def form(self) -> Form:
+        """What it is to hold."""
+        return form_of_file(self.stem)
+
+    @property
+    def notebook(self) -> Path:
+        """The packed notebook."""
+        return self.folder / f"{self.stem}.ipynb"
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """The network of a submission."""
+
+    model: Model  # as recorded, with fresh weights and the packed curves
+    net: nn.Module  # with the packed weights: as deployed where a notebook builds it
 
 
 def verify(
@@ -61,84 +79,104 @@ def verify(
     *,
     study: str | None = None,
     test: Path | None = None,
+    boxes: Path | None = None,
     retrain: Callable[[Facts], float] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Check a submission against its claims.
 
     Args:
         file: the zip.
-        data: FreiHAND's folder; None for the study's own, whose hands are then drawn again.
+        data: the data set's folder; None for the study's own, whose images are drawn again if they are drawn.
         study: the study, by name or file; None for studies/NAME.py by the recorded name. A file that the submission
             names is never run.
-        test: the test images, to answer them again; None leaves it.
+        test: the test images, to answer them again; None leaves it, with a warning.
+        boxes: where the objects in them are, where `submit` was told.
         retrain: trains again as recorded and answers the error, where all else is right; None leaves it.
+        progress: told what is done next.
 
     Raises:
         UserError: the zip cannot be opened or could do harm, or the study, the data or the test images are not there.
     """
     with tempfile.TemporaryDirectory(prefix="posefront-") as private:
         folder, stem = Path(private), file.name.removesuffix(".zip")
-        wanted = (f"{stem}.ipynb", PTH, FACTS, REPORT, SOURCES, CSV)
+        wanted = form_of_file(stem).members(stem)
         members = archive.unpack(file, folder, wanted)
-        lines = list(form(file, stem, wanted, members))
+        verdict = Verdict(list(form(file, stem, wanted, members)))
         if not all((folder / name).is_file() for name in wanted):
-            return Verdict(lines)
+            return verdict
         try:
-            facts, claims = read(folder / FACTS)
+            facts, part = claims.read(folder / FACTS)
+            opened = Opened(folder, stem, facts, part, sources.read(folder / SOURCES), data)
         except UserError as error:
-            return Verdict([*lines, failed("model.json", error)])
-        opened = Opened(folder, stem, facts, claims, data)
-        lines += content(opened, recorded(opened, study), test)
-        if retrain is not None and all(line.passed for line in lines):
-            lines.append(number("PixelDiff, trained again", facts.error, retrain(facts)))
-    return Verdict(lines)
+            return Verdict([*verdict.lines, failed("records", error)])
+        progress("measuring the packed weights on the validation images")
+        network = contents(opened, recorded(opened, study), test, boxes, verdict.lines)
+        if network is not None and verdict.passed:
+            verdict.lines.extend(made_again(opened, network, progress))
+        if retrain is not None and verdict.passed:
+            progress("training again")
+            verdict.lines.append(number(f"{named(facts.metric)}, trained again", facts.error, retrain(facts)))
+    return verdict
 
 
-def content(opened: Opened, study: Study, test: Path | None) -> Iterator[Check]:
-    """All checks of an unpacked submission, but those of its form."""
-    yield from unchanged(opened)
-    yield from consistent(opened)
-    model, plain, lines = rebuilt(opened, study)
-    yield from lines
+def contents(opened: Opened, study: Study, test: Path | None, boxes: Path | None, lines: list[Check]) -> Rebuilt | None:
+    """Add all checks of an unpacked submission but for its form and what is made again; its network if it is right."""
+    lines += unchanged(opened)
+    wanted = form_of(study.task)
+    text = f"a submission of the study {opened.facts.study!r} is called English_Name{wanted.ending}.zip; pack it again."
+    lines.append(truth("kind of submission", wanted is opened.form, opened.form.ending, text))
+    lines += consistent(opened)
+    model, net, found = rebuilt(opened, study)
+    lines += found
     if model is not None:
-        yield from split(opened, model)
-        yield from code(opened, model)
-    if model is not None and plain is not None:
-        yield from measured_again(opened, model, plain)
-        yield from answers(opened, study.task, replace(model, net=plain), test)
-    else:
-        yield from answers(opened, study.task, None, None)
+        told = Verdict(list(history.checks(opened.facts, opened.sources, study, model.config)))
+        lines += told.lines
+        lines += cells(opened, model) if told.passed and opened.form.notebook else []  # which prints what is told
+    network = Rebuilt(model, net) if model is not None and net is not None else None
+    if network is not None:
+        lines += measured_again(opened, network)
+    lines += csv_check.checks(
+        opened.folder / CSV,
+        opened.claims,
+        study.task,
+        None if network is None else replace(network.model, net=network.net),
+        None if test is None else Test(opened.form, test, opened.data, boxes),
+    )
+    return network
 
 
 def form(file: Path, stem: str, wanted: tuple[str, ...], members: list[str]) -> Iterator[Check]:
     """The zip's own name, its members and its size."""
-    name = stem.removesuffix(COURSE.ending)
-    right = file.name == f"{name}{COURSE.ending}.zip" and re.fullmatch(r"[A-Za-z0-9'_-]*[A-Za-z][A-Za-z0-9'_-]*", name)
-    yield truth(
-        "file name", bool(right), file.name, f"{file.name} must be called English_Name{COURSE.ending}.zip; rename it."
-    )
+    ending = form_of_file(stem).ending
+    right = file.name == f"{stem}.zip" and stem.endswith(ending) and stem != ending
+    yield truth("file name", right, file.name, f"{file.name} must be called English_Name{ending}.zip; rename it.")
     missing = [name for name in wanted if name not in members]
     yield truth("members", not missing, f"{len(members)}", f"{file.name} lacks {', '.join(missing)}; pack it again.")
     others = [name for name in members if name not in wanted]
     data = [name for name in others if name.lower().endswith(_PICTURES)]
     what = f"{data[0]!r}, which is data" if data else f"{others[0]!r}, which has no place in it" if others else ""
     yield truth("no data inside", not others, f"{len(others)} others", f"{file.name} holds {what}; take it out.")
+    more = archive.hidden(file)
+    yield truth("nothing hidden", not more, more or "nothing", f"{file.name} holds {more}; pack it again.")
     size = f"{file.stat().st_size / 1e6:.2f} MB"
     yield truth("size", True, size, "", f"at most {archive.MOST_MB} MB")  # `unpack` has refused a larger one
 
 
 def unchanged(opened: Opened) -> Iterator[Check]:
-    """Every member and the claims themselves are as they were packed."""
-    members = {f"{opened.stem}.ipynb", PTH, REPORT, SOURCES, CSV}
+    """Every member and the claims themselves are as they were packed, by the author whose name the zip has."""
+    members = set(opened.form.members(opened.stem)) - {FACTS}
     for name in sorted(members):
         there, claim = sha256(opened.folder / name), opened.claims.members.get(name, "")
         text = f"{name} was changed after it was packed, or is another submission's; pack it again."
         yield truth(f"{name} as packed", there == claim, there[:12], text, claim[:12])
-    there, claim = digest(opened.facts), opened.claims.facts_sha256
-    text = "a claim in model.json was changed after it was packed; pack it again."
-    yield truth("model.json as packed", there == claim, there[:12], text, claim[:12])
+    others = sorted(opened.claims.members.keys() - members)
+    text = f"model.json names {', '.join(others)[:80]!r} as members, which are none; pack it again."
+    there, claim = claims.digest(opened.facts), opened.claims.facts_sha256
+    text = "a claim in model.json was changed after it was packed; pack it again." if not others else text
+    yield truth("model.json as packed", there == claim and not others, there[:12], text, claim[:12])
     try:
-        own = file_name(opened.claims.author) + COURSE.ending
+        own = file_name(opened.claims.author) + opened.form.ending
     except UserError as error:
         yield failed("author", error)
         return
@@ -147,16 +185,11 @@ def unchanged(opened: Opened) -> Iterator[Check]:
 
 
 def consistent(opened: Opened) -> Iterator[Check]:
-    """The claimed numbers fit one another, and the report is one."""
+    """The claimed numbers fit one another."""
     facts = opened.facts
     if facts.score is not None:
         log = log_score(facts.params_count / 1e6, facts.flops / 1e9, facts.error)
         yield number("score of the claimed numbers", facts.score, score(log), _ROUNDED)
-    report = (opened.folder / REPORT).read_bytes()
-    pages = len(re.findall(rb"/Type\s*/Page\b", report)) if report.startswith(b"%PDF-") else 0
-    right = pages == opened.claims.pages and PAGES[0] <= pages <= PAGES[1]
-    text = f"{REPORT} has {pages} pages instead of {opened.claims.pages}, of {PAGES[0]} to {PAGES[1]}; pack it again."
-    yield truth("pages of the report", right, str(pages), text, str(opened.claims.pages))
 
 
 def recorded(opened: Opened, study: str | None) -> Study:
@@ -172,61 +205,77 @@ def recorded(opened: Opened, study: str | None) -> Study:
 
 
 def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | None, list[Check]]:
-    """The recorded network, and the plain one with the packed weights; None for what cannot be built."""
+    """The recorded network, and the one of `Rebuilt.net`; None for what cannot be built."""
     facts, folder = opened.facts, opened.folder
     try:
         config = config_of(study, facts.params, facts.config)
         if facts.config is None and (unknown := facts.params.keys() - replay(study, facts.params)[1].keys()):
             raise ValueError(f"{min(unknown)} is none of its parameters")
         net, price = config.arch.build().eval(), cost(config.arch)
-        plain = network_source.plain(network_source.source(net, config.arch.input_shape))
+        handed = copy.deepcopy(net)
+        if opened.form.notebook:
+            handed = network_source.plain(network_source.source(net, config.arch.input_shape))
     except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, UserError) as error:
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]
-    model = Model(folder, facts, [], study, config, net, price)
+    model = Model(folder, facts, opened.sources.curves, study, config, net, price)
     lines = [truth("network rebuilt", True, f"{price.params:,} params", "")]
-    wrong = archive.load_weights(plain, folder / PTH)
+    wrong = archive.load_weights(handed, folder / PTH)
     lines.append(truth("weights fit it", not wrong, wrong or "all finite", f"{PTH}: {wrong}; pack it again."))
-    return model, None if wrong else plain, lines
+    return model, None if wrong else handed, lines
 
 
-def split(opened: Opened, model: Model) -> Iterator[Check]:
-    """The data and their split are those of the claim."""
-    claim, task = opened.facts.data, model.study.task
-    there = task.identity()
-    text = (
-        f"{opened.data or task.root} holds other data than the claim is about, or the study splits them otherwise now."
-    )
-    yield truth("data and split", there == claim["identity"], there, text, claim["identity"])
-    rows = task.split(model.config.arch.size).valid.rows.tolist()
-    text = "the recorded validation images are not the study's validation part."
-    yield truth(
-        "validation images", rows == claim["valid_rows"], f"{len(rows):,}", text, f"{len(claim['valid_rows']):,}"
-    )
-
-
-def code(opened: Opened, model: Model) -> Iterator[Check]:
-    """The notebook is this network's, was run from start to end, and measured what is claimed."""
+def cells(opened: Opened, model: Model) -> Iterator[Check]:
+    """The notebook but for its answers is this version's for this network; it was run, and measured what is claimed."""
     try:
-        packed = archive.read_notebook(opened.folder / f"{opened.stem}.ipynb")
-        layout = None
-        if opened.claims.like_sample:
-            csv = opened.folder / CSV
-            table = csv_table.read(csv)
-            layout = recognised(table.header, table.rows, csv, model.study.task.labels)
-        own = notebook.build(model, opened.claims.author, layout=layout)
+        packed, content = archive.read_notebook(opened.notebook)
         measured = notebook.measured(packed)
+        own = own_notebook(opened, model)
     except UserError as error:
         yield failed("notebook", error, opened.folder)
         return
     yield from same_code(opened, packed, own)
-    for what, claim in claimed(opened.facts).items():
+    yield differing("notebook's cells", unanswered(content), unanswered(as_json(own)))
+    for what, claim in claims.claimed(opened.facts).items():
         if claim is not None:
             yield number(f"{what} in the notebook", claim, measured.get(NUMBERS[what]))
     same = measured == dict(opened.claims.measured)
     text = "model.json repeats other numbers than the notebook printed; pack it again."
     yield truth("notebook's numbers in model.json", same, f"{len(measured)}", text, f"{len(opened.claims.measured)}")
+
+
+def own_notebook(opened: Opened, model: Model) -> NotebookNode:
+    """The notebook that this version builds for the packed network and csv.
+
+    Raises:
+        UserError: the csv follows no sample, though it is said to.
+    """
+    layout = csv_check.layout(opened.folder / CSV, model.study.task) if opened.claims.like_sample else None
+    return notebook.build(model, opened.claims.author, layout=layout)
+
+
+def as_json(book: NotebookNode) -> Any:
+    """A notebook as its file has it."""
+    return json.loads(nbformat.writes(book))
+
+
+def unanswered(content: Any) -> Any:
+    """A notebook's JSON without what its cells answered."""
+    bare = copy.deepcopy(content)
+    for cell in bare["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    return bare
+
+
+def differing(name: str, packed: Any, own: Any) -> Check:
+    """Whether a packed notebook is our own; the message names the first place where it is not."""
+    places = list(compare.notebooks(packed, own))
+    where, what = places[0] if places else ((), "")
+    more = f" ({len(places) - 1} more)" if len(places) > 1 else ""
+    text = f"the notebook, {compare.shown(where)}: {what}{more}; pack it again.".replace("\n", " ")
+    return truth(name, not places, f"{len(own['cells'])} cells", text)
 
 
 def same_code(opened: Opened, packed: NotebookNode, own: NotebookNode) -> Iterator[Check]:
@@ -245,75 +294,72 @@ def same_code(opened: Opened, packed: NotebookNode, own: NotebookNode) -> Iterat
     yield truth("notebook was run", runs == list(range(1, len(theirs) + 1)), "start to end", text)
 
 
-def measured_again(opened: Opened, model: Model, plain: nn.Module) -> Iterator[Check]:
-    """PixelDiff, params, FLOPs and score of the packed weights on the validation part."""
-    error = error_of(plain, model)
-    attributes = model.study.objective.attributes(read_all(model.study.readings, model.config.arch), error)
-    there = {
-        "PixelDiff": error,
-        "params": sum(parameter.numel() for parameter in plain.parameters()),
-        "FLOPs": model.price.flops,
-        "score": attributes.get("score"),
-    }
-    for what, claim in claimed(opened.facts).items():
-        value = there[what]
-        yield number(what, claim, None if isinstance(value, str) else value)
+def measured_again(opened: Opened, network: Rebuilt) -> Iterator[Check]:
+    """The error, params, FLOPs, score and answers of the packed weights on the validation part."""
+    model, net, facts = network.model, network.net, opened.facts
+    task, plain = model.study.task, opened.form.notebook
+    answered = outputs_of(net, model) if plain else outputs(replace(model, net=net))
+    there = numbers(model, answered)
+    if plain:
+        there["params"] = sum(parameter.numel() for parameter in net.parameters())
+    for what, claim in claims.claimed(facts).items():
+        yield number(what, claim, there.get(what))
+    if opened.sources.answers is not None:
+        yield history.answered(opened.sources.answers, answered, task, model.config, facts.epochs)
 
 
 @torch.inference_mode()
-def error_of(plain: nn.Module, model: Model) -> float:
-    """The error of a network on the validation part."""
+def outputs_of(plain: nn.Module, model: Model) -> Any:
+    """What a network answers for the validation part, an array in its order."""
     task, size = model.study.task, model.config.arch.size
     part, cpu = task.split(size).valid, torch.device("cpu")
-    outputs = [
+    answered = [
         plain(task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)).float()
         for pixels, _ in batches(part.pixels, part.rows, part.targets, _BATCH, cpu)
     ]
-    return task.error(torch.cat(outputs).numpy(), part)
+    return torch.cat(answered).numpy()
 
 
-def answers(opened: Opened, task: Task, model: Model | None, test: Path | None) -> Iterator[Check]:
-    """The csv: its rows, its numbers, and with test images its answers."""
-    csv = opened.folder / CSV
+def made_again(opened: Opened, network: Rebuilt, progress: Callable[[str], None]) -> Iterator[Check]:
+    """This version's notebook run on the packed weights, and its report, beside those that are packed."""
+    if opened.form.notebook:
+        progress("executing the notebook again")
+        yield run_again(opened, network.model)
+    progress("printing the report again")
+    yield printed_again(opened, network.model)
+
+
+def run_again(opened: Opened, model: Model) -> Check:
+    """The answers of the notebook's cells."""
+    with tempfile.TemporaryDirectory(prefix="posefront-") as private:
+        claims.write(opened.facts, None, Path(private) / FACTS)
+        shutil.copy(opened.folder / PTH, private)
+        try:
+            run = notebook.execute(own_notebook(opened, model), Path(private), opened.data or model.study.task.folder())
+        except UserError as error:
+            return failed("notebook's answers", error, opened.folder)
+    _, content = archive.read_notebook(opened.notebook)
+    return differing("notebook's answers", content, as_json(run))
+
+
+def printed_again(opened: Opened, model: Model) -> Check:
+    """The report: the same bytes where it is printed with the same versions, else the same text."""
+    name, packed = "report", (opened.folder / REPORT).read_bytes()
+    file = opened.folder / f"own {REPORT}"
     try:
-        table = csv_table.read(csv)
-        yield number("rows of the csv", opened.claims.csv_rows, len(table.rows), 0)
-        layout = recognised(table.header, table.rows, csv, task.labels)
-        keys = {named(layout, row) for row in table.rows}
-        text = f"{CSV} names a row twice; pack it again."
-        yield truth("rows are named once", len(keys) == len(table.rows), f"{len(keys):,} names", text)
-        yield number("images in the csv", opened.claims.test_images, len({image for image, _, _ in keys}), 0)
-        wrong = next((row for row in table.rows if not all(is_finite(row[i]) for i in layout.columns)), None)
-        text = f"{CSV}: the row of {named(layout, wrong)[0]!r} holds what is no finite number." if wrong else ""
-        yield truth("coordinates are finite", wrong is None, f"{len(table.rows):,} rows", text)
-        if test is not None and model is not None and wrong is None:
-            yield from answered_again(opened, table, layout, model, test)
-    except UserError as error:
-        if not str(error).startswith(str(csv)):  # of the test images
-            raise
-        yield failed("csv", error, opened.folder)
-
-
-def answered_again(opened: Opened, table: csv_table.Table, layout: Layout, model: Model, test: Path) -> Iterator[Check]:
-    """The test images are those of the csv, and the packed weights answer what it says."""
-    files = test_images(test, opened.data or model.study.task.root)
-    same = names_digest([file.name for file in files]) == opened.claims.test_names_sha256
-    text = f"{test} holds other test images than the csv was made for."
-    yield truth("test images", same, f"{len(files):,}", text, f"{opened.claims.test_images:,}")
-    points = locate(model, files)
-    again = csv_table.like(opened.folder / CSV, [file.name for file in files], points, model.study.task.labels)
-    worst, name = max(
-        (abs(float(row[i]) - float(own[i])), named(layout, row)[0])
-        for row, own in zip(table.rows, again.rows, strict=True)
-        for i in layout.columns
-    )
-    text = f"{CSV}: the row of {name!r} is {worst:.2f} px from what the packed weights answer."
-    yield truth("answers for the test images", worst <= PIXELS, f"{worst:.4f} px", text, f"within {PIXELS:g} px")
-
-
-def is_finite(cell: str) -> bool:
-    """Whether a cell is a finite number."""
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
+        pages = report.write(sources.content(model, opened.sources, opened.claims.author), file)
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's record makes of a report is said
+        return truth(name, False, "", f"report.json makes no report ({first_line(error)}); pack it again.")
+    own = file.read_bytes()
+    if packed == own:
+        text = f"model.json says that {REPORT} has {opened.claims.pages} pages, and it has {pages}; pack it again."
+        return truth(name, pages == opened.claims.pages, f"{pages} pages, the same bytes", text)
+    wrong, there, here = compare.pages(packed, own), opened.sources.printed_with, sources.printers()
+    if not wrong and there != here:
+        other = (
+            ", ".join(f"{key} {value[:20]}" for key, value in there.items() if here.get(key) != value)[:200] or "others"
+        )
+        text = f"{REPORT} has the right words; its drawings were not compared, for it was printed with {other}."
+        return truth(name, False, "the same words", text, warning=True)
+    text = f"{REPORT} is not what this version prints: {wrong or 'its drawings, or something hidden, differ'}."
+    return truth(name, False, "", text.replace("\n", " "))

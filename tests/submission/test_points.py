@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from optuna.trial import TrialState, create_trial
@@ -18,15 +21,29 @@ from data.errors import UserError
 from data.layouts import boxes
 from search.after import model as models
 from search.after.predict import predict
+from search.after.training import judged_on
 from search.load import load_study
 from search.results import answers
 from search.results.view import View
 from search.run.fit import fit
+from search.run.sampler import derived
 from search.study import replay
 from search.submission import forms
+from search.submission.checks import Verdict
 from search.submission.submit import Submission, submit
+from search.submission.verify import verify
 from tests.search import test_cli
 from tests.search.test_predict import annotated
+from tests.submission.test_submission import (
+    members,
+    refused,
+    rehashed,
+    repacked,
+    row_changed,
+    scaled,
+    submission_claim,
+    weights_with,
+)
 
 STUDY = """
 from optuna.trial import BaseTrial
@@ -57,6 +74,12 @@ class Packed:
     view: View
     test: Path
     boxes: Path
+    study: Path
+
+    def check(self, file: Path, **options: Any) -> Verdict:
+        """As `posefront verify` does, with the test part."""
+        given = {"study": str(self.study), "test": self.test, "boxes": self.boxes} | options
+        return verify(file, None, **given)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +91,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Packed]:
         test, where = photographs(folder / "test"), folder / "boxes.csv"
         where.write_text("file,name,x,y,w,h\nb.png,left,10,20,60,80\nb.png,right,100,20,60,90\na.jpg,only,5,5,90,70\n")
         done = submit(model, searched(), "Łukasz", test, model.study.task.folder(), folder / "out", boxes=where)
-        yield Packed(done, model, searched(), test, where)
+        yield Packed(done, model, searched(), test, where, folder / "things.py")
 
 
 def trained(folder: Path, data: Path) -> models.Model:
@@ -77,10 +100,12 @@ def trained(folder: Path, data: Path) -> models.Model:
     file.write_text(STUDY.format(root=str(data)))
     study, params = load_study(str(file)), {"width": 0.15}
     config, _ = replay(study, params)
-    *_, last = fit(study.task, config, epochs=2, seed=1, device=torch.device("cpu"))
+    number = derived(study.seed, 0)
+    first, last = fit(study.task, config, epochs=2, seed=number, device=torch.device("cpu"))
+    rows = [first.epoch.row(), last.epoch.row()]
     weights = {name.removeprefix("module."): value for name, value in last.take()["ema"].items()}
     part = study.task.split(48)
-    seed = models.Seed(1, last.epoch.error, "averaged", {"averaged": last.epoch.error})
+    seed = models.Seed(number, last.epoch.error, "averaged", {"averaged": last.epoch.error})
     facts = {
         "study": "things",
         "trial": 0,
@@ -94,14 +119,14 @@ def trained(folder: Path, data: Path) -> models.Model:
         "epochs": 2,
         "seeds": [seed],
         "teacher": None,
-        "data": {"identity": study.task.identity(), "valid_rows": part.valid.rows.tolist()},
+        "data": judged_on(study.task, 48),
         "versions": models.versions(torch.device("cpu")),
         "made": "2026-01-01",
         **models.described(study.task, config),
     }
     price = models.rebuilt(folder, models.Facts(**facts, weights_sha256=""), study).price
     facts |= {"params_count": price.params, "flops": price.flops}
-    models.save(folder / "model", facts, weights, [[last.epoch.row()]])
+    models.save(folder / "model", facts, weights, [rows])
     found = answers.of(study.task, last.outputs, part.valid, 2)
     answers.save(found, folder / "model", 0)
     return models.load(folder / "model", study)
@@ -109,7 +134,11 @@ def trained(folder: Path, data: Path) -> models.Model:
 
 def searched() -> View:
     kept = {"params_m": 0.2, "gflops": 0.003, "nme": 40.0}
-    trial = create_trial(state=TrialState.COMPLETE, value=40.0, user_attrs=kept)
+    ranges = {"width": optuna.distributions.FloatDistribution(0.1, 1.0)}
+    trial = create_trial(
+        state=TrialState.COMPLETE, value=40.0, params={"width": 0.15}, distributions=ranges, user_attrs=kept
+    )
+    trial.number = 0
     return View.of("things", "error", {"metric": "nme", "unit": "%"}, [trial])
 
 
@@ -142,6 +171,45 @@ def test_what_is_in_it(packed: Packed) -> None:
     assert weights.keys() == packed.model.net.state_dict().keys()
 
 
+def test_it_is_verified_with_the_test_part_and_without(packed: Packed) -> None:
+    verdict = packed.check(packed.done.zip)
+    assert verdict.word == "PASS", [line.message for line in verdict.lines if not line.passed]
+    names = {line.name for line in verdict.lines}
+    assert {"nme", "params", "FLOPs", "report", "answers for the test images", "kind of submission"} <= names
+    assert not any("notebook" in name for name in names)
+    without = packed.check(packed.done.zip, test=None, boxes=None)
+    assert (without.word, [line.name for line in without.warnings]) == (
+        *("PASS with 1 warning", ["answers for the test images"]),
+    )
+    assert "test images" in refused(packed.check(packed.done.zip, boxes=None))
+
+
+@pytest.mark.parametrize(
+    ("member", "change", "wrong"),
+    [
+        ("model.pth", weights_with(lambda tensors: next(iter(tensors.values())).mul_(3)), "nme"),
+        ("submission.csv", row_changed(lambda row: [[row[0], "1.0000", *row[2:]]]), "answers for the test images"),
+        ("submission.csv", row_changed(lambda _: []), "rows of the csv"),
+        ("model.json", scaled("error", 0.98), "nme"),
+        ("model.json", scaled("flops", 0.98), "FLOPs"),
+        ("model.json", submission_claim(author="Someone Else"), "author"),
+        ("Report.pdf", lambda content: content + b" ", "report"),
+    ],
+)
+def test_what_is_changed_with_all_digests_is_found(
+    packed: Packed, tmp_path: Path, member: str, change: Callable[[bytes], bytes], wrong: str
+) -> None:
+    contents = members(packed.done.zip)
+    spoilt = rehashed(contents | {member: change(contents[member])})
+    assert wrong in refused(packed.check(repacked(packed.done.zip, tmp_path, spoilt)))
+
+
+def test_it_is_not_the_courses(packed: Packed, tmp_path: Path) -> None:
+    other = tmp_path / "Lukasz_midterm_project.zip"
+    shutil.copy(packed.done.zip, other)
+    assert "lacks Lukasz_midterm_project.ipynb" in refused(packed.check(other))["members"]
+
+
 def test_a_sample_is_followed_and_an_image_without_boxes_is_one_object(packed: Packed, tmp_path: Path) -> None:
     sample = tmp_path / "sample.csv"
     sample.write_text("image,a_x,a_y,b_x,b_y,c_x,c_y\nb.png,0,0,0,0,0,0\na.jpg,0,0,0,0,0,0\n")
@@ -172,7 +240,7 @@ def test_a_model_that_measures_otherwise_is_not_packed(packed: Packed, tmp_path:
     facts["seeds"] = [models.Seed(**seed) for seed in facts["seeds"]]
     models.save(folder, facts, packed.model.net.state_dict(), [[]])
     spoilt = models.load(folder, packed.model.study)
-    with pytest.raises(UserError, match=r"the packed network measures NME .* and .* claims"):
+    with pytest.raises(UserError, match=r"the packed network measures nme .* and .* claims"):
         submit(spoilt, packed.view, "A", packed.test, data, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
