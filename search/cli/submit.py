@@ -177,9 +177,13 @@ def submit(
     """
     from search import paths
     from search.load import load_study, study_file
+    from search.submission.author import file_name
 
     if trial is not None and model_ is not None:
         raise UserError("--trial names a trial, whose best model is taken, and --model a model; give one of them.")
+    file_name(name)
+    if to is not None:
+        paths.check_writable(to, "--to")
     file, root = str(study_file(study)), data.absolute() if data else None
     loaded = load_study(file, data=root)
     require_points(loaded, study)

@@ -1,6 +1,6 @@
 """What a submission has: the course's zip, and that of every other task whose networks find points in photographs.
 
-the course's                     any other
+member            of the course's hands            of any others
 zip               NAME_midterm_project.zip         NAME_submission.zip
 submission.csv    a row a test image               a row a test image, or an object that --boxes names
 model.pth         the deployed network's weights   the network's own weights
