@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -34,6 +35,7 @@ def cost(arch: Architecture) -> Cost:
         CostError: something in it would go uncounted.
     """
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         network = arch.build()
         trained = sum(p.numel() for p in network.parameters())
         return replace(_measure(fold_(network), arch.input_shape), trained=trained)
@@ -112,7 +114,9 @@ def _check(module: nn.Module, image: Tensor, products: int, attempts: int = 24) 
 
     A parameter does not matter when its gradient is nothing, or zero however the signs of all weights are drawn.
     One draw is not enough: both hidden units of a small squeeze-excitation are asleep in every fourth. The weights as
-    they are would not do: those that start at zero, as a residual block's last, put all before them to sleep.
+    they are would not do: those that start at zero, as a residual block's last, put all before them to sleep, and
+    merged branches and folded norms make the numbers grow from block to block until no gate is between its ends. So
+    each row of weights has length 1.
     """
     asleep = dict(module.named_parameters())
     for attempt in range(attempts):
@@ -120,6 +124,8 @@ def _check(module: nn.Module, image: Tensor, products: int, attempts: int = 24) 
             for parameter in module.parameters():
                 noise = torch.randn_like(parameter)
                 parameter.mul_(noise.sign()).add_(noise, alpha=0.01)
+                if parameter.ndim > 1:
+                    parameter.copy_(functional.normalize(parameter.flatten(1)).view_as(parameter))
         with _TorchCounter() if attempt == 0 else nullcontext() as counter:
             answer = _sum(module(image))
         if counter and counter.products.total() != products:

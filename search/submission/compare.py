@@ -57,7 +57,8 @@ def text(packed: str, own: str) -> str:
         after = words[place + 1][1] if place + 1 < len(words) else ""
         percent = after.startswith(" %") or (place > 0 and words[place - 1][1].endswith('percent": '))
         if one != other and not (place % 2 and one and other and _close(one, other, percent)):
-            return f"{_around(here, place)} where {_around(there, place)} belongs"
+            same = 0 if place % 2 else next((i for i, (a, b) in enumerate(zip_longest(one, other)) if a != b), 0)
+            return f"{_around(here, place, same)} where {_around(there, place, same)} belongs"
     return ""
 
 
@@ -76,10 +77,11 @@ def _unit(number: str) -> float:
     return 0.0 if "e" in number or "." not in number else 10.0 ** -len(number.rpartition(".")[2])
 
 
-def _around(words: Sequence[str], place: int) -> str:
-    """A part of a text between its numbers, or a number, and what stands beside it."""
-    before = "".join(words[max(0, place - 2) : place])[-20:]
-    return repr(f"{before}{''.join(words[place : place + 2 - place % 2])}"[:_SHOWN].strip())
+def _around(words: Sequence[str], place: int, same: int) -> str:
+    """Where two texts part: after the first `same` letters of a part between numbers, or at a number."""
+    before = "".join([*words[max(0, place - 2) : place], *[word[:same] for word in words[place : place + 1]]])
+    after = "".join(words[place : place + 2 - place % 2])[same:]
+    return repr(f"{before[-20:]}{after}"[:_SHOWN].strip())
 
 
 def notebooks(packed: Any, own: Any) -> Iterator[tuple[Place, str]]:

@@ -1,6 +1,7 @@
 """Counting against other people's numbers, torch's own counter, and networks made to slip through."""
 
 import time
+from typing import Any
 
 import pytest
 import timm
@@ -314,6 +315,15 @@ class NoGradient(Slip):
 def test_nothing_slips_through(kind: type[Slip], said: str) -> None:
     with pytest.raises(CostError, match=said):
         measure(kind(), (3, 4, 4))
+
+
+def test_gates_of_a_deep_network_of_merged_branches_are_used() -> None:
+    """Its numbers grow from block to block; with these seeds no gate of the last block was ever between its ends."""
+    sizes: dict[str, Any] = {"width": 0.5, "stride": 32, "size": 64, "stages": 7, "stem": 16, "early_kernel": 5}
+    arch = Arch(points=21, head="simcc", squeeze=0.25, branches=2, split=0.125, act="relu", neck=0, grey=True, **sizes)
+    for seed in (5, 18, 23, 35):
+        torch.manual_seed(seed)
+        measure(fold(arch.build()), arch.input_shape)
 
 
 class Plain(Slip):

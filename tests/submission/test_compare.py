@@ -45,6 +45,7 @@ def test_texts_of_two_machines(packed: str, own: str) -> None:
         ("epochs 24", "epochs 2", "'epochs 24'"),
         ("x 3.1 %", "x 0.1 %", "'x 3.1'"),
         ("a 1", "b 1", "'a 1' where 'b 1' belongs"),
+        ("All say it is the best of all 1", "All say it is the best of 1", "'y it is the best of all 1' where"),
         ("a 1 and more", "a 1", "'a 1 and more' where 'a 1' belongs"),
         ("a", "a 1", "'a' where 'a 1' belongs"),
         ("torch 2.15 on cpu <b>", "torch 2.15 on cpu", "<b>"),
