@@ -124,9 +124,9 @@ def answered_again(
         at = next((i for i, (one, other) in enumerate(zip(there, wanted, strict=False)) if one != other), len(wanted))
         yield truth("answers for the test images", False, "", f"{file.name}: row {at + 1} is another image's.")
         return
-    frames = matched(own.rows, places, file, ids)
+    image_of = matched(own.rows, places, file, ids)
     worst, name = max(
-        (abs(float(row[i]) - float(again[i])) * SIDE / answered.sides[frames[at]], named(places, row)[0])
+        (abs(float(row[i]) - float(again[i])) * SIDE / answered.sides[image_of[at]], named(places, row)[0])
         for at, (row, again) in enumerate(zip(table.rows, own.rows, strict=True))
         for i in places.columns
     )
