@@ -212,6 +212,17 @@ class BaseTask:
         """Nothing."""
         return ()
 
+    def about(self) -> dict[str, str]:
+        """What a report says of the data: 'kind' ('drawn' or 'folder'), 'source' and 'split', words, no full stop.
+
+        Nothing is read for it.
+        """
+        split = f"fold {self.fold + 1} of {self.folds} is judged on, the others are trained on"
+        if self.root is None and self.drawn is not None:
+            return {"kind": "drawn", "source": self.drawn.about(), "split": split}
+        name = "" if self.root is None else self.root.name
+        return {"kind": "folder", "source": f"the folder {name!r}", "split": split}
+
     def split(self, size: Any) -> Split:
         """See `Trainable.split`."""
         raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from math import prod
 
 from torch import nn
@@ -21,6 +21,10 @@ _BLOCKS = {
     "RepVggBlock": "RepVGG block",
     "ResNestBottleneck": "ResNeSt bottleneck",
 }
+
+_ACTIVATIONS = {name: name for name in ("ReLU", "ReLU6", "SiLU", "GELU", "Mish", "LeakyReLU", "PReLU", "ELU")}
+_ACTIVATIONS |= {"Hardswish": "hardswish", "HardSwish": "hardswish", "Swish": "SiLU"}
+_RESIDUAL = ("BasicBlock", "Bottleneck", "ResNestBottleneck", "ConvNeXtBlock")
 
 
 def blocks(network: nn.Module, layers: Sequence[Layer]) -> dict[str, list[Layer]]:
@@ -67,6 +71,42 @@ def squeezes(network: nn.Module, rows: list[Layer]) -> bool:
     modules = [network.get_submodule(row.name) for row in rows]
     shapes = [tuple(m.weight.shape[:2]) for m in modules if isinstance(m, (*CONVS, nn.Linear))]  # (out, in)
     return flat and len(shapes) == 2 and shapes[0] == shapes[1][::-1]
+
+
+def activation(network: nn.Module, path: str, aside: Sequence[str] = ()) -> str:
+    """The activation of most of a block's layers, or of what follows it in a row; empty for none.
+
+    Args:
+        network: whose block it is.
+        path: of the block.
+        aside: paths of modules that are left out, such as squeeze-excitation.
+    """
+    parts = [
+        (f"{path}.{name}" if name else path, module) for name, module in network.get_submodule(path).named_modules()
+    ]
+    found = [name for place, module in parts if (name := _active(module)) and not _within(place, aside)]
+    parent, _, own = path.rpartition(".")
+    if not found and isinstance(row := network.get_submodule(parent), nn.Sequential):
+        after = list(row.named_children())
+        after = after[[name for name, _ in after].index(own) + 1 :]
+        found = [_active(module) for _, module in takewhile(lambda child: not busy(child[1]), after)]
+    return max(found, key=found.count, default="")
+
+
+def _active(module: nn.Module) -> str:
+    return _ACTIVATIONS.get(type(module).__name__, "")
+
+
+def _within(path: str, others: Sequence[str]) -> bool:
+    return any(path == other or path.startswith(f"{other}.") for other in others)
+
+
+def adds_input(block: nn.Module) -> bool:
+    """Whether a block's input is added to its output, as the block says of itself, or by the name of its class."""
+    for name in ("skip", "has_skip"):
+        if isinstance(own := getattr(block, name, None), bool):
+            return own
+    return type(block).__name__ in _RESIDUAL
 
 
 def kind_of(block: nn.Module, modules: list[nn.Module]) -> str:

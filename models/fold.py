@@ -45,9 +45,10 @@ def fold(module: nn.Module) -> nn.Module:
 
 def merge_(module: nn.Module) -> nn.Module:
     """Put one convolution in place of each part that has branches for training; answers the same object."""
-    for name, part in list(module.named_modules()):
-        if isinstance(part, Branched):
-            module.set_submodule(name, part.merged())
+    for parent in list(module.modules()):
+        for name, part in list(parent.named_children()):
+            if isinstance(part, Branched):
+                setattr(parent, name, part.merged())
     return module
 
 
@@ -66,7 +67,7 @@ def fold_(module: nn.Module) -> nn.Module:
     """
     module = merge_(module.eval())
     for name, conv, norm in _pairs(module):
-        _fuse(conv, norm)
+        fuse_(conv, norm)
         module.set_submodule(name, norm.get_submodule("act") if _has_act(norm) else nn.Identity())
     return module
 
@@ -100,7 +101,7 @@ def _pairs(module: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Module]]:
 
 
 @torch.no_grad()
-def _fuse(conv: Any, norm: Any) -> None:
+def fuse_(conv: Any, norm: Any) -> None:
     """Give a convolution the BatchNorm's scale and shift.
 
     torch's own fuse_conv_bn_eval is wrong for a transposed convolution in groups, whose weight is laid out as

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from torch import Tensor, nn
 
 from models.config import MobileNetConfig
 from models.heads import Direct, Heatmap, SimCC
-from models.network import Activation, Branched, ConvNormAct, Net, SqueezeExcite
+from models.network import Branched, ConvNormAct, Net, SqueezeExcite
 from models.table import LATE, TABLE, even
 
-ACTIVATIONS: dict[str, Activation] = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "silu": nn.SiLU}
+Layer = partial[Any]
+"""A layer that is yet to be made: its class, and what it is made with."""
 
-
-def _conv(
-    channels: int,
-    out: int,
-    kernel: int,
-    stride: int = 1,
-    groups: int = 1,
-    act: Activation | None = None,
-    branches: int = 0,
-) -> ConvNormAct | Branched:
-    """A convolution of the body."""
-    if branches:
-        return Branched(channels, out, kernel, stride, groups, act, branches)
-    return ConvNormAct(channels, out, kernel, stride, groups, act)
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "silu": nn.SiLU}
 
 
 class Grey(nn.Module):
@@ -39,6 +31,16 @@ class Block(nn.Module):
     """Inverted residual (Sandler et al. 2018): expand, depthwise, squeeze-excitation, project, add.
 
     timm's own block rounds the hidden channels to eights; this one takes them as they are.
+
+    Args:
+        channels: of the input.
+        hidden: channels of the depthwise convolution; as many as the input has, and nothing expands.
+        out: channels of the output.
+        kernel: side of the depthwise kernel.
+        stride: of the depthwise convolution.
+        squeeze: squeeze-excitation's hidden channels per channel, 0 for none.
+        act: activation.
+        conv: makes the three convolutions.
     """
 
     def __init__(
@@ -49,16 +51,15 @@ class Block(nn.Module):
         kernel: int,
         stride: int,
         squeeze: float,
-        act: Activation,
-        branches: int = 0,
+        act: type[nn.Module],
+        conv: Callable[..., nn.Module] = ConvNormAct,
     ) -> None:
         super().__init__()
         self.skip = stride == 1 and channels == out
-        wide = hidden != channels
-        self.expand = _conv(channels, hidden, 1, act=act, branches=branches) if wide else nn.Identity()
-        self.depthwise = _conv(hidden, hidden, kernel, stride, hidden, act, branches)
+        self.expand = conv(channels, hidden, 1, act=act) if hidden != channels else nn.Identity()
+        self.depthwise = conv(hidden, hidden, kernel, stride, hidden, act)
         self.squeeze = SqueezeExcite(hidden, even(hidden * squeeze)) if squeeze else nn.Identity()
-        self.project = _conv(hidden, out, 1, branches=branches)
+        self.project = conv(hidden, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, out, ceil(h / stride), ceil(w / stride))."""
@@ -66,14 +67,16 @@ class Block(nn.Module):
         return x + y if self.skip else y
 
 
-def _body(arch: MobileNetConfig) -> tuple[nn.Sequential, int, int]:
-    """The body, the number of its output channels, and its total stride."""
-    same, count, total = ACTIVATIONS.get(arch.act), arch.branches, arch.stem_stride
+def body_layers(arch: MobileNetConfig) -> tuple[list[Layer], int, int]:
+    """The body's layers in a row, the number of its output channels, and its total stride."""
+    same, total = ACTIVATIONS.get(arch.act), arch.stem_stride
     ends = same or nn.Hardswish
     channels = even(arch.stem * arch.width)
     # Without branches: torch 2.15 on CPUs crashes in the backward pass of 3 channels, 1 x 1, stride 2, channels last.
     seen = 1 if arch.grey else arch.channels
-    layers: list[nn.Module] = [ConvNormAct(seen, channels, arch.stem_kernel, total, act=ends)]
+    layers: list[Layer] = [partial(Grey)] if arch.grey else []
+    layers.append(partial(ConvNormAct, seen, channels, kernel=arch.stem_kernel, stride=total, act=ends))
+    branched: dict[str, Any] = {"conv": partial(Branched, count=arch.branches)} if arch.branches else {}
     for row in TABLE[: arch.stages]:
         stride = row.stride if total * row.stride <= arch.stride else 1
         total *= stride
@@ -82,34 +85,52 @@ def _body(arch: MobileNetConfig) -> tuple[nn.Sequential, int, int]:
         for i in range(max(1, round(row.repeats * arch.depth))):
             expand = max(1.0, row.expand * arch.expansion)
             hidden = even(channels * expand) if expand > 1 else channels
-            squeeze = arch.squeeze if row.squeeze else 0.0
+            shape: dict[str, Any] = {
+                "kernel": kernel,
+                "stride": 1 if i else stride,
+                "squeeze": arch.squeeze if row.squeeze else 0.0,
+            }
             act = same or ACTIVATIONS[row.act]
-            layers.append(Block(channels, hidden, out, kernel, 1 if i else stride, squeeze, act, count))
+            layers.append(partial(Block, channels, hidden, out, **shape, act=act, **branched))
             channels = out
     if arch.neck:
         out = even(arch.neck * arch.width)
-        layers.append(_conv(channels, out, 1, act=ends, branches=count))
+        layers.append(partial(branched.get("conv", ConvNormAct), channels, out, kernel=1, act=ends))
         channels = out
-    return nn.Sequential(*([Grey()] if arch.grey else []), *layers), channels, total
+    return layers, channels, total
 
 
-def _head(arch: MobileNetConfig, channels: int, stride: int) -> Direct | Heatmap | SimCC:
+def head_layer(arch: MobileNetConfig, channels: int, stride: int) -> Layer:
+    """The head on features of so many channels and such a total stride."""
     side = -(-arch.size // stride)
     if arch.head == "direct":
-        return Direct(channels, arch.points, 0 if arch.pooled else side * side)
+        return partial(Direct, channels, arch.points, cells=0 if arch.pooled else side * side)
     if arch.head == "heatmap":
-        width = even(arch.deconv * arch.width)
-        return Heatmap(channels, arch.points, arch.size / stride, width, arch.upsample, arch.separable)
-    return SimCC(channels, arch.points, side, arch.size * arch.split)
+        return partial(
+            Heatmap,
+            channels,
+            arch.points,
+            span=arch.size / stride,
+            width=even(arch.deconv * arch.width),
+            upsample=arch.upsample,
+            separable=arch.separable,
+        )
+    return partial(SimCC, channels, arch.points, side=side, span=arch.size * arch.split)
+
+
+def draw_(body: nn.Module) -> None:
+    """Fresh weights for a body's convolutions: normal by fan-out, as in MobileNet; biases are 0."""
+    for module in body.modules():
+        if isinstance(module, nn.Conv2d):
+            # a depthwise kernel's fan is its own area
+            nn.init.normal_(module.weight, std=(2 * module.groups / module.weight[:, 0].numel()) ** 0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def build(arch: MobileNetConfig) -> Net:
     """The network of an `Arch` with fresh weights, drawn from torch's global generator."""
-    body, channels, stride = _body(arch)
-    for module in body.modules():
-        if isinstance(module, nn.Conv2d):
-            # fan-out, as in MobileNet; a depthwise kernel's fan is its own area
-            nn.init.normal_(module.weight, std=(2 * module.groups / module.weight[:, 0].numel()) ** 0.5)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    return Net(arch, body, _head(arch, channels, stride))
+    layers, channels, stride = body_layers(arch)
+    body = nn.Sequential(*(layer() for layer in layers))
+    draw_(body)
+    return Net(arch, body, head_layer(arch, channels, stride)())

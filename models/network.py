@@ -6,14 +6,11 @@ and neither counting nor training a small network needs it. Parameters have timm
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
-
-Activation = type[nn.ReLU | nn.Hardswish | nn.SiLU]
 
 
 class Net(nn.Module):
@@ -72,7 +69,7 @@ class ConvNormAct(nn.Module):
         kernel: int,
         stride: int = 1,
         groups: int = 1,
-        act: Activation | None = None,
+        act: type[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         padding = kernel // 2 if kernel % 2 else 0  # an even kernel cuts into patches
@@ -97,7 +94,14 @@ class Branched(nn.Module):
     """
 
     def __init__(
-        self, channels: int, out: int, kernel: int, stride: int, groups: int, act: Activation | None, count: int
+        self,
+        channels: int,
+        out: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        act: type[nn.Module] | None = None,
+        count: int = 1,
     ) -> None:
         super().__init__()
         sides = [kernel] * count + [1] * (kernel > 1)
@@ -108,7 +112,8 @@ class Branched(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, out, ceil(h / stride), ceil(w / stride))."""
-        y: Tensor = self.act(reduce(torch.add, [branch(x) for branch in self.branches]))
+        first, *others = [branch(x) for branch in self.branches]
+        y: Tensor = self.act(sum(others, first))
         return y
 
     @torch.no_grad()

@@ -91,6 +91,9 @@ class Stage:
     head: bool  # whether it belongs to the head
     params: int  # trainable numbers
     flops: int  # multiply-adds as fvcore counts them
+    # what follows its convolutions, e.g. 'ReLU'; empty for none, and in what was recorded before it was derived
+    act: str = ""
+    shortcuts: int = 0  # of how many of the blocks the input is added to the output
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from models.blocks import CONTAINERS, CONVS, TRANSPOSED, blocks, busy, kind_of, squeezes
+from models.blocks import CONTAINERS, CONVS, TRANSPOSED, activation, adds_input, blocks, busy, kind_of, squeezes
 from models.cost import cost
 from models.fold import merge_
 from models.plan import Architecture, Cost, Layer, Plan, Stage
@@ -68,7 +68,8 @@ def _gathered(network: nn.Module, groups: Mapping[str, list[Layer]]) -> list[tup
 def _stage(network: nn.Module, name: str, rows: list[Layer], head: bool) -> Stage:
     block = network.get_submodule(name)
     inner = {path: [row for row in rows if row.name.startswith(f"{name}.{path}.")] for path, _ in block.named_modules()}
-    aside = {row.name for path, part in inner.items() if path and squeezes(network, part) for row in part}
+    gates = [path for path, part in inner.items() if path and squeezes(network, part)]
+    aside = {row.name for path in gates for row in inner[path]}
     main = [row for row in rows if row.name not in aside]
     output = (main or rows)[-1].output[1:]
     modules = [network.get_submodule(row.name) for row in main]
@@ -85,6 +86,8 @@ def _stage(network: nn.Module, name: str, rows: list[Layer], head: bool) -> Stag
         head=head,
         params=sum(row.params for row in rows),
         flops=sum(row.flops for row in rows),
+        act=activation(network, name, [f"{name}.{path}" for path in gates]),
+        shortcuts=int(adds_input(block)),
     )
 
 
@@ -116,6 +119,8 @@ def _together(stage: Stage, other: Stage) -> Stage:
         squeeze=stage.squeeze or other.squeeze,
         params=stage.params + other.params,
         flops=stage.flops + other.flops,
+        act=dear.act,
+        shortcuts=stage.shortcuts + other.shortcuts,
     )
 
 

@@ -77,6 +77,8 @@ SLOW = (
     "test_attach",
     "test_bodies",
     "test_browser",
+    "test_clean",
+    "test_deciding",
     "test_ensemble",
     "test_fit",
     "test_headline",
@@ -96,7 +98,9 @@ SLOW = (
     "test_server",
     "test_submission.py",
     "test_top",
+    "test_training_part",
     "test_units",
+    "test_verify",
     # and tests of 2 s or more elsewhere
     "learns",
     "killed",

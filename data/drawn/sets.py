@@ -15,6 +15,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -59,6 +60,11 @@ class DrawnSet(ABC):
     def total(self) -> int:
         """How many samples the set has."""
         return self.count
+
+    def about(self) -> str:
+        """The set in words: '3,200 drawn hands (seed 0, difficulty 0.2)'."""
+        settings = ", ".join(f"{each.name} {getattr(self, each.name)}" for each in fields(self) if each.name != "count")  # type: ignore[arg-type]
+        return f"{self.total:,} drawn {self.noun}{'s' * (self.total != 1)} ({settings})"
 
     def check(self, index: int) -> None:
         """Raises IndexError if there is no such sample."""

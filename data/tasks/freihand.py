@@ -112,6 +112,17 @@ class FreiHand(BaseTask):
         seen = looks(pack.items)
         return [seen[file].pixels for file in pack.items]
 
+    def about(self) -> dict[str, str]:
+        """See `BaseTask.about`."""
+        found = super().about()
+        if found["kind"] == "folder":
+            found["source"] += ", photographs of hands in FreiHAND's layout"
+        found["split"] = (
+            f"contiguous blocks of hands go to {self.folds} folds at random, fold {self.fold + 1} is judged on; "
+            f"{self.gap} hands at each border are left out: neither a hand nor its neighbour is on both sides"
+        )
+        return found
+
     def notes(self) -> tuple[str, ...]:
         """See `DataSet.notes`."""
         pack, _ = self._packed()

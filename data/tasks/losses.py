@@ -24,7 +24,7 @@ HARDEST = 8
 SIGMA, CELLS = 2.0, 64
 """A target's standard deviation in cells, of a heatmap with so many along its longer side; never below 1 cell."""
 
-_BEND = 0.02  # of a side: where smooth L1 turns from a square into a line
+BEND = 0.02  # of a side: where smooth L1 turns from a square into a line
 
 
 def pick(kind: str, losses: tuple[str, ...]) -> str:
@@ -59,7 +59,6 @@ def point_loss(
         A scalar, float32, and the network's answers (B, P, 2), float32.
     """
     import torch
-    from torch.nn import functional
 
     kind = pick(how.loss, POINT_LOSSES)
     logits = net.logits(images).float()
@@ -68,17 +67,35 @@ def point_loss(
         known = points.isfinite().all(-1)
         share = known.float().mean().clamp(min=1 / known.numel())
         points = torch.where(known[..., None], points, answers.detach())  # where it is off by nothing
-    if kind == "smooth_l1":
-        far = functional.smooth_l1_loss(answers, points, beta=_BEND)
-    elif kind == "mse":
-        far = functional.mse_loss(answers, points)
-    else:
-        far = _rounded_distance(answers - points, 0.5 / side).mean()
+    far = FAR[kind](answers, points, side)
     if partly:
         far = far / share
     if how.divergence:
         far = far + how.divergence * net.divergence(logits, points)
     return far, answers
+
+
+def mean_distance(answers: Tensor, points: Tensor, side: int) -> Tensor:
+    """Mean Euclidean distance of answers (B, P, 2) from points, in sides, rounded off below half a pixel."""
+    return rounded_distance(answers - points, 0.5 / side).mean()
+
+
+def smooth_l1(answers: Tensor, points: Tensor, side: int) -> Tensor:  # noqa: ARG001 - every loss is called alike
+    """Smooth L1 loss over coordinates, which turns from a square into a line at `BEND` of a side."""
+    from torch.nn import functional
+
+    return functional.smooth_l1_loss(answers, points, beta=BEND)
+
+
+def mean_square(answers: Tensor, points: Tensor, side: int) -> Tensor:  # noqa: ARG001 - every loss is called alike
+    """Mean squared error over coordinates, in sides."""
+    from torch.nn import functional
+
+    return functional.mse_loss(answers, points)
+
+
+FAR = {"distance": mean_distance, "smooth_l1": smooth_l1, "mse": mean_square}
+"""How far answers are from points, by the names of `POINT_LOSSES`."""
 
 
 def crop_loss(
@@ -125,7 +142,7 @@ def crop_loss(
     if heat:
         each = (logits - gaussians(true, *logits.shape[-2:])).square().mean((2, 3)) * weight
     else:
-        each = _rounded_distance(from_input(answer, size) - targets[..., :2], 0.5 / 224) * weight
+        each = rounded_distance(from_input(answer, size) - targets[..., :2], 0.5 / 224) * weight
     counted = torch.ones_like(weight) if heat else weight
     if kind == "hardest":
         most = each.topk(min(HARDEST, each.shape[1]), 1)
@@ -170,6 +187,6 @@ def _with_mirror(
     return logits, (answer + torch.stack([1 - other[..., 0], other[..., 1]], -1)) / 2
 
 
-def _rounded_distance(off: Tensor, soft: float) -> Tensor:
+def rounded_distance(off: Tensor, soft: float) -> Tensor:
     """Length of (..., 2), rounded off below `soft`."""
     return off.square().sum(-1).add(soft**2).sqrt() - soft

@@ -26,7 +26,7 @@ from data.errors import UserError
 from models.cost import cost
 from models.net import Arch
 from models.readings import read
-from search.after.training import FixedTraining, SearchedTrial
+from search.after.training import EMA, FixedTraining, SearchedTrial
 from search.results.ablation import LEVEL, Ablation, Mean, Row
 from search.variant import PARAMETER, Change, Variants, vary, vary_task
 
@@ -38,16 +38,26 @@ if TYPE_CHECKING:
 BASE = "as it is"
 """The variant in which nothing is changed."""
 
-HEADS: Mapping[type, tuple[str, ...]] = {Arch: ("direct", "heatmap", "simcc")}
-"""Heads that answer the same, so that one can take the other's place under any loss, by architecture."""
+CHOICES: Mapping[type, Mapping[str, tuple[str, ...]]] = {
+    Arch: {"head": ("direct", "heatmap", "simcc"), "act": ("mixed", "relu", "hardswish", "silu")}
+}
+"""Choices of an architecture that can take one another's place under any loss, by its class and field."""
+
+BRIEF: Mapping[str, int] = {"loss": 2, "head": 2, "act": 1, "augment": 1, "ema": 1, "schedule": 1}
+"""What a brief ablation changes, and how many changes of each it tries at most."""
+BRIEF_SEEDS = 3
+"""Of a brief ablation: two pairs of trainings have intervals six times as wide."""
+BRIEF_PART = 3
+"""Into how many parts a trial's length is cut, one of which is a brief ablation's."""
 
 
 def variants(study: Study, config: Config, names: Sequence[str] = ()) -> Variants:
     """The trial as it is and all changes that make a difference to it, by name.
 
     The study's own changes come first; then those that make sense for any configuration: each augmentation off and
-    all of them, no running mean of the weights, another schedule, no weight decay, warm-up, clipping or divergence, no
-    pre-training, the task's other losses, the network's other heads, and the next smaller and larger input.
+    all of them, no running mean of the weights (one, where there is none), another schedule, no weight decay, warm-up,
+    clipping or divergence, no pre-training, the task's other losses, the network's other heads and activations, and
+    the next smaller and larger input.
 
     Args:
         study: whose trial it is.
@@ -100,6 +110,25 @@ def select(changes: Variants, names: Sequence[str]) -> Variants:
     return {name: changes[name] for name in (BASE, *names)}
 
 
+def brief(variants: Variants) -> Variants:
+    """The base and the few changes that say most of what an error is owed to: BRIEF.
+
+    Of augmentations it is the change that switches off the most of them.
+    """
+    parts: dict[str, list[str]] = {part: [] for part in BRIEF}
+    for name, change in variants.items():
+        turned = bool(change) and all(key.startswith("augment.") for key in change)
+        parts.get("augment" if turned else name.partition("=")[0], []).append(name)
+    parts["augment"].sort(key=lambda name: -len(variants[name]))
+    chosen = [name for part, names in parts.items() for name in names[: BRIEF[part]]]
+    return {name: variants[name] for name in (BASE, *chosen)}
+
+
+def brief_length(epochs: int) -> int:
+    """Epochs of a brief ablation of trials of so many."""
+    return max(2, round(epochs / BRIEF_PART))
+
+
 def general_changes(task: Task, config: Config) -> Iterator[tuple[str, Change]]:
     """Changes that make sense for any configuration, some of which may not fit this one."""
     training, arch = config.training, config.arch
@@ -107,7 +136,8 @@ def general_changes(task: Task, config: Config) -> Iterator[tuple[str, Change]]:
     for name, off in neutral.items():
         yield f"{name}={off:g}", {f"augment.{name}": off}
     yield "augment=none", {f"augment.{name}": off for name, off in neutral.items()}
-    yield "ema=0", {"training.ema": 0.0}
+    ema = 0.0 if training.ema else EMA
+    yield f"ema={ema:g}", {"training.ema": ema}
     if training.schedule == "constant" or (training.schedule == "cosine" and training.lr_end == 1):
         yield "schedule=cosine", {"training.schedule": "cosine", "training.lr_end": 0.01}
     elif training.schedule == "step":
@@ -123,9 +153,10 @@ def general_changes(task: Task, config: Config) -> Iterator[tuple[str, Change]]:
     for loss in task.losses:
         if loss != (training.loss or task.losses[0]):
             yield f"loss={loss}", {"training.loss": loss}
-    for head in HEADS.get(type(arch), ()):
-        if head != getattr(arch, "head", head):
-            yield f"head={head}", {"arch.head": head}
+    for field, choices in CHOICES.get(type(arch), {}).items():
+        for choice in choices:
+            if choice != getattr(arch, field):
+                yield f"{field}={choice}", {f"arch.{field}": choice}
     for size in neighbours(arch.size):
         yield f"size={spelt(size)}", {"arch.size": size}
 

@@ -21,15 +21,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from glob import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from data.errors import UserError
+from data.task import BaseTask
 from data.transforms.augment import MEAN, STD
-from search import signals
+from search import origin, signals
 from search.after.preprocessing import STRICT, Preprocessing
 from search.config_record import config_of, needs_file
 from search.config_record import record as config_record
@@ -91,9 +91,11 @@ class Facts:
     epochs: int  # of the training
     seeds: Sequence[Seed]  # all trainings; the first is the one whose weights these are
     teacher: str | None  # what it was distilled from (a study and trial), else None
-    data: Mapping[str, Any]  # identity, numbers of training and validation images, and the rows of the validation part
+    # identity, numbers of training and validation images, the rows of the validation part; not in older models: those
+    # of the training part as pairs (first, last + 1), the settings of a drawn set, and what the data are (`about`)
+    data: Mapping[str, Any]
     weights_sha256: str  # of model.safetensors
-    versions: Mapping[str, str]  # of posefront, torch, and Python; the machine's processor or GPU
+    versions: Mapping[str, str]  # of posefront (`origin.program`), torch, and Python; the machine's processor or GPU
     made: str  # date and time, ISO 8601
     format: Literal[1] = 1  # FORMAT
     # names of the network's answers; None in models of before it was recorded, as are the next ones
@@ -108,6 +110,10 @@ class Facts:
     preprocessing: Preprocessing | None = None
     margin: float | None = None  # side of an object's crop in its box's larger sides; None of whole pictures, too
     lost: tuple[Loser, ...] | None = None  # candidates that this one was preferred to; None where it was the only one
+    # the error of the same weights on `train_images` images of the training part, without augmentation and in
+    # evaluation mode (search.run.clean); None in models of before it was measured
+    train_error: FiniteFloat | None = None
+    train_images: int | None = None
 
     @property
     def name(self) -> str:
@@ -121,6 +127,11 @@ class Facts:
 
 
 _FACTS = TypeAdapter(Facts)
+
+
+def about(task: Task) -> dict[str, str]:
+    """What a report says of a task's data, see `BaseTask.about`; empty of a task that does not say it."""
+    return task.about() if isinstance(task, BaseTask) else {}
 
 
 def described(task: Task, config: Config) -> dict[str, Any]:
@@ -203,19 +214,11 @@ def versions(device: torch.device) -> dict[str, str]:
         torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     )
     return {
-        "posefront": own_version(),
+        **origin.program(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "processor": processor,
     }
-
-
-def own_version() -> str:
-    """This package's; of a checkout that was not installed, 'not installed'."""
-    try:
-        return version("posefront")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def save(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # a wrong trial is refused without torch and ray
     from optuna.trial import FrozenTrial
 
     from models.readings import Readings
+    from search.run.clean import Clean
     from search.run.engine import Outcome
     from search.run.ledger import Ledger
     from search.run.settings import Row
@@ -127,7 +128,8 @@ class Judged:
     # the better of the last and the averaged ones, by the names of the network's modules
     weights: dict[str, torch.Tensor]
     outputs: Any  # what they answer for the validation part
-    curve: Sequence[Row] = ()  # of the training
+    clean: Clean  # what they reach on training images without augmentation
+    curve: Sequence[Row] = ()  # of the training; some rows have the clean error, too
     threads: int = 1  # CPU threads that it was trained with
 
 
@@ -212,12 +214,12 @@ class FixedTraining:
             name: {part: value for part, value in change.items() if part.startswith("task.")}
             for name, change in self.variants.items()
         }
-        final = FinalTraining(variants=variants)
+        final = FinalTraining(variants=variants, clean=self.keep_weights)
         if self.teacher is not None:
             teacher = model.load(self.teacher, self.teacher_study)
             kept, weights = record(teacher.config), str(self.teacher.absolute() / model.WEIGHTS)
             file = (self.teacher_study or teacher.facts.study) if needs_file(kept) else None
-            final = FinalTraining(kept, weights, file, variants=variants)
+            final = replace(final, teacher=kept, weights=weights, study=file)
         outcome = engine.search(
             self.ledger,
             self.source.file,
@@ -238,7 +240,7 @@ class FixedTraining:
         Raises:
             UserError: none of them came to an end.
         """
-        from search.run import checkpoint
+        from search.run import checkpoint, clean
 
         trials, judged = self.trials(), []
         for number in numbers:
@@ -249,7 +251,8 @@ class FixedTraining:
                 config = rebuild(trial.user_attrs["config"])
                 best = judge_state(task, config, trial.user_attrs["seed"], state, device)
                 threads = int(self.ledger.optuna_study.user_attrs.get(THREADS, 1))
-                judged.append(replace(best, curve=trial.user_attrs["curve"], threads=threads))
+                curve = clean.joined(trial.user_attrs["curve"], state.get("clean", []))
+                judged.append(replace(best, curve=curve, threads=threads))
         if not judged:
             reasons = [str(trial.user_attrs.get("failed", "")).splitlines()[:1] for trial in trials.values()]
             raise UserError(
@@ -299,6 +302,8 @@ class FixedTraining:
             "data": judged_on(task, arch.size),
             "versions": model.versions(model.best_device()) | {"threads": str(judged[0].threads)},
             "made": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "train_error": judged[0].clean.error,
+            "train_images": judged[0].clean.images,
             **model.described(task, config),
         }
 
@@ -307,26 +312,46 @@ def judged_on(task: Task, size: Any) -> dict[str, Any]:
     """The data of a task and their split, as `Facts` keeps them; `size` is the network's input."""
     split = task.split(size)
     return {
+        "about": model.about(task),
         "identity": task.identity(),
         "train": len(split.train.rows),
         "valid": len(split.valid.rows),
         "valid_rows": split.valid.rows.tolist(),
+        "train_ranges": ranges(split.train.rows),
+        "drawn": drawn_set(task),
     }
 
 
+def ranges(rows: Any) -> list[list[int]]:
+    """Ascending whole numbers, an array (n,), as runs: pairs of the first and of the last + 1."""
+    import numpy as np
+
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return [[int(run[0]), int(run[-1]) + 1] for run in runs if len(run)]
+
+
+def drawn_set(task: Task) -> dict[str, Any] | None:
+    """What a task's data were drawn by, its layout and its settings; None for data that were not."""
+    drawn = getattr(task, "drawn", None)
+    return None if drawn is None or task.root is not None else {"layout": drawn.layout, **asdict(drawn)}
+
+
 def judge_state(task: Task, config: Config, seed: int, state: dict[str, Any], device: torch.device) -> Judged:
-    """The better of a training state's last and averaged weights on the validation part."""
-    from search.run import checkpoint
+    """The better of a training state's last and averaged weights on the validation part, and on training images."""
+    from search.run import checkpoint, clean
     from search.run.fit import judge
 
-    part = task.split(config.arch.size).valid
+    split = task.split(config.arch.size)
+    part, sample = split.valid, clean.sample(split)
     weights = {"last": checkpoint.last(state)} | ({"averaged": checkpoint.averaged(state)} if state["ema"] else {})
-    outputs = {}
-    errors = {}
+    nets, outputs, errors = {}, {}, {}
     for kind, tensors in weights.items():
         net = config.arch.build()
         net.load_state_dict(tensors)
-        outputs[kind], _ = judge(task, net.to(device), config, part, device)
+        nets[kind] = net.to(device)
+        outputs[kind], _ = judge(task, nets[kind], config, part, device)
         errors[kind] = task.error(outputs[kind], part)
     best = min(errors, key=lambda kind: errors[kind] if math.isfinite(errors[kind]) else math.inf)
-    return Judged(model.Seed(seed, errors[best], best, errors), weights[best], outputs[best])
+    answered, _ = judge(task, nets[best], config, sample, device)
+    reached = clean.Clean(task.error(answered, sample), len(sample.rows))
+    return Judged(model.Seed(seed, errors[best], best, errors), weights[best], outputs[best], reached)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from data.errors import UserError
 from search.cli.options import Address, Data, Out, Storage, StudyName, Weights, console, loading
 from search.cli.training import Gpus, Length, Trial, Workers, searched_trial, train
-from search.format import digits, measured, named, titled
+from search.format import digits, duration, measured, named, titled
 
 if TYPE_CHECKING:
     from search.after.training import SearchedTrial
@@ -54,6 +56,43 @@ def ablate(
     training = ablation.ablation_training(source, length, seeds, variants)
     result = train(training, ablation.summarise, workers, gpus_per_trial, address)
     show(result, source.folder)
+
+
+def ablate_briefly(
+    source: Callable[[], SearchedTrial], folder: Path, number: int, seconds: float, workers: int | None = None
+) -> None:
+    """A brief ablation of a trial of which none is kept, so that a report can say what its choices are worth.
+
+    One that cannot be made is no error: that is said, and the report goes without.
+
+    Args:
+        source: makes the trial.
+        folder: the study's.
+        number: the trial's.
+        seconds: that an epoch of its training takes.
+        workers: trainings side by side.
+    """
+    from search.results.ablation import load
+
+    if load(folder, number) is not None:
+        return
+    with loading():
+        from search.after import ablation
+    try:
+        trial = source()
+        variants = ablation.brief(ablation.variants(trial.study, trial.config))
+        length, seeds = ablation.brief_length(trial.study.epochs), ablation.BRIEF_SEEDS
+        console.print(
+            f"trial {number} has no ablation yet: a brief one of {len(variants) - 1} changes, {seeds} seeds, {length} "
+            f"epochs, about {duration(len(variants) * seeds * length * seconds)} of worker time; --quick leaves it out",
+            soft_wrap=True,
+        )
+        training = ablation.ablation_training(trial, length, seeds, variants)
+        result = train(training, ablation.summarise, workers, None, None)
+    except UserError as error:
+        console.print(f"[yellow]no ablation[/]: {escape(str(error))}", soft_wrap=True)
+        return
+    show(result, folder)
 
 
 def listed(changes: list[str] | None) -> list[str]:

@@ -24,17 +24,21 @@ def dashboard(
 ) -> None:
     """Watch a running or finished search in the browser, Optuna's own pages beside ours; nothing is ever written."""
     from search.dashboard import server
-    from search.dashboard.source import sources
+    from search.dashboard.source import Source, sources
 
-    found = sources(studies or [], out, storage)
+    def find() -> list[Source]:
+        return sources(studies or [], out, storage, waits=True)
+
+    found = find()
+    names = ", ".join(source.name for source in found) or "no search yet"
 
     def ready(url: str) -> None:
-        console.print(f"{', '.join(source.name for source in found)}: {url}", soft_wrap=True)
+        console.print(f"{names}: {url}", soft_wrap=True)
         console.print(f"Optuna's own pages: {url}dashboard. Ctrl-C ends this; a search goes on.", soft_wrap=True)
         if host not in server.LOCAL:
             complaints.print(f"[yellow]everyone who reaches {host} can read these studies[/]; there is no password.")
 
-    server.serve(found, host, port, ready)
+    server.serve(find, host, port, ready)
 
 
 def report(

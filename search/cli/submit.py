@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
+from search.cli.ablate import ablate_briefly
 from search.cli.options import (
     Address,
     Data,
@@ -167,6 +169,10 @@ def submit(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data set, to measure on its validation part.")] = None,
     to: Annotated[Path | None, typer.Option(help="Folder for what is handed in; OUT/STUDY/submission.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Without the brief ablation that is made where the trial has none.")
+    ] = False,
+    workers: Workers = None,
     out: Out = Path("runs"),
     storage: Storage = None,
 ) -> None:
@@ -192,6 +198,7 @@ def submit(
     with loading():
         from search.after.retrain import load_model
         from search.submission import submit as packing
+        from search.submission.report import unprintable
     under = math.inf if view.goal is None else view.goal.under
     study_id = optuna_study.user_attrs.get("id")
     model, among = load_model(folder, loaded, study_id, number=trial, place=model_, under=under)
@@ -202,6 +209,12 @@ def submit(
         f"validation part{best_}",
         soft_wrap=True,
     )
+    if not quick:
+        seconds = statistics.mean(row["seconds"] for row in model.curves[0])
+        number = model.facts.trial
+        ablate_briefly(
+            lambda: searched_trial(study, number, data, out, storage, None), folder, number, seconds, workers
+        )
     done = packing.submit(
         model,
         view,
@@ -213,6 +226,10 @@ def submit(
         boxes=boxes,
         progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),
     )
+    if missing := unprintable(name):
+        console.print(
+            f"[yellow]no font has {escape(missing)!r}[/], of the author's name: Report.pdf shows a box instead."
+        )
     what = "test images" if boxes is None else "objects in test images"
     console.print(f"{done.images:,} {what} answered, report of {done.pages} pages, {done.size_mb:.2f} MB")
     console.print(f"Submission: {done.zip.absolute()}", soft_wrap=True)
@@ -262,6 +279,14 @@ def verify(
         progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),
     )
     show_verdict(verdict)
+    if verdict.passed:
+        again = "the chosen seed was trained again" if retrain else "--retrain trains the chosen seed again"
+        console.print(
+            "[dim]Taken from the record, in which it fits together, and not measured: the search's trials, learning "
+            f"curves, other seeds, ablations, dates and machines; {again}.[/]",
+            soft_wrap=True,
+        )
+    say_word(verdict)
     if not verdict.passed:
         raise typer.Exit(1)
     if verdict.warnings:
@@ -284,6 +309,10 @@ def show_verdict(verdict: Verdict) -> None:
     for line, mark in zip(verdict.lines, marks, strict=True):
         if not line.passed:
             console.print(f"{mark} {escape(line.message)}", soft_wrap=True)
+
+
+def say_word(verdict: Verdict) -> None:
+    """Print the verdict's word."""
     colour = "red" if not verdict.passed else "yellow" if verdict.warnings else "green"
     console.print(f"[{colour}]{verdict.word}[/]")
 

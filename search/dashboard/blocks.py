@@ -10,16 +10,15 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from search.dashboard.request import LINES, WHOLE, Order
 from search.format import between, compact, digits
+from search.results.bands import LABELS
 from search.results.leaderboard import Entry
 from search.results.view import View
 
 Block = dict[str, Any]
 Column = tuple[Block, Callable[[Entry], Any]]
 """A table's column, from `column`, and a trial's cell in it."""
-
-ROWS = 500
-"""Lines of a table that are sent; a selection shows the others."""
 
 
 def figure(key: str, drawn: go.Figure, height: int, *, width: str = "", selects: bool = False) -> Block:
@@ -50,7 +49,13 @@ def later(key: str, title: str, path: str, *, height: int = 0) -> Block:
 
 
 def table(
-    key: str, title: str, columns: Sequence[Column], entries: Sequence[Entry], none: str, more: str = ""
+    key: str,
+    title: str,
+    columns: Sequence[Column],
+    entries: Sequence[Entry],
+    none: str,
+    order: Order = WHOLE,
+    note: str = "",
 ) -> Block:
     """A table of trials; its first column is their number.
 
@@ -58,19 +63,42 @@ def table(
         key: of the block.
         title: above it.
         columns: each with its cell of a trial: a text, a whole number, None, or from `cell`.
-        entries: a row each.
+        entries: a row each, in the table's own order.
         none: what stands where there are no rows.
-        more: what is said of rows that are not sent, if there are any.
+        order: which rows are wanted, and sorted by what.
+        note: what is said below.
     """
+    ordered = list(entries)
+    by_title = {head["title"]: value for head, value in columns}
+    if order.column in by_title:
+        keys = {entry.number: sort_key(by_title[order.column](entry)) for entry in ordered}
+        having = [entry for entry in ordered if keys[entry.number] is not None]
+        lacking = [entry for entry in ordered if keys[entry.number] is None]
+        ordered = [*sorted(having, key=lambda entry: keys[entry.number] or (0, 0.0, ""), reverse=order.down), *lacking]
+    start = min(order.start, max(0, (len(ordered) - 1) // LINES * LINES))
+    rows = ordered[start : start + order.lines] if order.lines else ordered
     return {
         "kind": "table",
         "id": key,
         "title": title,
         "columns": [head for head, _ in columns],
-        "rows": [[value(entry) for _, value in columns] for entry in entries],
+        "rows": [[value(entry) for _, value in columns] for entry in rows],
+        "total": len(ordered),
+        "start": start if order.lines else 0,
+        "sorted": {"column": order.column, "down": order.down} if order.column in by_title else None,
         "none": none,
-        "more": more,
+        "note": note,
     }
+
+
+def sort_key(value: Any) -> tuple[int, float, str] | None:
+    """What a cell is sorted by: numbers before texts; None of what is not there, which comes last either way."""
+    plain = value[0] if isinstance(value, list) else value
+    if plain is None or plain == "" or plain != plain:
+        return None
+    if isinstance(plain, (int, float)):
+        return (0, float(plain), "")
+    return (1, 0.0, str(plain).casefold())
 
 
 def column(title: str, *, text: bool = False, progress: bool = False) -> Block:
@@ -99,14 +127,21 @@ def full_cell(view: View, entry: Entry) -> list[Any] | None:
     return None if full is None else [full.error, between(full)]
 
 
-def board(view: View, key: str, title: str = "Trials", entries: Sequence[Entry] | None = None) -> Block:
+def band_cell(band: str) -> list[Any] | None:
+    """A grade band, to be sorted by the errors in it."""
+    return [LABELS.index(band), band] if band in LABELS else None
+
+
+def board(
+    view: View, key: str, title: str = "Trials", entries: Sequence[Entry] | None = None, order: Order = WHOLE
+) -> Block:
     """The leaderboard as a table, parameters included."""
     lines = list(view.entries if entries is None else entries)
     params = list(dict.fromkeys(name for entry in lines for name in entry.params))
     # What the study minimises, unless that is the error itself.
     value: list[Column] = [] if view.alone else [(column("value"), lambda e: cell(e.value))]
     if view.scored:
-        value = [(column("score"), lambda e: cell(e.score)), (column("band", text=True), lambda e: e.band)]
+        value = [(column("score"), lambda e: cell(e.score)), (column("band", text=True), lambda e: band_cell(e.band))]
     columns: list[Column] = [
         (column("trial"), lambda e: e.number),
         (column("name", text=True), lambda e: e.name),
@@ -122,8 +157,7 @@ def board(view: View, key: str, title: str = "Trials", entries: Sequence[Entry] 
         *((column(name), lambda e, name=name: _parameter(e.params.get(name))) for name in params),
         (column("reason", text=True), lambda e: e.reason.splitlines()[0][:200] if e.reason else ""),
     ]
-    more = f"the first {ROWS} of {len(lines):,}; select points to see others" if len(lines) > ROWS else ""
-    return table(key, title, columns, lines[:ROWS], "No trials.", more)
+    return table(key, title, columns, lines, "No trials.", order)
 
 
 def _parameter(value: Any) -> Any:

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from search.results.figures.base import SVG_POINTS, base, empty, heading, scatter
+from search.results.figures.base import SVG_POINTS, base, empty, escape, heading, scatter
 from search.results.importance import Numbers
 from search.results.style import ACCENT, MUTED, SERIES, STATES
 from search.results.view import View

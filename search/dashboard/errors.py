@@ -1,14 +1,13 @@
 """How well a trial answers: the error of each label, and the share of points within a distance."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import plotly.graph_objects as go
 
 from search.format import HOVER, compact, measured, titled
 from search.results.accuracy import area_under, fraction_within, levels, within95
 from search.results.answers import Answers
-from search.results.figures.base import base, empty, heading, line_at
+from search.results.figures.base import base, empty, escape, heading, line_at
 from search.results.skeleton import limbs
 from search.results.style import ACCENT, MUTED, SERIES
 

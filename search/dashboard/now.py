@@ -10,6 +10,7 @@ from html import escape
 import psutil
 
 from search.dashboard.blocks import Block, Column, cell, column, error_cell, rounded, table
+from search.dashboard.request import WHOLE, Order
 from search.format import duration
 from search.results.leaderboard import Entry
 from search.results.view import View
@@ -89,7 +90,7 @@ class Machine:
         return gpus
 
 
-def training(view: View, machine: Machine) -> Block:
+def training(view: View, machine: Machine, order: Order = WHOLE) -> Block:
     """The trials that are being trained, as a table."""
     running = sorted(view.by_state["running"], key=lambda entry: entry.number)
     use = machine.workers(running)
@@ -105,7 +106,7 @@ def training(view: View, machine: Machine) -> Block:
         (column("CPU [%]"), lambda e: rounded(use[e.number][0]) if e.number in use else None),
         (column("memory [MB]"), lambda e: rounded(use[e.number][1]) if e.number in use else None),
     ]
-    return table("training", "In training", columns, running, "No trial is being trained.")
+    return table("training", "In training", columns, running, "No trial is being trained.", order)
 
 
 def speed(view: View, entry: Entry) -> float | None:

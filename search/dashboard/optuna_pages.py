@@ -24,6 +24,12 @@ OF_A_TRIAL = re.compile(r"(dashboard:(?:artifacts:)?)([0-9]+)(:.*)", re.DOTALL)
 
 OF_A_STUDY = re.compile(r"/(?:api/studies|csv|artifacts)/([0-9]{1,15})(?:/.*)?", re.DOTALL)
 AN_ARTIFACT = re.compile(r"/artifacts/[0-9]{1,15}/(?:([0-9]{1,15})/)?([0-9a-fA-F-]+)")
+SLOTS = 1000
+"""Studies that there may be."""
+
+LONG = ("curve", "config")
+"""Attributes that Optuna's page of a trial would show on one line, 8,000 pixels wide; our own page has them."""
+
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -39,16 +45,27 @@ def refuse(*_: Any, **__: Any) -> NoReturn:
 class CombinedStorage(BaseStorage):
     """Several studies as one storage of Optuna's that cannot be written.
 
-    With n readers, trial t of the i-th is t * n + i here, and the study is i + 1 + n * (times that another study was
-    found under its name): unique, and known without asking. Trials are shared, never copied deeply: no page of Optuna's
-    changes one, and 10,000 take seconds to copy. A study that cannot be read just now isn't in it.
+    Trial t of the i-th study is t * SLOTS + i here, and the study is i + 1 + SLOTS * (times that another study was
+    found under its name): unique, known without asking, and the same when studies are added. Trials are shared, never
+    copied deeply: no page of Optuna's changes one, and 10,000 take seconds to copy. A study that cannot be read just
+    now isn't in it.
     """
 
     def __init__(self, readers: Sequence[Reader]) -> None:
-        self._readers = tuple(readers)
-        self._names = unique([printable(reader.name) for reader in readers])
+        self._readers: tuple[Reader, ...] = ()
+        self._names: list[str] = []
         self._lock = Lock()
         self._copies: dict[int, tuple[State, dict[int, FrozenTrial]]] = {}
+        self.add(readers)
+
+    def add(self, readers: Sequence[Reader]) -> None:
+        """More studies, behind the others."""
+        self._names = unique([*self._names, *(printable(reader.name) for reader in readers)])
+        self._readers = (*self._readers, *readers)[:SLOTS]
+
+    def number(self, reader: Reader) -> int:
+        """A study's id here, as it is now. Raises UserError where it cannot be read."""
+        return self._readers.index(reader) + 1 + reader.state().life * SLOTS
 
     def reader(self, study_id: int) -> Reader:
         """Who reads a study; of an id that isn't in it, any."""
@@ -96,10 +113,10 @@ class CombinedStorage(BaseStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """A trial by its id here. Raises KeyError."""
-        index = trial_id % len(self._readers)
+        index = trial_id % SLOTS
         try:
             state = self._readers[index].state()
-        except UserError as error:
+        except (IndexError, UserError) as error:
             raise KeyError(trial_id) from error
         return self._trials(index, state)[trial_id]
 
@@ -118,24 +135,24 @@ class CombinedStorage(BaseStorage):
     set_trial_user_attr = set_trial_system_attr = refuse
 
     def _index(self, study_id: int) -> int:
-        return (study_id - 1) % len(self._readers)
+        return (study_id - 1) % SLOTS
 
     def _state(self, study_id: int) -> State:
         try:
-            state = self.reader(study_id).state()
-        except UserError as error:
+            state = self._readers[self._index(study_id)].state()
+        except (IndexError, UserError) as error:
             raise KeyError(study_id) from error
-        if state.life != (study_id - 1) // len(self._readers):
+        if state.life != (study_id - 1) // SLOTS:
             raise KeyError(study_id)
         return state
 
     def _study(self, index: int, state: State) -> FrozenStudy:
         def here(match: re.Match[str]) -> str:
-            return f"{match[1]}{int(match[2]) * len(self._readers) + index}{match[3]}"
+            return f"{match[1]}{int(match[2]) * SLOTS + index}{match[3]}"
 
         study = state.study
         system = {OF_A_TRIAL.sub(here, key, count=1): value for key, value in study.system_attrs.items()}
-        key = index + 1 + state.life * len(self._readers)
+        key = index + 1 + state.life * SLOTS
         return FrozenStudy(
             self._names[index], None, dict(study.user_attrs), system, key, directions=list(study.directions)
         )
@@ -149,12 +166,13 @@ class CombinedStorage(BaseStorage):
             same = {id(trial) for trial in before.trials} if before else set()
             trials = {}
             for trial in state.trials:
-                key = trial._trial_id * len(self._readers) + index
+                key = trial._trial_id * SLOTS + index
                 if id(trial) in same:
                     trials[key] = copies[key]
                     continue
                 trials[key] = copy.copy(trial)
                 trials[key]._trial_id = key
+                trials[key].user_attrs = {name: value for name, value in trial.user_attrs.items() if name not in LONG}
             self._copies[index] = state, trials
             return trials
 
@@ -164,6 +182,10 @@ class ArtifactFolders:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = tuple(folders)
+
+    def add(self, folders: Iterable[Path]) -> None:
+        """More folders."""
+        self._folders = (*self._folders, *folders)
 
     def file(self, artifact_id: str) -> Path | None:
         """Where an artifact is; None if nowhere, or not in the folder itself (a link that leads out of it)."""
@@ -192,10 +214,20 @@ class OptunaPages:
     """Optuna's dashboard as a WSGI application, at its usual paths."""
 
     def __init__(self, readers: Sequence[Reader], folders: Iterable[Path]) -> None:
-        """For the studies of at least one reader, and the folders of their artifacts, which need not exist."""
+        """For the studies of some readers, and the folders of their artifacts, which need not exist."""
         self._storage, self._artifacts = CombinedStorage(readers), ArtifactFolders(folders)
         self._importing = Lock()
         self._app: WSGIApplication | None = None
+
+    def add(self, readers: Sequence[Reader], folders: Iterable[Path]) -> None:
+        """More studies, behind the others."""
+        self._storage.add(readers)
+        self._artifacts.add(folders)
+
+    def address(self, reader: Reader, number: int | None = None) -> str:
+        """Where a study is shown, or one of its trials. Raises UserError where it cannot be read."""
+        study = f"dashboard/studies/{self._storage.number(reader)}"
+        return study if number is None else f"{study}/trials?numbers={number}"
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Answer a request that reads what is there; refuse all others."""
@@ -204,7 +236,7 @@ class OptunaPages:
         study = OF_A_STUDY.fullmatch(path)
         key = int(study[1]) if study else 1
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            url = self._storage.reader(key).url
+            url = self._storage.reader(key).url if self._storage.holds(key) else "URL"
             reason = f"this dashboard never writes to a study; run optuna-dashboard {url} to edit it."
             return answer(start, "403 Forbidden", reason)
         if path.startswith(("/api/studies/", "/csv/")) and (study is None or not self._storage.holds(key)):

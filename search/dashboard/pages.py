@@ -4,17 +4,32 @@ A page is plain data (see `blocks`). The same data goes to a browser that asks f
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from threading import Lock
-from types import MappingProxyType
 from typing import Any, cast
 
 from data.errors import UserError
 from search.dashboard import curves, errors, gallery, hardest, progress, trial, why
-from search.dashboard.blocks import Block, board, cell, column, error_cell, figure, full_cell, html, later, note, table
+from search.dashboard.blocks import (
+    Block,
+    band_cell,
+    board,
+    cell,
+    column,
+    error_cell,
+    figure,
+    full_cell,
+    html,
+    later,
+    note,
+    table,
+)
+from search.dashboard.filters import matching
 from search.dashboard.now import Machine, training
 from search.dashboard.progress import Against
+from search.dashboard.request import WHOLE, Order, Request
 from search.dashboard.source import Source
 from search.format import compact, duration, measured
 from search.objective import band
@@ -37,6 +52,9 @@ DRAWING = Lock()
 BUILDING = Lock()
 """Held by the one request that builds a network: torch.fx changes modules for everybody while it traces."""
 
+REPORT = Request(other=WHOLE)
+"""What a report has of a page."""
+
 AGAINST = (("trials", "trials"), ("seconds", "device time"))
 
 LATER = ("network", "layers", "importance", "hardest")
@@ -53,15 +71,13 @@ def page(
     name: str,
     *,
     number: int | None = None,
-    chosen: Collection[int] | None = None,
-    choices: Choices = MappingProxyType({}),
+    request: Request = REPORT,
     href: Href,
     machine: Machine,
 ) -> dict[str, Any]:
     """A page in its frame: title, the study in figures, blocks or a sentence.
 
-    The name is one of PAGES, or 'trial'; `chosen` are the trials that a selection leaves, None for all of them, and
-    `choices` what the page's lists are set to.
+    The name is one of PAGES, or 'trial'.
 
     Raises:
         AbsentError: there is no such page.
@@ -71,7 +87,7 @@ def page(
     view = views[source.key]
     running = len(view.by_state["running"])
     frame: dict[str, Any] = {
-        "title": f"{source.name} - posefront",
+        "title": titled(source.name, name, number),
         "facts": facts(view),
         "live": running > 0,
         "status": source.reader.stale or (f"{running} running" if running else "nothing runs"),
@@ -85,22 +101,40 @@ def page(
             return frame | {"sentence": f"There is no trial {number}; this study has {len(view.entries)} trials."}
         return frame | {"blocks": trial_page(source, view, number or 0, href)}
     if name == "now":
-        return frame | {"blocks": now_page(view, machine)}
+        return frame | {"blocks": now_page(view, machine, request)}
+    shown, wrong = narrowed(view, request)
+    frame |= {"shown": len(shown.entries), "wrong": wrong}
     if sentence := trouble(view):
         reason = html("trouble", "", f'<p class="sentence">{escape(sentence)}</p>')
-        return frame | {"blocks": [reason, board(view, "trials")]}
-    shown = view if chosen is None else view.only(chosen)
+        return frame | {"blocks": [reason, board(shown, "trials", order=request.order("trials"))]}
     if name == "progress":
-        return frame | progress_page(shown, [v for key, v in views.items() if key != source.key], choices)
+        return frame | progress_page(shown, [v for key, v in views.items() if key != source.key], request.choices)
     if name == "why":
-        return frame | why_page(source, shown, choices)
+        return frame | why_page(source, shown, request.choices)
     if name == "curves":
         return frame | {"blocks": [figure("learning", curves.learning(shown), 620)]}
-    plane = figure("pareto", pareto.figure(view), 560, selects=True)
-    return frame | {"blocks": [plane, *band_table(source, shown), board(shown, "trials")]}
+    # Of a selection the others stay as faint points; what the filter leaves out is not there.
+    plane = figure("pareto", pareto.figure(narrowed(view, replace(request, chosen=None))[0]), 560, selects=True)
+    lines = board(shown, "trials", order=request.order("trials"))
+    return frame | {"blocks": [plane, *band_table(source, shown, request.order("bands")), lines]}
 
 
-def band_table(source: Source, view: View) -> list[Block]:
+def titled(study: str, name: str, number: int | None) -> str:
+    """What the browser's tab is called."""
+    what = f"Trial {number}" if name == "trial" else dict(PAGES)[name]
+    return f"{what} - {study} - posefront"
+
+
+def narrowed(view: View, request: Request) -> tuple[View, str]:
+    """The trials that selection and filter line leave, and what is wrong with the line; then all of a selection."""
+    shown = view if request.chosen is None else view.only(request.chosen)
+    try:
+        return matching(shown, request.filter), ""
+    except UserError as mistake:
+        return shown, capital(mistake)
+
+
+def band_table(source: Source, view: View, order: Order) -> list[Block]:
     """The best trial of each grade band, as a block; none where the study has no bands."""
     best = bands.best_of_bands(view)
     if not best:
@@ -108,7 +142,7 @@ def band_table(source: Source, view: View) -> list[Block]:
     empty = [label for label, entry in best.items() if entry is None]
     columns = [
         (column("trial"), lambda e: e.number),
-        (column("band", text=True), lambda e: band(e.error)),
+        (column("band", text=True), lambda e: band_cell(band(e.error))),
         (column("score"), lambda e: cell(e.score)),
         (column(view.error_title), lambda e: error_cell(e.error)),
         (column("in full, predicted"), lambda e: full_cell(view, e)),
@@ -119,7 +153,7 @@ def band_table(source: Source, view: View) -> list[Block]:
         ),
     ]
     none = "; ".join([*([f"no trial yet: {', '.join(empty)}"] if empty else []), bands.how_predicted(view)])
-    return [table("bands", "The best of each grade band", columns, [e for e in best.values() if e], "", none)]
+    return [table("bands", "The best of each grade band", columns, [e for e in best.values() if e], "", order, none)]
 
 
 def part(source: Source, view: View, what: str, number: int, href: Href) -> dict[str, Any]:
@@ -196,14 +230,14 @@ def why_page(source: Source, view: View, choices: Choices) -> dict[str, Any]:
     return {"choices": [listed], "blocks": blocks}
 
 
-def now_page(view: View, machine: Machine) -> list[Block]:
+def now_page(view: View, machine: Machine, request: Request) -> list[Block]:
     """What is being trained, on what, and how long it will take."""
     over = [entry for entry in view.entries if entry.ended is not None]
     newest = sorted(over, key=lambda entry: entry.ended or 0, reverse=True)[:10]
     return [
-        training(view, machine),
+        training(view, machine, request.order("training")),
         html("devices", "This machine", machine.html()),
-        board(view, "recent", "The last ten to end", newest),
+        board(view, "recent", "The last ten to end", newest, request.order("recent")),
     ]
 
 
@@ -215,7 +249,7 @@ def trial_page(source: Source, view: View, number: int, href: Href) -> list[Bloc
     blocks: list[Block] = [
         html("facts", "What it is", trial.parameters(view, number), width="third"),
         figure("one", curves.of_trial(view, number), 620, width="two-thirds"),
-        html("command", "Train it in full", f"<pre>{escape(command)}</pre>"),
+        html("command", "Train it in full", f'<pre tabindex="0">{escape(command)}</pre>'),
         later("network", "The network", f"{source.key}/network/{number}"),
         html("gallery", "Best, median and worst validation images", pictures),
     ]
@@ -239,7 +273,11 @@ def facts(view: View) -> list[dict[str, Any]]:
     """The study in a line of figures."""
     wanted, over = view.attrs.get("search", {}).get("trials"), len(view.ended)
     shown: list[dict[str, Any]] = [{"name": "trials", "value": f"{over} of {wanted}" if wanted else str(over)}]
-    shown += [{"name": state, "value": f"{len(entries):,}"} for state, entries in view.by_state.items() if entries]
+    shown += [
+        {"name": state, "value": f"{len(entries):,}", "filter": f"state={state}"}
+        for state, entries in view.by_state.items()
+        if entries
+    ]
     finished = [entry for entry in view.by_state["finished"] if entry.error is not None]
     if finished:
         best, least = finished[0], min(finished, key=lambda entry: entry.error or 0.0)
@@ -249,7 +287,8 @@ def facts(view: View) -> list[dict[str, Any]]:
             shown.append({"name": name, "value": compact(value), "trial": best.number})
         error = measured(least.error or 0.0, view.unit)
         shown.append({"name": f"smallest {view.error_name}", "value": error, "trial": least.number})
-        shown.append({"name": "Pareto front", "value": f"{sum(entry.pareto for entry in finished)} trials"})
+        count = sum(entry.pareto for entry in finished)
+        shown.append({"name": "Pareto front", "value": f"{count} trials", "filter": "front=yes"})
     if view.goal is not None:
         reached = sum(map(view.reached, finished))
         shown.append({"name": f"goal: {view.goal_title}", "value": f"{reached} trials are to reach it"})

@@ -3,14 +3,13 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from html import escape
 from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 
 from search.format import digits, measured
-from search.results.figures.base import base, brief, empty, heading, log_axis, scatter
+from search.results.figures.base import base, brief, empty, escape, heading, log_axis, scatter
 from search.results.importance import Numbers
 from search.results.leaderboard import Entry
 from search.results.style import ACCENT, SERIES

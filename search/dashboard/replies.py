@@ -4,9 +4,8 @@ import importlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,8 @@ from plotly.utils import PlotlyJSONEncoder
 from data.errors import UserError
 from search.dashboard import pages
 from search.dashboard.now import Machine
-from search.dashboard.reader import GoneError
+from search.dashboard.reader import GoneError, Reader
+from search.dashboard.request import Request
 from search.dashboard.source import Source
 from search.results import ablation, answers
 from search.results.view import View
@@ -24,38 +24,31 @@ KEPT = 24
 """Replies kept, so that a second window costs nothing."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the page's script asks for."""
-
-    revision: str | None = None  # of the page that it shows; None for none
-    chosen: frozenset[int] | None = None  # trials of a selection; None for all
-    choices: tuple[tuple[str, str], ...] = ()  # what the page's lists are set to
-
-    @classmethod
-    def of(cls, body: Any) -> "Request":
-        """From JSON.
-
-        Raises:
-            TypeError, ValueError, AttributeError: it is malformed.
-        """
-        chosen = body.get("chosen")
-        choices = sorted((str(name), str(value)) for name, value in (body.get("choices") or {}).items())
-        return cls(body.get("revision"), None if chosen is None else frozenset(map(int, chosen)), tuple(choices))
-
-
 class Replies:
     """Pages of some studies; any thread may ask."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
-        self._sources = {source.key: source for source in sources}
+        self._sources = {source.key: source for source in sources}  # replaced, never changed: other threads read it
         self._why: dict[str, str] = {}  # why a study cannot be shown, by its key
         self._machine = Machine()
         self._kept: OrderedDict[tuple[Any, ...], str] = OrderedDict()
         self._lock = threading.Lock()
 
-    def page(self, key: str, name: str, number: int | None, request: Request) -> str | None:
+    def add(self, sources: Sequence[Source]) -> None:
+        """More studies."""
+        self._sources = self._sources | {source.key: source for source in sources}
+
+    def page(
+        self,
+        key: str,
+        name: str,
+        number: int | None,
+        request: Request,
+        optuna: Callable[[Reader, int | None], str] | None = None,
+    ) -> str | None:
         """A page, one of pages.PAGES or 'trial', as JSON, or None where the browser has it already.
+
+        `optuna` says where a study, or a trial of it, is among Optuna's own pages.
 
         Raises:
             AbsentError: there is no such study or page.
@@ -71,9 +64,12 @@ class Replies:
         revision = str(hash(state))
         if request.revision == revision:
             return None
-        slot = (state, name, key, number, request.chosen, request.choices)
+        slot = (state, name, key, number, request.slot)
         if (reply := self._recall(slot)) is None:
             content = self._page(source, views, name, number, request)
+            if optuna is not None:
+                with suppress(UserError):  # gone since
+                    content["optuna"] = optuna(source.reader, number)
             reply = self._keep(slot, dump({"revision": revision, **content}))
         return reply
 
@@ -83,14 +79,14 @@ class Replies:
         Raises:
             AbsentError: there is no such study or trial.
         """
-        source, slot = self._source(key), (key, what, number, request.chosen)
+        source, slot = self._source(key), (key, what, number, request.chosen, request.filter)
         if (reply := self._recall(slot)) is not None:
             return reply
         view = self._views(source)[1].get(key)
         if view is None:
             raise pages.AbsentError(key)
         import_pandas()
-        shown = view if request.chosen is None else view.only(request.chosen)
+        shown = view if what in ("network", "layers") else pages.narrowed(view, request)[0]
         return self._keep(slot, dump(pages.part(source, shown, what, number, partial(picture_address, key))))
 
     def _source(self, key: str) -> Source:
@@ -127,8 +123,7 @@ class Replies:
                 views,
                 name,
                 number=number,
-                chosen=request.chosen,
-                choices=dict(request.choices),
+                request=request,
                 href=partial(picture_address, source.key),
                 machine=self._machine,
             )
@@ -172,6 +167,6 @@ def import_pandas() -> None:
     importlib.import_module("pandas")
 
 
-def dump(payload: Mapping[str, Any]) -> str:
+def dump(payload: Any) -> str:
     """JSON with figures in it; what is no number becomes null."""
     return json.dumps(payload, cls=PlotlyJSONEncoder, separators=(",", ":"))

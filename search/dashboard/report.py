@@ -8,7 +8,7 @@ from typing import Any
 from data.storage.files import writing
 from search.dashboard import pages
 from search.dashboard.now import Machine
-from search.dashboard.server import HERE, PLOTLY, frame, style
+from search.dashboard.server import PLOTLY, frame, script, style
 from search.dashboard.source import Source
 from search.results import answers
 from search.results.view import View
@@ -34,8 +34,7 @@ def write(sources: Sequence[Source], file: Path) -> int:
         numbers = best(views[source.key])
         trials += len(numbers)
         offline |= content(source, views, [name for name, _ in shown], numbers)
-    scripts = {"js": HERE / "page.js", "plotly": PLOTLY}
-    inline = {"css": style(), **{name: script.read_text(encoding="utf-8") for name, script in scripts.items()}}
+    inline = {"css": style(), "js": script(), "plotly": PLOTLY.read_text(encoding="utf-8")}
     text = frame(sources, shown, offline=offline, inline=inline)
     with writing(file, "give --file a path of yours") as half:
         half.write_text(text, encoding="utf-8")

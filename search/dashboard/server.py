@@ -1,10 +1,14 @@
 """The dashboard as a server: our pages at /, Optuna's own at its usual paths, on one address, reading only."""
 
 import gc
+import gzip
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -18,14 +22,17 @@ from werkzeug.exceptions import HTTPException
 from data.errors import UserError
 from search.dashboard import pages
 from search.dashboard.optuna_pages import OptunaPages
-from search.dashboard.replies import Replies, Request, dump
+from search.dashboard.replies import Replies, dump
+from search.dashboard.request import Request
 from search.dashboard.source import Source
 from search.results import answers
 from search.signals import handle
 
 HERE = Path(__file__).parent
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-SCRIPTS = {"plotly.min.js": PLOTLY, "page.js": HERE / "page.js"}
+SCRIPTS = tuple(HERE / "script" / f"{name}.js" for name in ("state", "figures", "tables", "page"))
+"""The page's script, in the order of its parts."""
+
 POLL_MS = 2000
 """How often the page asks whether something has changed."""
 
@@ -48,16 +55,23 @@ SECURITY = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosnif
 class Application:
     """The WSGI application."""
 
-    def __init__(self, sources: Sequence[Source], hosts: Sequence[str] = LOCAL) -> None:
-        """For at least one study.
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        hosts: Sequence[str] = LOCAL,
+        find: Callable[[], Sequence[Source]] | None = None,
+    ) -> None:
+        """For some studies.
 
         Args:
             sources: the studies.
+            find: looks for them again, for one may begin while this is open; None where that cannot be.
             hosts: names under which the server may be asked for. A page of a stranger that points its own name at this
                 machine (DNS rebinding) is refused. '*' allows any.
         """
         self._sources = {source.key: source for source in sources}
-        self._hosts = hosts
+        self._hosts, self._find = hosts, find
+        self._finding = threading.Lock()
         self._replies = Replies(sources)
         self._optuna = OptunaPages(
             [source.reader for source in sources], [source.home / "artifacts" for source in sources]
@@ -68,6 +82,7 @@ class Application:
         self._flask.register_error_handler(HTTPException, in_words)
         for path, answer in (
             ("/", self._index),
+            ("/studies", self._studies),
             ("/assets/<name>", asset),
             ("/file/<key>/pictures/<int:row>.jpg", self._picture),
         ):
@@ -80,16 +95,37 @@ class Application:
         if "*" not in self._hosts and host_of(environ) not in self._hosts:
             start("403 Forbidden", [("Content-Type", "text/plain")])
             return [b"This dashboard does not answer under that name; name it with --host.\n"]
-        ours = environ["PATH_INFO"] == "/" or environ["PATH_INFO"].startswith(OURS)
+        ours = environ["PATH_INFO"] in ("/", "/studies") or environ["PATH_INFO"].startswith(OURS)
         return (self._flask if ours else self._optuna)(environ, start)
 
     def warm(self) -> None:
         """Read the studies and make each one's first page while the browser is still loading the script."""
-        for key in self._sources:
+        for key in list(self._sources):
             self._replies.page(key, pages.PAGES[0][0], None, Request())
+
+    def refresh(self) -> None:
+        """Take up studies that have begun since."""
+        if self._find is None or not self._finding.acquire(blocking=False):
+            return
+        try:
+            with suppress(UserError):  # of a storage that cannot be read just now; what is known goes on being shown
+                found = [source for source in self._find() if source.key not in self._sources]
+                self._optuna.add([source.reader for source in found], [source.home / "artifacts" for source in found])
+                self._replies.add(found)
+                self._sources |= {source.key: source for source in found}
+        finally:
+            self._finding.release()
+
+    def _studies(self) -> flask.Response:
+        """Keys and names of the studies, as JSON."""
+        self.refresh()
+        return flask.Response(
+            dump(listed(self._sources.values())), mimetype="application/json", headers={"Cache-Control": "no-store"}
+        )
 
     def _index(self) -> flask.Response:
         """The page's frame, which the script fills."""
+        self.refresh()
         page = frame(list(self._sources.values()), pages.PAGES, poll=POLL_MS)
         return flask.Response(page, mimetype="text/html", headers={"Cache-Control": "no-store"})
 
@@ -97,14 +133,14 @@ class Application:
         """A page, or a part of one that is asked for by itself, as JSON."""
         try:
             request = Request.of(flask.request.get_json())
-        except (TypeError, ValueError, AttributeError, RecursionError):
+        except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
             flask.abort(400)
         reply: str | None
         try:
             if page in pages.LATER:
                 reply = self._replies.part(key, page, -1 if number is None else number, request)
             else:
-                reply = self._replies.page(key, page, number, request)
+                reply = self._replies.page(key, page, number, request, self._optuna.address)
         except pages.AbsentError:
             flask.abort(404)
         if reply is None:
@@ -124,9 +160,33 @@ def asset(name: str) -> flask.Response:
     """A script or the style sheet."""
     if name == "page.css":
         return flask.Response(style(), mimetype="text/css")
-    if name not in SCRIPTS:
+    if name == "page.js":
+        return flask.Response(script(), mimetype="text/javascript", headers={"Cache-Control": "no-cache"})
+    if name != "plotly.min.js":
         flask.abort(404)
-    return flask.send_file(SCRIPTS[name], mimetype="text/javascript", max_age=0, conditional=True)
+    if not flask.request.accept_encodings["gzip"]:
+        return flask.send_file(PLOTLY, mimetype="text/javascript", max_age=0, conditional=True)
+    packed = flask.send_file(
+        BytesIO(plotly_packed()),
+        mimetype="text/javascript",
+        max_age=0,
+        conditional=True,
+        etag=f"gzip-{plotly.__version__}",
+    )
+    packed.headers.update({"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+    return packed
+
+
+@cache
+def plotly_packed() -> bytes:
+    """Plotly's script compressed: 1.4 MB instead of 4.8."""
+    return gzip.compress(PLOTLY.read_bytes(), 6, mtime=0)
+
+
+def script() -> str:
+    """The page's script."""
+    parts = "\n".join(part.read_text(encoding="utf-8") for part in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
 
 
 def secured(response: flask.Response) -> flask.Response:
@@ -160,11 +220,15 @@ def frame(
     The script asks for news every `poll` milliseconds, unless that is 0. A report has every answer by its path, and the
     texts of `css`, `js` and `plotly`.
     """
-    studies = [{"key": source.key, "name": source.name} for source in sources]
-    boot = dump({"studies": studies, "pages": shown, "poll": poll, "offline": offline})
+    boot = dump({"studies": listed(sources), "pages": shown, "poll": poll, "offline": offline})
     template = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE)).get_template("page.html")
-    title = f"{', '.join(source.name for source in sources)} - posefront"
+    title = " - ".join([*([", ".join(source.name for source in sources)] if sources else []), "posefront"])
     return template.render(title=title, inline=inline, boot=boot.replace("<", "\\u003c"))  # it stands in a <script>
+
+
+def listed(sources: Iterable[Source]) -> list[dict[str, str]]:
+    """Key and name of each study, as the page's script has them."""
+    return [{"key": source.key, "name": source.name} for source in sources]
 
 
 def style() -> str:
@@ -172,11 +236,11 @@ def style() -> str:
     return "".join((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "fragments.css"))
 
 
-def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(find: Callable[[], Sequence[Source]], host: str, port: int, ready: Callable[[str], None]) -> None:
     """Serve until Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
-        sources: the studies.
+        find: finds the studies, those that begin later as well.
         host: address to listen on.
         port: 0 takes a free one.
         ready: called with the address once it answers.
@@ -187,7 +251,8 @@ def serve(sources: Sequence[Source], host: str, port: int, ready: Callable[[str]
     os.nice(5)  # training goes first
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a request that waits its turn is no news
     gc.set_threshold(200_000, 20, 50)  # 10,000 trials are a million objects that stay: 1.3 s instead of 1.7 to read
-    application = Application(sources, (*LOCAL, host) if host in ("127.0.0.1", "localhost", "::1") else ("*",))
+    hosts = (*LOCAL, host) if host in ("127.0.0.1", "localhost", "::1") else ("*",)
+    application = Application(find(), hosts, find)
     try:
         server = waitress.create_server(
             application, host=host, port=port, threads=6, ident=None, channel_timeout=60, max_request_body_size=LARGEST

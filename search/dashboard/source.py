@@ -10,7 +10,7 @@ from data.errors import UserError
 from search import paths
 from search.config_record import config_of, needs_file
 from search.dashboard.reader import Reader, names
-from search.load import load_study
+from search.load import load_study, study_file
 from search.ownership import results_of
 from search.results import network
 from search.results.network import NetworkRecord
@@ -69,17 +69,22 @@ class Source:
             ) from error
 
 
-def sources(studies: Sequence[str], out: Path, storage: str | None) -> list[Source]:
+def sources(studies: Sequence[str], out: Path, storage: str | None, *, waits: bool = False) -> list[Source]:
     """Where the studies lie that are to be shown, given by names or files; none for all that there are.
 
+    With `waits`, those that were not begun yet are left out.
+
     Raises:
-        UserError: there are none, or one of them is not there.
+        UserError: there are none, or one of them is not there, or nothing that could be begun either.
     """
     if not studies:
-        return all_sources(out, storage)
+        return all_sources(out, storage, waits=waits)
     chosen: list[Source] = []
     for study in dict.fromkeys(studies):
         name = paths.name_of(study)
+        if waits and storage is None and not (out / name / "study.db").is_file():
+            study_file(study)
+            continue
         reader = Reader(paths.existing(study, out, storage), name)
         reader.read()
         file = Path(study) if study.endswith(".py") else paths.STUDIES / f"{name}.py"
@@ -89,7 +94,7 @@ def sources(studies: Sequence[str], out: Path, storage: str | None) -> list[Sour
     return chosen
 
 
-def all_sources(out: Path, storage: str | None) -> list[Source]:
+def all_sources(out: Path, storage: str | None, *, waits: bool = False) -> list[Source]:
     """All studies of a storage, or of the folders in `out`; their names are not trusted to be paths or programs."""
     if storage is not None:
         places = [(name, storage) for name in names(paths.checked(storage))]
@@ -98,7 +103,7 @@ def all_sources(out: Path, storage: str | None) -> list[Source]:
         databases = sorted(out.glob("*/study.db"))
         places = [(file.parent.name, paths.url_of(file.parent.absolute(), None)) for file in databases]
         where = str(out.absolute())
-    if not places:
+    if not places and not waits:
         raise UserError(f"there is no search in {where}; begin one with `posefront search quickstart`.")
     return [_named(name, url, out, storage) for name, url in places]
 

@@ -40,7 +40,7 @@ def facts(view: View, entry: Entry, attrs: Mapping[str, Any]) -> list[tuple[str,
     return [
         ("trial", f"{entry.number} {escape(entry.name)}".strip()),
         ("state", f'<span class="state {entry.state}">{entry.state}</span>'),
-        ("reason", f'<pre class="reason">{escape(entry.reason)}</pre>' if entry.reason else ""),
+        ("reason", f'<pre class="reason" tabindex="0">{escape(entry.reason)}</pre>' if entry.reason else ""),
         ("score", number(entry.score) if view.scored else ""),
         ("ln score" if view.scored else escape(view.described.name), "" if view.alone else number(entry.value)),
         ("band", escape(entry.band)),
@@ -77,7 +77,8 @@ def cost_table(cost: Cost) -> str:
     return (
         f'<p class="note">Ranked: {cost.params / 1e6:.6g} M Params, {cost.flops / 1e9:.6g} G FLOPs (fvcore, BatchNorm '
         "folded). M: multiplications of one image; M+A: additions too; single operations, not millions.</p>"
-        '<div class="scroll layers"><table class="plain"><thead><tr><th scope="col">layer</th>'
+        '<div class="scroll layers" tabindex="0" role="region" aria-label="what each layer costs">'
+        '<table class="plain"><thead><tr><th scope="col">layer</th>'
         '<th scope="col">type</th><th scope="col">output</th><th scope="col" class="right">Params</th>'
         '<th scope="col" class="right">M</th><th scope="col" class="right">M+A</th>'
         f'<th scope="col">share of FLOPs</th></tr></thead><tbody>{"".join(rows)}</tbody><tfoot><tr>'

@@ -39,6 +39,8 @@ STYLE = """
 .arch-lit { fill: #ffffff; fill-opacity: 0.35; stroke: none; }
 .arch-shade { fill: #000000; fill-opacity: 0.18; stroke: none; }
 .arch-line { fill: none; stroke: var(--ink-2, #666d78); stroke-width: 1.2; }
+.arch-skip { fill: none; stroke: var(--accent, #d6336c); stroke-width: 1.2; }
+.arch-skip-tip { fill: var(--accent, #d6336c); stroke: none; }
 .arch-tip { fill: var(--ink-2, #666d78); stroke: none; }
 .arch-seam { fill: none; stroke: #ffffff; stroke-opacity: 0.8; stroke-width: 1; }
 .arch-pale { fill: #ffffff; fill-opacity: 0.8; stroke: none; }
@@ -60,6 +62,7 @@ class Element:
     words: tuple[str, ...]  # further lines, each broken where it doesn't fit
     cost: tuple[int, int] | None  # (params, flops), or None where nothing is computed
     mark: str = ""  # how the resolution changes on the way to it: '/2', 'x2', or empty
+    shortcut: bool = False  # whether its input is added to its output
 
     def lines(self, column: float) -> list[str]:
         """The words in lines that fit."""
@@ -81,7 +84,7 @@ def svg(plan: Plan, *, width: int = 1160, standalone: bool = False) -> str:
     Args:
         plan: from `models.stages.plan`.
         width: of the viewBox, at least 220; letters are 12 units high.
-        standalone: plain colours instead of a page's CSS variables, for paper.
+        standalone: plain colours instead of a page's CSS variables, and no caption, for paper.
     """
     elements = _elements(plan)
     room = width - 2 * MARGIN
@@ -99,7 +102,7 @@ def svg(plan: Plan, *, width: int = 1160, standalone: bool = False) -> str:
         for place, element in enumerate(row):
             parts.append(_draw(element, plan, left + place * column, column, middle, below, lines))
         top = below + lines * LINE + 64
-    for line in wrapped(_caption(plan, elements), int(room / LETTER)):
+    for line in [] if standalone else wrapped(caption(plan), int(room / LETTER)):
         parts.append(f'<text class="arch-note" x="{MARGIN}" y="{top:.1f}">{escape(line)}</text>')
         top += 17
     style = re.sub(r"var\(--[\w-]+, (#\w+)\)", r"\1", STYLE) if standalone else STYLE
@@ -147,7 +150,9 @@ def _elements(plan: Plan) -> list[Element]:
     for stage in plan.stages:
         shape = _shape(stage, plan, largest, most)
         bold, words = _words(stage, plan)
-        elements.append(Element(shape, bold, words, (stage.params, stage.flops), _mark(before, stage)))
+        elements.append(
+            Element(shape, bold, words, (stage.params, stage.flops), _mark(before, stage), stage.shortcuts > 0)
+        )
         before = stage.sides
     name, *rest = _answer(plan.answer)
     pointed = len(plan.answer) == 2 and plan.answer[1] in (2, 3)
@@ -183,6 +188,7 @@ def _words(stage: Stage, plan: Plan) -> tuple[str, tuple[str, ...]]:
     kind += f"\u00a0\u00d7\u00a0{stage.repeats}" if stage.repeats > 1 else ""
     special = [f"k{stage.kernel}"] if stage.kernel > 1 else []
     special += ["SE"] if stage.squeeze else []
+    special += [stage.act] if stage.act else []
     extra = (", ".join(special),) if special else ()
     if not stage.sides:
         return str(stage.channels), ("numbers", kind, *extra)
@@ -246,6 +252,7 @@ def _draw(element: Element, plan: Plan, left: float, column: float, middle: floa
     centre = left + column / 2
     parts = [
         f'<g transform="translate({centre:.1f} {middle:.1f})">{element.shape.source}</g>',
+        _shortcut(element.shape, centre, middle) if element.shortcut else "",
         f'<text class="arch-strong" x="{centre:.1f}" y="{below:.1f}">{escape(element.bold)}</text>',
     ]
     for i, line in enumerate(element.lines(column), 1):
@@ -266,10 +273,28 @@ def _draw(element: Element, plan: Plan, left: float, column: float, middle: floa
     return f'<g class="arch-stage">{"".join(parts)}</g>'
 
 
-def _caption(plan: Plan, elements: Sequence[Element]) -> str:
+def _shortcut(shape: Shape, centre: float, middle: float) -> str:
+    """An arrow over a shape, from the line that enters it to the one that leaves it."""
+    left, right = centre - shape.width / 2 - 3, centre + shape.width / 2 + 3
+    top, end = middle - shape.height / 2 - 6, middle - 3
+    return (
+        f'<path class="arch-skip" d="M{left:.1f},{middle:.1f} V{top + 4:.1f} Q{left:.1f},{top:.1f} '
+        f'{left + 4:.1f},{top:.1f} H{right - 4:.1f} Q{right:.1f},{top:.1f} {right:.1f},{top + 4:.1f} V{end - 4:.1f}"/>'
+        f'<polygon class="arch-skip-tip" points="{right - 3:.1f},{end - 5:.1f} {right + 3:.1f},{end - 5:.1f} '
+        f'{right:.1f},{end:.1f}"/>'
+    )
+
+
+def caption(plan: Plan) -> str:
     """Totals, and what the signs mean that occur."""
+    elements = _elements(plan)
     signs = ["a box's height stands for resolution, its thickness for channels (square roots)"]
     signs += ["a slab for each repeat"] if any(stage.repeats > 1 for stage in plan.stages) else []
+    signs += (
+        ["an arrow over a box: its input is added to its output, in blocks that keep its shape"]
+        if any(element.shortcut for element in elements)
+        else []
+    )
     signs += ["/2: half the resolution"] if any(element.mark == "/2" for element in elements) else []
     signs += ["k: side of the kernel"] if any(stage.kernel > 1 for stage in plan.stages) else []
     signs += ["SE: squeeze-excitation"] if any(stage.squeeze for stage in plan.stages) else []

@@ -11,6 +11,7 @@ import torch
 from timm.optim import create_optimizer_v2
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
+from torch.optim import Optimizer
 
 from data.storage.batches import batches
 from data.storage.pack import Part
@@ -18,7 +19,7 @@ from search.network import build
 from search.run.graph import GraphedGradients
 from search.run.learning_rate import schedule
 from search.run.settings import Epoch as Epoch
-from search.study import Config, Task
+from search.study import Config, Task, Training
 
 State = dict[str, Any]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -41,11 +42,13 @@ class Reached(NamedTuple):
         epoch: its measurements.
         take: takes the training's state as tensors and plain numbers; to be called before the next epoch is asked for.
         outputs: what the network answered for the validation part, float32 (N, ...), in the part's order.
+        judge: what the same weights answer for another part, and the mean loss; to be called as `take` is.
     """
 
     epoch: Epoch
     take: Callable[[], State]
     outputs: Array
+    judge: Callable[[Part], tuple[Array, float]]
 
 
 class Teacher(NamedTuple):
@@ -124,10 +127,7 @@ class Learner:
         self._task, self._config, self._part, self._seed, self._device = task, config, part, seed, device
         torch.manual_seed(seed)
         self.net = build(config).to(device).to(memory_format=torch.channels_last)
-        betas = {} if training.betas is None else {"betas": training.betas}
-        self._optimizer = create_optimizer_v2(
-            self.net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay, **betas
-        )
+        self._optimizer = optimizer_of(self.net, training)
         self._ema = ModelEmaV3(self.net, decay=training.ema, use_warmup=True) if training.ema else None
         self._half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float16
         self._amp = training.amp and device.type == "cuda"
@@ -176,7 +176,8 @@ class Learner:
         train_loss, images = self.train(epoch, memory.sample)
         train_seconds = time.perf_counter() - started
         self._check_finite("loss", train_loss, epoch)
-        outputs, valid_loss = judge(self._task, self.judged, self._config, valid, self._device)
+        answer = partial(judge, self._task, self.judged, self._config, device=self._device)
+        outputs, valid_loss = answer(valid)
         error = self._task.error(outputs, valid)
         self._check_finite("error", error, epoch)
         measured = Epoch(
@@ -190,7 +191,7 @@ class Learner:
             images=images,
             memory_mb=memory.peak_mb(),
         )
-        return Reached(measured, partial(self.state, epoch), outputs)
+        return Reached(measured, partial(self.state, epoch), outputs, answer)
 
     def _check_finite(self, what: str, value: float, epoch: int) -> None:
         if not np.isfinite(value):
@@ -250,6 +251,15 @@ class Learner:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         _, answers = self._task.loss(teacher.net, inputs, true, self._config.training)
         return answers.float()
+
+
+def optimizer_of(net: nn.Module, training: Training) -> Optimizer:
+    """Timm's optimiser of this name; biases and BatchNorm are left out of weight decay."""
+    betas = {} if training.betas is None else {"betas": training.betas}
+    optimizer: Optimizer = create_optimizer_v2(
+        net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay, **betas
+    )
+    return optimizer
 
 
 @torch.inference_mode()

@@ -1,10 +1,9 @@
-"""The learning rate's schedules: timm's and torch's, set anew for every step from its number alone."""
+"""The learning rate's schedules, set anew for every step from its number alone."""
 
+import math
 import warnings
 from collections.abc import Callable
 
-from timm.scheduler.cosine_lr import CosineLRScheduler
-from timm.scheduler.multistep_lr import MultiStepLRScheduler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -17,7 +16,7 @@ START = 25.0
 """A one-cycle schedule begins at this part of its peak (torch's own default)."""
 
 
-def schedule(optimizer: Optimizer, training: Training, steps: int, epochs: int) -> Callable[[int], object]:
+def schedule(optimizer: Optimizer, training: Training, steps: int, epochs: int) -> Callable[[int], None]:
     """What sets an optimiser's learning rate before a step.
 
     'cosine' falls from the peak to `lr_end` of it (Loshchilov and Hutter 2017), 'step' is multiplied by `decay` at
@@ -35,24 +34,42 @@ def schedule(optimizer: Optimizer, training: Training, steps: int, epochs: int) 
     """
     total = max(1, steps * epochs)
     warmup = min(round(training.warmup * steps), total - 1)
-    if training.schedule == "onecycle":
-        return _onecycle(optimizer, training, total, warmup)
-    common = {"warmup_t": warmup, "warmup_lr_init": training.lr * training.warmup_from, "t_in_epochs": False}
-    if training.schedule == "cosine":
-        cosine = CosineLRScheduler(
-            optimizer, t_initial=total - warmup, lr_min=training.lr * training.lr_end, warmup_prefix=True, **common
-        )
-        return cosine.step_update  # type: ignore[no-any-return]
+    return SHAPES[training.schedule](optimizer, training, total, warmup)
+
+
+def cosine(optimizer: Optimizer, training: Training, total: int, warmup: int) -> Callable[[int], None]:
+    """A linear rise in the first `warmup` of `total` steps, then half a cosine from the peak to `lr_end` of it."""
+    peak, first, last = training.lr, training.lr * training.warmup_from, training.lr * training.lr_end
+
+    def reach(step: int) -> None:
+        if step < warmup:
+            rate = first + step * ((peak - first) / warmup)
+        else:
+            rate = last + 0.5 * (peak - last) * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+    return reach
+
+
+def steps_down(optimizer: Optimizer, training: Training, total: int, warmup: int) -> Callable[[int], None]:
+    """A linear rise in the first `warmup` of `total` steps, then the peak, times `decay` from each milestone on."""
+    peak, first = training.lr, training.lr * training.warmup_from
     # Milestones count from the very first step, as the published recipes' do.
-    # timm's scheduler applies a milestone at the step before it.
-    falls = [round(stone * total) + 1 for stone in training.milestones]
-    steps_down = MultiStepLRScheduler(
-        optimizer, decay_t=falls, decay_rate=training.decay, warmup_prefix=False, **common
-    )
-    return steps_down.step_update  # type: ignore[no-any-return]
+    falls = [round(stone * total) for stone in training.milestones]
+
+    def reach(step: int) -> None:
+        if step < warmup:
+            rate = first + step * ((peak - first) / warmup)
+        else:
+            rate = peak * training.decay ** sum(step >= fall for fall in falls)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+    return reach
 
 
-def _onecycle(optimizer: Optimizer, training: Training, total: int, warmup: int) -> Callable[[int], object]:
+def one_cycle(optimizer: Optimizer, training: Training, total: int, warmup: int) -> Callable[[int], None]:
     """Torch's OneCycleLR; training that goes on steps through what it has behind it (2 s for 100,000 steps)."""
     cycle = OneCycleLR(
         optimizer,
@@ -72,3 +89,7 @@ def _onecycle(optimizer: Optimizer, training: Training, total: int, warmup: int)
                 cycle.step()
 
     return reach
+
+
+SHAPES = {"cosine": cosine, "step": steps_down, "constant": steps_down, "onecycle": one_cycle}
+"""By the names of `search.study.SCHEDULES`."""

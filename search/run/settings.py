@@ -46,6 +46,9 @@ Row = dict[str, float]
 ROW = tuple(field.name for field in fields(Epoch))
 """Its keys."""
 
+CLEAN_ERROR, CLEAN_LOSS = "clean_error", "clean_loss"
+"""What some rows of a final training's curve have beside them, see search.run.clean."""
+
 
 Owner = dict[str, str | int | None]
 """Whose a trial's training state is: 'study' (its id; None in a study begun before there were any), 'trial' (the
@@ -86,6 +89,7 @@ class FinalTraining:
         study: the teacher's study, by name or file; None where its configuration needs none.
         weight: of the teacher's answers in the loss, 0 to 1; the rest is the true points'.
         variants: what is changed in which trial, as search.variant has it; empty for nothing in any.
+        clean: whether the error on training images without augmentation is measured now and then, see search.run.clean.
     """
 
     teacher: dict[str, Any] | None = None
@@ -93,6 +97,7 @@ class FinalTraining:
     study: str | None = None
     weight: float = 0.5
     variants: Variants = field(default_factory=dict)
+    clean: bool = False
 
 
 @dataclass(frozen=True)

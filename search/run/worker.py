@@ -16,6 +16,7 @@ from search.config_record import rebuild
 from search.load import load_study
 from search.results import answers
 from search.run import checkpoint as weights
+from search.run import clean
 from search.run.fit import DivergedError, Teacher, fit
 from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
 from search.study import Config, Study, Task
@@ -74,7 +75,10 @@ def train(
     reached = trial.last["epoch"] if trial.last else 0
     if state is not None and state["epoch"] > reached:
         yield state["row"]
-    part = task.split(config.arch.size).valid
+    split = task.split(config.arch.size)
+    part = split.valid
+    sample = clean.sample(split) if settings.final is not None and settings.final.clean else None
+    measured = [] if state is None else list(state.get("clean", []))
     for trained in fit(task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state, teacher=teacher):
         row = trained.epoch.row()
         judged = answers.of(task, trained.outputs, part, trained.epoch.epoch)
@@ -82,7 +86,9 @@ def train(
         # pictures they name before them.
         answers.save_pictures(judged, task, folder)
         answers.save(judged, folder, trial.number)
-        weights.save({"row": row, "owner": trial.owner, **trained.take()}, file)
+        if sample is not None and clean.is_measured(trained.epoch.epoch, trial.epochs):
+            measured.append(clean.row(task, trained, sample))
+        weights.save({"row": row, "owner": trial.owner, "clean": measured, **trained.take()}, file)
         yield row
 
 

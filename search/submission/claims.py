@@ -62,6 +62,10 @@ class _Seed(BaseModel):
     weights: Literal["last", "averaged"]
 
 
+class _Versions(BaseModel):
+    threads: Annotated[StrictStr, Field(pattern="^[1-9][0-9]{0,3}$")] = "1"
+
+
 class _Facts(BaseModel):
     """What a check needs of a submission's `Facts`, beside their types: ranges."""
 
@@ -74,6 +78,9 @@ class _Facts(BaseModel):
     epochs: Positive
     seeds: Annotated[list[_Seed], Field(min_length=1)]
     data: _Data
+    versions: _Versions
+    train_error: Number | None = None
+    train_images: Positive | None = None
 
 
 def digest(facts: Facts) -> str:

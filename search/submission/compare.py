@@ -209,9 +209,11 @@ def _read(file: bytes) -> _Pdf:
     texts = []
     for page in reader.pages:
         active |= {name.strip("/") for name in _RUNS if name in page}
-        for annotation in page.annotations or ():
-            action = annotation.get_object().get("/A", {}).get_object()
-            active.add(f"a link to {action.get('/URI', action)!s:.60}")
+        for each in page.annotations or ():
+            annotation = each.get_object()
+            action = annotation["/A"].get_object() if "/A" in annotation else {}
+            inside = annotation.get("/Subtype") == "/Link" and not action
+            active.add("a link inside" if inside else f"a link to {action.get('/URI', action)!s:.60}")
         texts.append(" ".join(page.extract_text().split()))
     about = {name.strip("/"): str(value) for name, value in (reader.metadata or {}).items()}
     about.pop("Creator", None)  # the version that is compared by itself

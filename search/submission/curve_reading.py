@@ -1,4 +1,4 @@
-"""What the learning curves say, in a sentence that is chosen by their numbers."""
+"""What the learning curves say: sentences that are chosen by their numbers, and say only what follows from these."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,99 +6,199 @@ from typing import Literal
 
 import numpy as np
 
-from search.format import percent
-from search.run.ledger import Row
+from search.format import measured, percent
+from search.run.settings import CLEAN_ERROR, CLEAN_LOSS, Row
 
 FEWEST = 6
 """Epochs below which curves are not read."""
 RISEN = 0.03
-"""Part by which the validation loss must have risen from its lowest to be called overfitting."""
-WIDENED = 0.05
-"""Part of the validation loss by which the gap must have grown over the last third to be called widening."""
-APART = 0.25
-"""Gap, as a part of the validation loss, from which the losses are called far apart."""
-FALLING = 0.05
-"""Part by which both losses must still have fallen over the last third to be called unfinished."""
+"""Part by which the validation error must have risen from its lowest to be called risen."""
+FLAT = 0.02
+"""Part by which a curve must have changed over the last third of the epochs to be called moving."""
+MOSTLY = (0.2, 0.5)
+"""Gap, as a part of the validation error, up to which an error is mostly one of fit, and from which it is mostly one of
+generalisation."""
 
-Verdict = Literal["too short", "overfitting", "beginning to overfit", "memorising", "underfitting", "neither"]
+Verdict = Literal["not measured", "fit", "both", "generalisation", "overfitting"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The weights that a curve led to, judged."""
+
+    error: float  # on the validation part
+    train_error: float | None  # of the same weights on training images without augmentation; None where not measured
+    train_images: int  # how many these are
+    valid_images: int  # of the validation part
+    unit: str  # of the errors
+    averaged: bool  # whether they are a running mean
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A training's losses, read."""
+    """A training's curves, read."""
 
-    gap: float  # validation minus training loss after the last epoch
-    share: float  # the gap as a part of the validation loss
-    trend: float  # how much the gap grew over the last third of the epochs, by the straight line through it
-    best: int  # epoch of the lowest validation loss
-    # by what part the validation loss ended above its lowest, both as means over a twentieth of the epochs
+    gap: float | None  # validation minus training error of the kept weights, like for like; None where not measured
+    share: float | None  # the gap as a part of the validation error
+    # the same gap after the first and the last measured epoch of the last third; None where it was measured but once
+    moved: tuple[float, float] | None
+    best: int  # epoch of the lowest validation error
+    # by what part the validation error ended above its lowest, both as means over a twentieth of the epochs
     risen: float
-    # by what part the training and the validation loss fell over the last third, by straight lines
+    # by what part training loss and validation error fell over the last third, by straight lines
     fell: tuple[float, float]
-    verdict: Verdict  # which case it is
-    text: str  # the reading as a sentence or two
+    verdict: Verdict  # what the validation error is made of
+    text: tuple[str, ...]  # the reading in paragraphs
 
 
-def read(rows: Sequence[Row]) -> Reading:
-    """Read the losses of one training.
+def read(rows: Sequence[Row], kept: Kept, loss: str = "", shorter: str = "") -> Reading:
+    """Read the curves of one training.
 
     Args:
-        rows: an epoch each, at least one; losses may be negative but not all zero.
+        rows: an epoch each, at least one; some of them have the clean error.
+        kept: the weights that it led to.
+        loss: what the loss is, in a few words with its unit.
+        shorter: what a shorter training of the same configuration had reached, a sentence.
     """
-    epoch, train, valid = (np.array([row[name] for row in rows]) for name in ("epoch", "train_loss", "valid_loss"))
+    epoch, train, error = (np.array([row[name] for row in rows]) for name in ("epoch", "train_loss", "error"))
     third = slice(-max(2, len(rows) // 3), None)
-    level = max(abs(valid[-1]), 1e-12)
-    gap, lowest = float(valid[-1] - train[-1]), int(np.argmin(valid))
     window = max(1, len(rows) // 20)
-    smooth = np.convolve(valid, np.ones(window) / window, "valid")
-    share, risen = gap / level, float(smooth[-1] - smooth.min()) / max(abs(smooth.min()), 1e-12)
-    trend = change(epoch[third], (valid - train)[third])
-    fell = (
-        -change(epoch[third], train[third]) / max(abs(train[third][0]), 1e-12),
-        -change(epoch[third], valid[third]) / max(abs(valid[third][0]), 1e-12),
+    smooth = np.convolve(error, np.ones(window) / window, "valid")
+    risen = float(smooth[-1] - smooth.min()) / max(abs(smooth.min()), 1e-12)
+    fell = _fallen(epoch[third], train[third]), _fallen(epoch[third], error[third])
+    gap = None if kept.train_error is None else kept.error - kept.train_error
+    share = None if gap is None else gap / max(kept.error, 1e-12)
+    at = [(int(row["epoch"]), row["error"] - row[CLEAN_ERROR]) for row in rows[third] if CLEAN_ERROR in row]
+    moved = (at[0][1], at[-1][1]) if len(at) > 1 else None
+    verdict = judged(share, moved, risen)
+    best = int(epoch[int(np.argmin(error))])
+    text = (
+        _losses(rows, kept, loss),
+        _gap(kept, gap, share, at, verdict, risen),
+        f"{_course(rows[third], best, risen, fell) if len(rows) >= FEWEST else SHORT} {shorter}".strip(),
     )
-    verdict = judged(len(rows), share, trend / level, risen, fell)
-    best, last = int(epoch[lowest]), int(epoch[-1])
-    moved = (
-        f", which {'widened' if trend * gap > 0 else 'narrowed'} by {abs(trend):.2g} over the last third of the epochs"
-    )
-    numbers = (
-        f"After epoch {last} the validation loss is {valid[-1]:.4g} and the training loss {train[-1]:.4g}: a gap of "
-        f"{gap:+.2g} ({percent(share, signed=True)} of the validation loss)"
-        f"{moved if len(rows) >= FEWEST else ''}. The validation loss was lowest in epoch {best} of {last}."
-    ).replace("-", "\u2212")
-    meant = MEANT[verdict].format(risen=percent(risen), train=percent(fell[0]), valid=percent(fell[1]))
-    return Reading(gap, share, trend, best, risen, fell, verdict, f"{numbers} {meant}")
+    return Reading(gap, share, moved, best, risen, fell, verdict, text)
 
 
-def judged(count: int, share: float, widened: float, risen: float, fell: tuple[float, float]) -> Verdict:
-    """Which case it is; arguments as in `Reading`, `widened` the trend as a part of the validation loss."""
-    if count < FEWEST:
-        return "too short"
-    if risen > RISEN and widened > 0:
+SHORT = f"Fewer than {FEWEST} epochs say nothing of how the curves go on."
+
+
+def judged(share: float | None, moved: tuple[float, float] | None, risen: float) -> Verdict:
+    """What a validation error is made of; arguments as in `Reading`."""
+    if share is None:
+        return "not measured"
+    if risen > RISEN and moved is not None and moved[1] > moved[0] and share > MOSTLY[0]:
         return "overfitting"
-    if share > APART:
-        return "beginning to overfit" if widened > WIDENED else "memorising"
-    if min(fell) > FALLING:
-        return "underfitting"
-    return "neither"
+    return "fit" if share <= MOSTLY[0] else "both" if share < MOSTLY[1] else "generalisation"
 
 
 MEANT: dict[Verdict, str] = {
-    "too short": "That is too few epochs to tell over- from underfitting.",
-    "overfitting": "It overfits: the validation loss has risen by {risen} since, while the training loss went on "
-    "falling; more augmentation or weight decay, or fewer epochs, should help.",
-    "beginning to overfit": "It begins to overfit: the losses are far apart and part further, though the validation "
-    "loss has not risen; stronger augmentation would be the first thing to try.",
-    "memorising": "It knows the training images better than new ones, but the gap no longer widens and the validation "
-    "loss has not risen, so that training on did no harm.",
-    "underfitting": "It underfits rather than overfits: both losses were still falling, by {train} (training) "
-    "and {valid} (validation) over the last third, so that more epochs or a larger network should help.",
-    "neither": "It neither over- nor underfits: the losses have levelled off close together, so that longer training "
-    "would change little, and only another network or other data would.",
+    "not measured": "The error on training images without augmentation was not measured for this model, so nothing is "
+    "said here of how much of the error is a lack of fit and how much is owed to new images.",
+    "fit": "So {rest} of the error is there on images that it was trained on, too: what limits it is the fit (the size "
+    "of the network, the length of its training, the images themselves) far more than overfitting. Doing as well on "
+    "new images as on those would win {gap}.",
+    "both": "So {rest} of the error is there on images that it was trained on, too, and {share} is owed to images "
+    "being new: both a better fit and less overfitting can make it smaller.",
+    "generalisation": "So {share} of the error is owed to images being new: it overfits more than it underfits, and "
+    "more data, stronger augmentation or a smaller network are the first to try.",
+    "overfitting": "So {share} of the error is owed to images being new, a part that grew while the validation error "
+    "rose by {risen} from its lowest: it overfits, and fewer epochs, stronger augmentation or more data are the first "
+    "to try.",
 }
 
 
-def change(x: np.ndarray[tuple[int], np.dtype[np.float64]], y: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def _losses(rows: Sequence[Row], kept: Kept, loss: str) -> str:
+    """What the two losses are, and why their difference is no measure of overfitting."""
+    last = rows[-1]
+    clean = next((row for row in reversed(rows) if CLEAN_LOSS in row), None)
+    like = (
+        f" Measured as the validation loss is, on training images without augmentation and after epoch "
+        f"{clean['epoch']:.0f}, it is {clean[CLEAN_LOSS]:.4g} beside {clean['valid_loss']:.4g}."
+        if clean
+        else ""
+    )
+    return (
+        f"After epoch {last['epoch']:.0f} the training loss is {last['train_loss']:.4g} and the validation loss "
+        f"{last['valid_loss']:.4g}{f' ({loss})' if loss else ''}. They are not measured alike: the first is the mean "
+        "over an epoch of augmented images, taken while the weights change; the second is that of unaltered images at "
+        f"its end{', with averaged weights' if kept.averaged else ''}. So it may lie below the other, and their "
+        f"difference says nothing of overfitting.{like}"
+    )
+
+
+def _gap(
+    kept: Kept,
+    gap: float | None,
+    share: float | None,
+    at: Sequence[tuple[int, float]],
+    verdict: Verdict,
+    risen: float,
+) -> str:
+    """The gap like for like, and what follows from it."""
+    if gap is None or share is None or kept.train_error is None:
+        return MEANT[verdict]
+    moved = ""
+    if len(at) > 1:
+        (first, before), (last, after) = at[0], at[-1]
+        moved = (
+            f" Over the last third of the epochs it went from {_signed(before, kept.unit)} (epoch {first}) to "
+            f"{_signed(after, kept.unit)} (epoch {last})."
+        )
+    won, rose = f"{gap:.3g} {kept.unit}".strip(), percent(risen)
+    meant = MEANT[verdict].format(rest=percent(1 - share), share=percent(share), gap=won, risen=rose)
+    if gap <= 0:
+        meant = "So none of the error is owed to images being new: it underfits, if anything."
+    return (
+        f"Like for like, the same weights in the same mode have {measured(kept.train_error, kept.unit)} on "
+        f"{kept.train_images:,} training images without augmentation and {measured(kept.error, kept.unit)} on the "
+        f"{kept.valid_images:,} validation images: a gap of {_signed(gap, kept.unit)}, "
+        f"{percent(share, signed=True)} of the validation error.{moved} {meant}"
+    )
+
+
+def _course(last_third: Sequence[Row], best: int, risen: float, fell: tuple[float, float]) -> str:
+    """How the curves went, and what the end of the schedule has to do with it."""
+    first, last = last_third[0], last_third[-1]
+    rose = (
+        f"of {last['epoch']:.0f} and ended {percent(risen)} above it"
+        if risen > RISEN
+        else f"of {last['epoch']:.0f} and rose by less than {percent(RISEN)} since"
+        if best < last["epoch"]
+        else "\N{EN DASH} the last one"
+    )
+    moves = [
+        f"the {name} {'fell' if part > 0 else 'rose'} by {percent(abs(part))}"
+        if abs(part) >= FLAT
+        else f"the {name} changed by less than {percent(FLAT)}"
+        for name, part in zip(("training loss", "validation error"), fell, strict=True)
+    ]
+    low = last["lr"] < 0.5 * first["lr"]
+    why = (
+        f" Meanwhile the learning rate fell from {first['lr']:.2g} to {last['lr']:.2g}: curves flatten at the end of "
+        "any such schedule, so that this says nothing of what a longer one would reach."
+        if low
+        else ""
+    )
+    return (
+        f"The validation error was lowest after epoch {best} {rose}. Over the last third of the "
+        f"epochs {' and '.join(moves)}.{why}"
+    )
+
+
+def _signed(value: float, unit: str) -> str:
+    """A difference with its sign and two significant digits or more."""
+    return f"{value:+.3g} {unit}".strip().replace("-", "\N{MINUS SIGN}")
+
+
+Numbers = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def _fallen(x: Numbers, y: Numbers) -> float:
+    """By what part of its first value y fell along the straight line of least squares."""
+    return -change(x, y) / max(abs(float(y[0])), 1e-12)
+
+
+def change(x: Numbers, y: Numbers) -> float:
     """From the first to the last x along the straight line of least squares."""
     return float(np.polyfit(x, y, 1)[0] * (x[-1] - x[0])) if len(x) > 1 else 0.0

@@ -18,6 +18,7 @@ import torch
 
 from data.layouts import boxes as layout
 from data.layouts.image_files import photographs
+from data.storage.pack import Part
 from models.readings import read
 from search.after.model import FACTS, PTH, Model
 from search.after.predict import predict
@@ -108,9 +109,8 @@ def form_of_members(members: Sequence[str]) -> Form:
     return COURSE if any(name.endswith(".ipynb") for name in members) else POINTS
 
 
-def outputs(model: Model) -> Array:
-    """What a model's network answers for the validation part, as in training, (N, ...) in its order."""
-    part = model.study.task.split(model.config.arch.size).valid
+def outputs(model: Model, part: Part) -> Array:
+    """What a model's network answers for a part, as in training, (N, ...) in its order."""
     answered, _ = judge(model.study.task, model.net, model.config, part, torch.device("cpu"))
     return answered
 

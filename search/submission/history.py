@@ -5,15 +5,14 @@ None of it can be measured again but by training: a record that agrees with itse
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from data.storage.pack import Part
 from search.after.model import Facts, described
-from search.after.preprocessing import Preprocessing
 from search.after.training import judged_on
 from search.results import answers
 from search.results.answers import Answers
@@ -24,6 +23,9 @@ from search.submission.checks import Check, number, truth
 from search.submission.claims import PIXELS, TOLERANCE, difference
 from search.submission.course_images import SIDE
 from search.submission.sources import Sources
+
+ABOUT = "about"
+"""The part of a model's `data` that is words."""
 
 
 def checks(facts: Facts, sources: Sources, study: Study, config: Config) -> Iterator[Check]:
@@ -90,16 +92,14 @@ def search(facts: Facts, sources: Sources) -> Iterator[Check]:
 
 def names(facts: Facts, study: Study, config: Config) -> Iterator[Check]:
     """What model.json says of the network's answers and of the data is what the study says."""
-    said = described(study.task, config) | {"metric": study.task.metric, "unit": study.task.unit}
-    own = plain({name: asdict(value) if isinstance(value, Preprocessing) else value for name, value in said.items()})
-    claim = plain(facts.record())
+    told = Facts(
+        **{**vars(facts), **described(study.task, config), "metric": study.task.metric, "unit": study.task.unit}
+    )
+    claim, own = plain(facts.record()), plain(told.record())
     odd = [name for name, value in own.items() if claim.get(name) not in (None, value)]
     text = f"model.json's {', '.join(odd)} is not what the study {facts.study!r} says of its network."
     yield truth("names and preprocessing", not odd, f"{len(own)} fields", text)
-    there = plain(judged_on(study.task, config.arch.size))
-    odd = [name for name, value in claim["data"].items() if there.get(name) != value]
-    text = f"model.json's {', '.join(odd)} is not what the study {facts.study!r} has: other data, or another split."
-    yield truth("data and split", not odd, there["identity"], text, str(claim["data"]["identity"]))
+    yield from data(claim["data"], plain(judged_on(study.task, config.arch.size)), facts.study)
     try:
         made = plain(replay(study, facts.params)[0]) == plain(config)
     except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, AttributeError, ArithmeticError):
@@ -109,6 +109,24 @@ def names(facts: Facts, study: Study, config: Config) -> Iterator[Check]:
         "its file was changed since, or they were."
     )
     yield truth("parameters", made, f"{len(facts.params)}", text, warning=True)
+
+
+def data(claim: dict[str, Any], own: dict[str, Any], study: str) -> Iterator[Check]:
+    """What model.json says of the data is what the study says."""
+    odd = [name for name, value in claim.items() if name != ABOUT and own.get(name) != value]
+    text = f"model.json's {', '.join(odd)} is not what the study {study!r} has: other data, or another split."
+    yield truth("data and split", not odd, own["identity"], text, str(claim["identity"]))
+    words, wanted = (unnamed(each.get(ABOUT)) for each in (claim, own))
+    text = f"the data are described as {str(words)[:300]}, and this version says {str(wanted)[:300]}."
+    yield truth("words about the data", ABOUT not in claim or words == wanted, "the study's", text, warning=True)
+
+
+def unnamed(about: Any) -> Any:
+    """What is said of data without the name of the folder that they lie in, which is another one elsewhere."""
+    folder = r"the folder '[\w .+-]{0,60}'"
+    if not isinstance(about, dict):
+        return about
+    return {key: re.sub(folder, "a folder", each) if isinstance(each, str) else each for key, each in about.items()}
 
 
 def answered(claim: Answers, outputs: Any, task: Task, config: Config, epochs: int) -> Check:

@@ -1,13 +1,13 @@
 """The report's table of layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import groupby
 
 from models.plan import Cost, Layer
 from search.format import line, shape_text
 
-ROWS = 110
+ROWS = 90
 """Rows of the table; of a longer network the rows of one block become one."""
 
 
@@ -43,17 +43,28 @@ def _merged(name: str, rows: Sequence[Layer]) -> Layer:
     return Layer(name=name, type="block", output=rows[-1].output, **sums)
 
 
-def printed(row: Layer) -> tuple[str, ...]:
-    """A row as it is printed."""
+def printed(row: Layer, names: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """A row as it is printed; `names` are those of the notebook by a layer's path."""
     numbers = (f"{number:,}" for number in (row.params, row.flops_m, row.flops_ma))
-    return line(row.name or "(decoding)", 40), line(row.type, 24), shape_text(row.output[1:]), *numbers
+    return line(_called(row.name, names or {}), 34), line(row.type, 24), shape_text(row.output[1:]), *numbers
+
+
+def _called(path: str, names: Mapping[str, str]) -> str:
+    """A layer's name in the notebook, or the first and last one of a block's, and its path."""
+    if not path:
+        return "(decoding)"
+    own = list(dict.fromkeys(name for place, name in names.items() if f"{place}.".startswith(f"{path}.")))
+    if not own:
+        return path
+    return own[0] if len(own) == 1 else f"{own[0]} to {own[-1]}"
 
 
 def note(price: Cost, rows: int) -> str:
     """What the table's columns are."""
     merged = f" The {len(price.layers):,} layers are added up, neighbours to a row." if rows < len(price.layers) else ""
     return (
-        "Of the network as it is deployed, BatchNorm folded into its convolutions, for one image. M counts "
-        "multiplications, M+A multiplications and additions. What is ranked is fvcore's count, one multiply-add as one "
-        f"FLOP: {price.flops:,}.{merged}"
+        "Of the network as it is deployed, BatchNorm folded into its convolutions, for one image; all numbers are "
+        "counts, none is in millions. Layers are called as in the notebook. "
+        "Activations have no parameters and are not counted. 'M' counts multiplications, 'M+A' multiplications and "
+        f"additions; what is ranked is fvcore's count, one multiply-add as one FLOP: {price.flops:,}.{merged}"
     )

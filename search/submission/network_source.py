@@ -46,7 +46,7 @@ _INFIX: dict[Any, str] = {
 _IN_PLACE = {f"{name}_" for name in ("add", "sub", "mul", "div", "clamp", "relu", "sigmoid", "tanh", "hardtanh")}
 
 
-def source(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> str:
+def source(net: nn.Module, input_shape: tuple[int, ...] | None = None, given: dict[str, Any] | None = None) -> str:
     """The deployed network (evaluation mode, BatchNorm folded) as `class Net(nn.Module)`.
 
     The text imports torch and what torch brings; `Net().load_state_dict(weights(net))` gives the same answers.
@@ -55,13 +55,23 @@ def source(net: nn.Module, input_shape: tuple[int, ...] | None = None) -> str:
     Args:
         net: any network that torch.fx can trace, on any device; it is left as it was.
         input_shape: of one input without the batch; with it, comments give the shape that each block answers.
+        given: names that are there already, see `python_source.embed`.
 
     Raises:
         torch.fx.proxy.TraceError: the network's control flow depends on its input.
         ValueError: it holds something that cannot be written: modules sharing a parameter, a leaf that its
             constructor does not describe, or a value without a literal.
     """
-    return _Writer(net, input_shape).text()
+    return _Writer(net, input_shape).text({} if given is None else given)
+
+
+def names(net: nn.Module) -> dict[str, str]:
+    """What the network that `source` writes calls its layers, by their paths in the deployed network.
+
+    Raises:
+        As `source`.
+    """
+    return {path: part.name for path, part in _Writer(net, None).parts.items()}
 
 
 def weights(net: nn.Module) -> dict[str, Tensor]:
@@ -121,9 +131,9 @@ class _Writer:
             for name, tensor in part.tensors.items()
         }
 
-    def text(self) -> str:
+    def text(self, given: dict[str, Any]) -> str:
         body = list(self._forward())
-        collector = SourceCollector({("", "torch"), ("torch", "nn"), ("torch.nn", "functional as F")})
+        collector = SourceCollector({("", "torch"), ("torch", "nn"), ("torch.nn", "functional as F")}, values=given)
         for function in self.functions.values():
             collector.add(function)
         parts = "\n".join(" " * 8 + line if line else "" for line in self._init())

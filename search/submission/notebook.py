@@ -1,28 +1,33 @@
 """The notebook that is handed in: it needs torch, numpy and Pillow, and measures again what model.json claims.
 
 Its folder must hold `model.json` and `model.pth`, the plain network's weights (`network_source.weights`).
-Where the data and the test images are it takes from two environment variables, or from its first lines.
+Where the data and the test images are, and whether it trains, it takes from environment variables or its first lines.
 """
 
 import asyncio
 import copy
-import html
 import json
+import math
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
+import torch
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode, v4
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
 
 from data.errors import UserError
 from data.storage.image import displayed, in_colour
@@ -33,18 +38,24 @@ from search.after.model import Model
 from search.format import value_text
 from search.results.skeleton import skeleton
 from search.run.ledger import Row
+from search.submission import training_source
+from search.submission.checks import first_line
 from search.submission.csv_layout import Layout
+from search.submission.markdown import plain, table
 from search.submission.network_source import source
 from search.submission.python_source import embed
 
-DATA, TEST = "NOTEBOOK_DATA", "NOTEBOOK_TEST"
-"""Environment variables with FreiHAND's folder and that of the test images."""
+DATA, TEST, TRAIN = "NOTEBOOK_DATA", "NOTEBOOK_TEST", "NOTEBOOK_TRAIN"
+"""Environment variables with FreiHAND's folder, with that of the test images, and, "1", to train."""
 
 CURVE_ROWS = 8
 """Epochs of the learning curve that are printed."""
 
 TEMPLATE = Path(__file__).with_name("notebook_template.md")
 """The cells: Markdown, and code in fences; <<MARKS>> are filled in."""
+TRAINING = Path(__file__).with_name("training_template.md")
+"""Those that train."""
+FREIHAND = "https://lmb.informatik.uni-freiburg.de/projects/freihand"
 
 
 def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode:
@@ -54,7 +65,8 @@ def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode
     where it follows an organiser's sample (`Table.layout`), None for our own.
 
     Raises:
-        UserError: the model does not find joints in FreiHAND's layout, or does not say which images it was judged on.
+        UserError: the model does not find joints in FreiHAND's layout, does not say which images it was judged on, or
+            its record is no training's.
     """
     facts = model.facts
     if facts.metric != "pixel_diff":
@@ -64,9 +76,17 @@ def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode
             f"{model.folder}/model.json names no validation images (data.valid_rows); make it anew with "
             f"`posefront retrain {facts.study} --trial {facts.trial}`."
         )
-    words, values = _words(model, name), _values(model, layout)
+    try:
+        refused = training_source.refusal(model)
+        words, values = _words(model, name), _values(model, layout, not refused)
+        if refused:
+            training = f"This notebook cannot train it: {plain(refused)}"
+        else:
+            training, words = TRAINING.read_text(encoding="utf-8"), words | training_source.words(model)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of a record that is not one of ours
+        raise UserError(f"{model.folder}/model.json describes no training of ours ({first_line(error)}).") from error
     cells: list[NotebookNode] = []
-    for code, text in _template("own" if layout is None else "like"):
+    for code, text in _template("own" if layout is None else "like", training):
         cell = (v4.new_code_cell if code else v4.new_markdown_cell)(_filled(text, values if code else words).strip())
         cell["id"] = f"cell-{len(cells):02d}"  # nbformat draws them at random
         cells.append(cell)
@@ -81,7 +101,12 @@ def build(model: Model, name: str, layout: Layout | None = None) -> NotebookNode
 
 
 def execute(
-    notebook: NotebookNode, folder: Path, data: Path, test: Path | None = None, timeout_s: int = 3600
+    notebook: NotebookNode,
+    folder: Path,
+    data: Path,
+    test: Path | None = None,
+    timeout_s: int = 3600,
+    train: bool = False,
 ) -> NotebookNode:
     """A notebook with its outputs, run from start to end in a process of its own, by the Python that runs this.
 
@@ -91,12 +116,14 @@ def execute(
         data: FreiHAND's folder.
         test: the folder of the test images; without it no csv is written.
         timeout_s: for each cell.
+        train: whether it trains the network, instead of loading it.
 
     Raises:
         UserError: a cell raises an error (a claim that does not hold among them) or takes too long.
     """
     run = copy.deepcopy(notebook)
     environment = {**os.environ, DATA: str(data.absolute()), TEST: str(test.absolute()) if test else ""}
+    environment[TRAIN] = "1" if train else ""
     environment.pop("PYTHONPATH", None)
     try:
         with tempfile.TemporaryDirectory(prefix="posefront-") as private:
@@ -177,16 +204,15 @@ def measured(notebook: NotebookNode) -> dict[str, float]:
     raise UserError("the notebook holds no measured numbers; execute it from start to end.")
 
 
-def plain(text: str) -> str:
-    """Text that Markdown and HTML show as it is."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$<>-])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+def _template(kind: str, training: str) -> Iterator[tuple[bool, str]]:
+    """The template's cells as (whether it is code, text).
 
-
-def _template(kind: str) -> Iterator[tuple[bool, str]]:
-    """The template's cells as (whether it is code, text); code marked with another word than `kind` is left out."""
-    parts = re.split(
-        r"^```python ?(\w*)\n(.*?)^```$", TEMPLATE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
-    )
+    Args:
+        kind: code that is marked with another word is left out.
+        training: the training part.
+    """
+    whole = TEMPLATE.read_text(encoding="utf-8").replace("<<TRAINING_CELLS>>", training)
+    parts = re.split(r"^```python ?(\w*)\n(.*?)^```$", whole, flags=re.MULTILINE | re.DOTALL)
     for place in range(0, len(parts), 3):
         if parts[place].strip():
             yield False, parts[place]
@@ -194,19 +220,24 @@ def _template(kind: str) -> Iterator[tuple[bool, str]]:
             yield True, parts[place + 2]
 
 
-def _values(model: Model, layout: Layout | None) -> dict[str, str]:
-    """What stands for the marks in the template's code: Python."""
-    return {
+def _values(model: Model, layout: Layout | None, training: bool) -> dict[str, str]:
+    """What stands for the marks in the template's code: Python; with the training part's where it is there."""
+    given: dict[str, Any] = {"math": math, "np": np, "torch": torch, "nn": nn, "F": functional, "Tensor": Tensor}
+    given["Image"] = Image
+    values = {
         "DATA": json.dumps("FreiHAND"),
         "IN_DATA": json.dumps(DATA),
         "IN_TEST": json.dumps(TEST),
-        "SIZE": str(model.config.arch.size),
+        "IN_TRAIN": json.dumps(TRAIN),
+        "SIZE": repr(model.config.arch.size),
         "EDGES": repr([tuple(edge) for edge in model.edges]),
         "LAYOUT": repr(None if layout is None else _plain_layout(layout)),
-        "NETWORK_SOURCE": source(model.net, model.config.arch.input_shape).strip(),
-        "INPUTS_SOURCE": embed(displayed, in_colour, inputs, level, reduce),
-        "SKELETON_SOURCE": embed(skeleton),
+        "NETWORK_SOURCE": source(model.net, model.config.arch.input_shape, given).strip(),
+        "INPUTS_SOURCE": embed(displayed, in_colour, inputs, level, reduce, given=given),
     }
+    if training:
+        values |= training_source.values(model, given)
+    return values | {"SKELETON_SOURCE": embed(skeleton, given=given)}
 
 
 def _words(model: Model, name: str) -> dict[str, str]:
@@ -215,13 +246,32 @@ def _words(model: Model, name: str) -> dict[str, str]:
     pooled = isinstance(getattr(model.net, "head", None), Direct)
     return {
         "AUTHOR": plain(name),
+        "PROGRAM": _program(facts.versions),
+        "SOURCE": _data_source(facts.data.get("drawn")),
         "STUDY": plain(Path(facts.study).stem if facts.study.endswith(".py") else facts.study),
         "TRIAL": str(facts.trial),
         "IMAGES": f"{len(facts.data['valid_rows']):,}",
-        "ARCH": _table(("field", "value"), list(_flat(model.config.arch).items())),
+        "ARCH": table(("field", "value"), list(_flat(model.config.arch).items())),
         "POOL": "Here that is the average pooling before the last layer." if pooled else "",
         "TRAINING": _trained(model),
     }
+
+
+def _program(versions: Mapping[str, str]) -> str:
+    """Which posefront found and trained the network."""
+    address = versions.get("address", "")
+    where = f", <{address}>" if re.fullmatch(r"https://[\w./~-]+", address) else ""
+    commit = plain(versions.get("commit", "unknown"))
+    return f"Found and trained by posefront {plain(versions.get('posefront', 'unknown'))}, commit {commit}{where}."
+
+
+def _data_source(drawn: Mapping[str, Any] | None) -> str:
+    """Where the data come from, and what makes the folder."""
+    if not drawn:
+        return f"FreiHAND's training set (<{FREIHAND}>), or the photographs in its layout that it was trained on."
+    count, seed, difficulty = int(drawn["count"]), int(drawn["seed"]), float(drawn["difficulty"])
+    command = f"posefront data synth FreiHAND --count {count} --seed {seed} --difficulty {difficulty:g}"
+    return f"the drawn hands that it was trained on, which `{command}` draws again."
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
@@ -242,11 +292,6 @@ def _flat(thing: Any) -> dict[str, str]:
     return {name: value_text(value) for name, value in asdict(thing).items()}
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([plain(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _trained(model: Model) -> str:
     """The settings and the learning curve, in brief."""
     facts, training, augment = model.facts, model.config.training, model.config.augment
@@ -254,9 +299,12 @@ def _trained(model: Model) -> str:
     seeds = f"Seeds compared on the validation part: {len(facts.seeds)}. These are the weights of " if seed else ""
     which = f"seed {seed.seed} ({plain(seed.weights)})." if seed else ""
     teacher = f" It was distilled from {plain(facts.teacher)}." if facts.teacher else ""
+    training = replace(training, ema=training_source.ema(model), weights=Path(training.weights).name)
     settings = [("epochs", str(facts.epochs)), *_flat(training).items(), *_flat(augment).items()]
-    parts = [f"{seeds}{which}{teacher}", _table(("setting", "value"), settings)]
+    parts = [f"{seeds}{which}{teacher}", table(("setting", "value"), settings)]
     if model.curves and model.curves[0]:
+        minutes = sum(row.get("seconds", 0.0) for row in model.curves[0]) / 60
+        parts.append(f"Its {len(model.curves[0])} epochs took {minutes:.1f} minutes; some of them:")
         parts.append(_curve(model.curves[0], facts.unit))
     return "\n\n".join(part for part in parts if part)
 
@@ -268,4 +316,4 @@ def _curve(rows: Sequence[Row], unit: str) -> str:
     chosen = sorted({round(i * last / max(1, count - 1)) for i in range(count)})
     header = ("epoch", "training loss", "validation loss", f"error [{unit}]", "learning rate")
     names = ("epoch", "train_loss", "valid_loss", "error", "lr")
-    return _table(header, [[f"{rows[i][name]:.4g}" for name in names] for i in chosen])
+    return table(header, [[f"{rows[i][name]:.4g}" for name in names] for i in chosen])

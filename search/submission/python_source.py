@@ -3,6 +3,8 @@
 import ast
 import inspect
 import math
+import re
+import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,21 +15,25 @@ import torch
 from torch import nn
 
 _CACHES = ("cache", "lru_cache")  # a function is the same without
-_KNOWN = {"collections", "numpy", "PIL", "torch", "typing"}
+_KNOWN = {"numpy", "PIL", "torch"} | sys.stdlib_module_names
 
 
-def embed(*functions: Callable[..., Any]) -> str:
-    """The source of functions with everything that they use: imports, constants, then functions in order of use.
+def embed(*things: Callable[..., Any] | type, given: dict[str, Any] | None = None) -> str:
+    """The source of functions and classes with everything that they use: imports, constants, then they in order of use.
 
     Decorators of torch.fx are dropped; what comes from the standard library, torch, numpy or Pillow is imported.
 
+    Args:
+        things: functions and classes.
+        given: what is there already, by name, and is not written again; what is written is added to it.
+
     Raises:
-        TypeError: something is no Python function.
-        ValueError: a function uses a name whose value has no source and no literal.
+        TypeError: something is no Python function or class.
+        ValueError: something uses a name whose value has no source and no literal.
     """
-    collector = SourceCollector()
-    for function in functions:
-        collector.add(function)
+    collector = SourceCollector(values={} if given is None else given)
+    for thing in things:
+        collector.use(thing.__name__, thing)
     return "\n\n\n".join(collector.sections())
 
 
@@ -50,26 +56,26 @@ class SourceCollector:
         parts = ["\n".join(plain + brought), "\n".join(self.constants), *self.functions.values()]
         return [part for part in parts if part]
 
-    def add(self, function: Any) -> None:
-        """A function, after what it uses."""
-        if not isinstance(function, FunctionType):
-            raise TypeError(f"{function!r} is no function")
-        self.values[function.__name__] = function
-        lines = textwrap.dedent(inspect.getsource(function)).splitlines()
+    def add(self, thing: Any) -> None:
+        """A function or a class, after what it uses."""
+        if not isinstance(thing, FunctionType | type):
+            raise TypeError(f"{thing!r} is no function and no class")
+        self.values[thing.__name__] = thing
+        lines = textwrap.dedent(inspect.getsource(thing)).splitlines()
         tree = ast.parse("\n".join(lines)).body[0]
-        assert isinstance(tree, ast.FunctionDef)  # noqa: S101 - for the type checker
+        assert isinstance(tree, ast.FunctionDef | ast.ClassDef)  # noqa: S101 - for the type checker
         for used in tree.decorator_list:
             if not ast.unparse(used).startswith(("torch.", *_CACHES)):
-                raise ValueError(f"{function.__name__} is decorated by {ast.unparse(used)}")
+                raise ValueError(f"{thing.__name__} is decorated by {ast.unparse(used)}")
         tree.decorator_list = [used for used in tree.decorator_list if not ast.unparse(used).startswith(_CACHES)]
         keep = [ast.unparse(used) for used in tree.decorator_list if not ast.unparse(used).startswith("torch.fx")]
         names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
-        scope = inspect.unwrap(function).__globals__
+        scope = vars(sys.modules[thing.__module__])
         for name in names:
             if name in scope:
                 self.use(name, scope[name])
-        body = "\n".join([*(f"@{decorator}" for decorator in keep), *lines[tree.lineno - 1 :]])
-        self.functions[function.__name__] = body.rstrip()
+        own = [re.sub(r"  # noqa\b.*", "", line) for line in lines[tree.lineno - 1 :]]
+        self.functions[thing.__name__] = "\n".join([*(f"@{decorator}" for decorator in keep), *own]).rstrip()
 
     def use(self, name: str, value: Any) -> None:
         """A global name that a function uses."""
@@ -79,14 +85,14 @@ class SourceCollector:
                 raise ValueError(f"two things are called {name}")
             return
         self.values[name] = value
-        home = getattr(value, "__module__", None) or ""
+        home = (getattr(value, "__module__", None) or "").removeprefix("_")
         if isinstance(value, ModuleType):
             parent, _, leaf = value.__name__.rpartition(".")
             alias = "" if leaf == name else f" as {name}"
             self.imports.add((parent, leaf + alias))
-        elif isinstance(value, FunctionType | type) and home.split(".")[0] in _KNOWN:
+        elif callable(value) and home.split(".")[0] in _KNOWN:
             self.imports.add((home, value.__name__))
-        elif isinstance(value, FunctionType):
+        elif isinstance(value, FunctionType | type):
             self.add(value)
         elif _is_literal(value):
             self.constants.append(f"{name} = {value!r}")

@@ -2,9 +2,12 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -12,40 +15,68 @@ from data.errors import UserError
 from data.storage.files import writing
 from models.stages import plan
 from search.after.model import Model
-from search.format import digits, line
+from search.format import line, titled
 from search.objective import log_score
 from search.results import ablation as kept
 from search.results.answers import Answers, Example
-from search.results.architecture import described
+from search.results.architecture import caption, described
 from search.results.architecture import svg as drawing
 from search.results.importance import Target, shares
 from search.results.view import View
+from search.submission import network_source
 from search.submission import report_figures as figures
+from search.submission import report_methods as methods
 from search.submission import report_text as text
-from search.submission.curve_reading import read
+from search.submission.curve_reading import Kept, read
 from search.submission.layer_table import layers, note, printed
-from search.submission.report_data import Ablation, Content, Picture
+from search.submission.report_data import Ablation, Content, Loss, Picture
 
 TEMPLATE = Path(__file__).with_name("report.typ")
+CJK = "manimgx_fonts_cjk"
+"""A package with Noto Sans CJK."""
+UNICODE = "a-2u"
+"""A standard of PDF in which a letter without a glyph is an error."""
 
 
 def write(content: Content, file: Path) -> int:
     """Typeset a report; `file` is whole or as it was. Returns the number of its pages.
 
-    Text is passed as data and printed as it is. A letter that the fonts of typst lack (Latin, Greek and Cyrillic are
-    there, Chinese is not) becomes a box.
+    Text is passed as data and printed as it is. A letter that no font has becomes a box, see `unprintable`.
 
     Raises:
         UserError: the file cannot be written.
     """
     import typst
 
-    inputs = {"content": json.dumps(asdict(content), allow_nan=False)}
-    document = typst.compile(TEMPLATE, ignore_system_fonts=True, sys_inputs=inputs)
-    pages = typst.query(TEMPLATE, "<pages>", field="value", one=True, ignore_system_fonts=True, sys_inputs=inputs)
+    given: Any = {"ignore_system_fonts": True, "font_paths": fonts()}
+    given["sys_inputs"] = {"content": json.dumps(asdict(content), allow_nan=False)}
+    document = typst.compile(TEMPLATE, **given)
+    pages = typst.query(TEMPLATE, "<pages>", field="value", one=True, **given)
     with writing(file, "give --out a folder of yours") as half:
         half.write_bytes(document)
     return int(json.loads(pages))
+
+
+def fonts() -> list[Path]:
+    """Folders of fonts for what typst's own (Latin, Greek, Cyrillic and some more) lack: Chinese, Japanese and Korean.
+
+    The package is one of data and is not imported.
+    """
+    found = find_spec(CJK)
+    return [] if found is None else [Path(place) for place in found.submodule_search_locations or ()]
+
+
+def unprintable(text: str) -> str:
+    """The first letters of a text that no font has, so that they would be boxes; empty where all can be printed."""
+    import typst
+
+    try:
+        given: Any = {"ignore_system_fonts": True, "font_paths": fonts(), "pdf_standards": UNICODE}
+        typst.compile(b"#sys.inputs.text", sys_inputs={"text": text}, **given)
+    except typst.TypstError as error:
+        found = re.search('the text `"(.+?)"` could not be displayed', str(error))
+        return found[1] if found else ""
+    return ""
 
 
 def content(
@@ -66,7 +97,8 @@ def content(
     """
     facts, price, unit = model.facts, model.price, model.facts.unit
     log = log_score(price.params / 1e6, price.flops / 1e9, facts.error) if view.scored else None
-    rows, stages = layers(price), plan(model.config.arch)
+    rows, stages, names = layers(price), plan(model.config.arch), network_source.names(model.net)
+    reference, descended = None if log is None else view.reference, methods.loss(model)
     return Content(
         title=_title(view, facts.study),
         author=line(author),
@@ -74,20 +106,29 @@ def content(
         study=f"{line(facts.study, 50)}, trial {facts.trial}",
         summary=text.summary(model, view, log),
         formula=() if log is None else text.formula(price, facts.error, log),
-        result=() if log is None or view.reference is None else text.result(price, facts, log, view.reference),
-        architecture=drawing(stages, width=840, standalone=True),
+        result=() if log is None or reference is None else text.result(price, facts, log, reference),
+        comparison="" if reference is None else text.comparison(model, reference),
+        selection=text.selection(facts, view, log),
+        data=text.data(model),
+        architecture=drawing(stages, width=880, standalone=True),
         architecture_alt=described(stages),
-        layers=tuple(map(printed, rows)),
+        architecture_note=f"The network as it is deployed. {caption(stages)}",
+        layers=tuple(printed(row, names) for row in rows),
         totals=tuple(f"{total:,}" for total in (price.params, price.flops_m, price.flops_ma)),
+        parameters=text.parameters(model),
         layers_note=note(price, len(rows)),
-        losses=figures.svg(figures.losses(model.curves)),
-        losses_note=f"{read(model.curves[0]).text} {text.how_measured(model)}",
-        errors=figures.svg(figures.errors(model.curves, f"validation {view.error_title}")),
+        losses=figures.svg(figures.losses(model.curves, _loss_title(descended))),
+        losses_note=text.losses_note(model),
+        errors=figures.svg(figures.errors(model.curves, view.error_title)),
+        curves_text=read(model.curves[0], _kept(model), _loss_title(descended), text.shorter(model, view)).text,
+        errors_note=text.errors_note(model),
         rates=figures.svg(figures.rates(model.curves[0])),
         pareto=_pareto(model, view),
         importance=_importance(view),
         seeds=text.seeds(facts),
-        seeds_note=text.seeds_note(facts),
+        loss=descended,
+        methods=methods.methods(model, view, ablation),
+        helped=methods.helped(ablation, facts),
         ablations=ablations_of(ablation),
         ablation_figure=_ablation(ablation, view),
         joints=figures.svg(figures.joints(answers, unit)) if answers else "",
@@ -95,10 +136,30 @@ def content(
         accuracy=text.accuracy(answers, unit) if answers else "",
         best=_examples("best", answers, pictures, unit),
         worst=_examples("worst", answers, pictures, unit),
-        commands=text.commands(facts, author),
+        commands=text.commands(model, author),
         settings=text.settings(model),
         origin=text.origin(model, view),
         unit=unit,
+    )
+
+
+def _loss_title(descended: Loss) -> str:
+    """The loss as an axis names it."""
+    return titled(f"loss ({descended.name})" if descended.name else "loss", descended.unit)
+
+
+def _kept(model: Model) -> Kept:
+    """What the weights that are handed in reach."""
+    facts = model.facts
+    seed = facts.seeds[0]
+    valid = facts.data.get("valid")
+    return Kept(
+        error=facts.error,
+        train_error=facts.train_error,
+        train_images=facts.train_images or 0,
+        valid_images=valid if isinstance(valid, int) else 0,
+        unit=facts.unit,
+        averaged="averaged" in seed.errors,
     )
 
 
@@ -130,23 +191,19 @@ def _importance(view: View) -> Picture:
     if view.scored:
         titles.insert(0, ("ln(score)", "value"))
     targets = [(title, shares(view, target)) for title, target in titles]
-    drawn = figures.importance(targets)
-    return Picture(figures.svg(drawn), text.importance(targets)) if drawn else Picture("", str(targets[0][1]))
+    known = [(title, found) for title, found in targets if not isinstance(found, str)]
+    drawn = figures.importance(known)
+    if drawn is None:
+        return Picture("", str(targets[0][1]))
+    unknown = [f"{title}: {found}" for title, found in targets if isinstance(found, str)]
+    return Picture(figures.svg(drawn), " ".join([text.importance(known), *unknown[:1]]))
 
 
 def _ablation(ablation: kept.Ablation | None, view: View) -> Picture:
-    """The ablation drawn, and how it was measured."""
+    """The ablation drawn."""
     drawn = figures.ablation(ablations_of(ablation), view.error_name, view.unit)
-    if ablation is None or ablation.base.error is None or drawn is None:
-        return Picture("", "")
-    error, epochs = ablation.base.error, ablation.epochs
-    spread = "" if error.half is None else f" \u00b1 {digits(error.half)}"
-    return Picture(
-        figures.svg(drawn),
-        f"One choice changed at a time, {epochs:,} epoch{'s' * (epochs > 1)} each; as it is, the error is "
-        f"{f'{digits(error.mean)}{spread} {ablation.unit}'.strip()} over {error.n} seed{'s' * (error.n > 1)}. "
-        f"{line(ablation.caution, 1500)}",
-    )
+    caption = "Mean difference from the trial as it is and its 95 % interval; red is worse, green better, grey neither."
+    return Picture(figures.svg(drawn), caption) if drawn else Picture("", "")
 
 
 def _examples(

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from search.format import line, percent, powers
+from search.format import compact, line, percent, powers
 from search.results import skeleton
 from search.results.answers import Answers, Example
 from search.results.importance import Shares, largest_shares
@@ -21,7 +21,7 @@ from search.results.pareto import Plane, plane
 from search.results.skeleton import limbs
 from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, SERIES, STATES
 from search.results.view import View
-from search.run.ledger import Row
+from search.run.settings import CLEAN_ERROR, CLEAN_LOSS, Row
 from search.submission.report_data import Ablation
 
 HALF, WHOLE = 236.0, 482.0
@@ -81,32 +81,49 @@ def svg(figure: Figure) -> str:
 
 
 @_styled
-def losses(curves: Sequence[Sequence[Row]]) -> Figure:
-    """Training and validation loss of the chosen seed, its lowest validation loss, and pale the other seeds."""
-    figure, axes = _frame(WHOLE, 169, "epoch", "loss")
-    _draw_curves(axes, curves, "train_loss", SERIES[0], "training")
+def losses(curves: Sequence[Sequence[Row]], title: str = "loss") -> Figure:
+    """Training and validation loss of the chosen seed, its lowest validation loss, and pale the other seeds.
+
+    Dots are the loss on training images without augmentation where it was measured.
+    """
+    figure, axes = _frame(WHOLE, 169, "epoch", "")
+    axes.set_ylabel(textwrap.fill(line(title, 100), 34))
+    _draw_curves(axes, curves, "train_loss", SERIES[0], "training (augmented images)")
     _draw_curves(axes, curves, "valid_loss", SERIES[1], "validation")
+    _draw_clean(axes, curves[0], CLEAN_LOSS)
     best = min(curves[0], key=lambda row: row["valid_loss"])
     label = f"lowest, epoch {best['epoch']:.0f}"
     axes.plot(best["epoch"], best["valid_loss"], "o", ms=6, mfc="none", mec=SERIES[1], ls="", label=label)
     _scale(axes, [row[name] for rows in curves for row in rows for name in ("train_loss", "valid_loss")], 10)
-    _legend(axes, 3)
+    _legend(axes, 4)
     return figure
 
 
 @_styled
 def errors(curves: Sequence[Sequence[Row]], title: str) -> Figure:
-    """The error on the validation part after every epoch."""
-    figure, axes = _frame(HALF, 112, "epoch", title)
-    _draw_curves(axes, curves, "error", SERIES[1])
-    _scale(axes, [row["error"] for rows in curves for row in rows], 8)
+    """The error on the validation part after every epoch, and dots for that on training images without augmentation."""
+    figure, axes = _frame(HALF, 124, "epoch", title)
+    _draw_curves(axes, curves, "error", SERIES[1], "validation")
+    _draw_clean(axes, curves[0], CLEAN_ERROR)
+    _scale(axes, [row[name] for rows in curves for row in rows for name in ("error", CLEAN_ERROR) if name in row], 8)
+    _legend(axes, 2)
     return figure
+
+
+def _draw_clean(axes: Axes, rows: Sequence[Row], name: str) -> None:
+    """What was measured on training images without augmentation."""
+    found = [(row["epoch"], row[name]) for row in rows if name in row]
+    if found:
+        x, y = zip(*found, strict=True)
+        axes.plot(
+            x, y, "s", ms=3.2, mfc="white", mec=SERIES[0], mew=1.0, label="training images, not augmented", zorder=3
+        )
 
 
 @_styled
 def rates(rows: Sequence[Row]) -> Figure:
     """The learning rate at the end of every epoch, in thousandths, so that the axis has short numbers."""
-    figure, axes = _frame(HALF, 112, "epoch", "learning rate [10\u207b\u00b3]")
+    figure, axes = _frame(HALF, 124, "epoch", "learning rate [10\u207b\u00b3]")
     _draw_curves(axes, [[{**row, "lr": 1000 * row["lr"]} for row in rows]], "lr", SERIES[4])
     axes.set_ylim(0, 1060 * max(row["lr"] for row in rows) or 1.0)
     return figure
@@ -129,7 +146,8 @@ def pareto(view: View, cost: float, error: float, trial: int) -> tuple[Figure, i
     count = _draw_trials(axes, shown)
     if shown.reference is not None and shown.reference.inside and shown.reference.y <= shown.ceiling:
         at = shown.reference
-        axes.plot(at.x, at.y, "*", ms=9, mew=0, color=REFERENCE_COLOUR, ls="", label=line(at.name, 40))
+        label = f"{line(at.name, 40)} (its error is on FreiHAND)"
+        axes.plot(at.x, at.y, "*", ms=9, mew=0, color=REFERENCE_COLOUR, ls="", label=label)
     own = next((p.y for points in shown.points.values() for p in points if p.entry.number == trial), None)
     if own is not None:
         axes.plot([cost, cost], [min(own, shown.ceiling), error], color=ACCENT, lw=0.9, ls=(0, (2, 1.5)))
@@ -163,13 +181,14 @@ def _draw_trials(axes: Axes, shown: Plane) -> int:
 def _draw_scores(axes: Axes, shown: Plane) -> None:
     """The grade bands, named beside the frame where there is room, and lines of equal score with their labels."""
     low, high = shown.y
+    last = low - (high - low)
     for band in shown.bands:
         start, end = max(band.low, low), min(band.high, high)
         axes.axhspan(start, end, color=band.colour, alpha=0.1, lw=0, zorder=0.5)
-        if end - start >= (high - low) / 20:
-            middle = (1.0, (start + end) / 2)
-            where = ("axes fraction", "data")
-            axes.annotate(band.label, middle, (4, 0), where, "offset points", color=band.colour, va="center")
+        # A label beside a narrow band stands a line above the one below it.
+        last = max((start + end) / 2, last + (high - low) / 25)
+        place, where = (1.0, last), ("axes fraction", "data")
+        axes.annotate(band.label, place, (4, 0), where, "offset points", color=band.colour, va="center")
     for diagonal in shown.diagonals:
         x, y = (diagonal.x0, diagonal.x1), (diagonal.y0, diagonal.y1)
         colour = ACCENT if diagonal.best else MUTED
@@ -260,6 +279,7 @@ def ablation(changes: Sequence[Ablation], error: str, unit: str) -> Figure | Non
         low, high = change.low, change.high
         where = ("axes fraction", "data")
         label = f"{change.mean:+.3g}".replace("-", "\N{MINUS SIGN}")
+        label += "" if change.score is None else f", score \u00d7 {compact(change.score)}"
         axes.annotate(label, (1.0, place), (4, 0), where, "offset points", color=PALE, va="center")
         if low is None or high is None:
             axes.plot(change.mean, place, "o", mfc="white", mec=MUTED)

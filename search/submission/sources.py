@@ -26,7 +26,7 @@ from search.submission.report_data import Content
 
 STRICT = ConfigDict(strict=True, extra="forbid")
 
-PRINTERS = ("matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "typst")
+PRINTERS = ("manimgx-fonts-cjk", "matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "scipy", "typst")
 """Packages that every byte of a report depends on."""
 
 PRIVATE = (LEASE, "file", "worker")

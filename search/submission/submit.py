@@ -92,7 +92,8 @@ def submit(
             measured = _write_notebook(notebook.build(model, name, layout=layout), model, data, half / f"{stem}.ipynb")
         else:
             progress("measuring on the validation images")
-            _check_measured(model, numbers(model, outputs(model)), "the packed network")
+            valid = model.study.task.split(model.config.arch.size).valid
+            _check_measured(model, numbers(model, outputs(model, valid)), "the packed network")
         progress("printing the report")
         sources.write(sources.gathered(model, view), half / SOURCES)
         pages = report.write(sources.content(model, sources.read(half / SOURCES), name), half / REPORT)

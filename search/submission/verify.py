@@ -11,25 +11,29 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import torch
 from nbformat import NotebookNode
+from pydantic import TypeAdapter
 from torch import nn
 
 from data.errors import UserError
 from data.storage.batches import batches
+from data.storage.pack import Part
 from models.cost import cost
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256
-from search.config_record import config_of
+from search.config_record import OWN, config_of
 from search.format import named
 from search.load import load_study
 from search.objective import log_score, score
-from search.study import Study, replay
+from search.run import clean
+from search.study import Config, Study, replay
 from search.submission import archive, claims, compare, csv_check, history, network_source, notebook, report, sources
 from search.submission.author import file_name
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
@@ -209,13 +213,14 @@ def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | Non
     facts, folder = opened.facts, opened.folder
     try:
         config = config_of(study, facts.params, facts.config)
+        check_types(config)
         if facts.config is None and (unknown := facts.params.keys() - replay(study, facts.params)[1].keys()):
             raise ValueError(f"{min(unknown)} is none of its parameters")
         net, price = config.arch.build().eval(), cost(config.arch)
         handed = copy.deepcopy(net)
         if opened.form.notebook:
             handed = network_source.plain(network_source.source(net, config.arch.input_shape))
-    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, UserError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, AttributeError, UserError) as error:
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]
@@ -224,6 +229,18 @@ def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | Non
     wrong = archive.load_weights(handed, folder / PTH)
     lines.append(truth("weights fit it", not wrong, wrong or "all finite", f"{PTH}: {wrong}; pack it again."))
     return model, None if wrong else handed, lines
+
+
+def check_types(config: Config) -> None:
+    """Refuse a configuration whose fields are of other types than they are declared: the notebook's code is made of it.
+
+    Raises:
+        ValueError: it names the field.
+    """
+    for part in (config.arch, config.training, config.augment):
+        if is_dataclass(part) and type(part).__module__.partition(".")[0] in OWN:
+            kept = {field.name: getattr(part, field.name) for field in fields(part)}
+            TypeAdapter(type(part)).validate_json(json.dumps(kept), strict=True)
 
 
 def cells(opened: Opened, model: Model) -> Iterator[Check]:
@@ -249,10 +266,15 @@ def own_notebook(opened: Opened, model: Model) -> NotebookNode:
     """The notebook that this version builds for the packed network and csv.
 
     Raises:
-        UserError: the csv follows no sample, though it is said to.
+        UserError: the csv follows no sample, though it is said to; or there is no such notebook.
     """
     layout = csv_check.layout(opened.folder / CSV, model.study.task) if opened.claims.like_sample else None
-    return notebook.build(model, opened.claims.author, layout=layout)
+    try:
+        return notebook.build(model, opened.claims.author, layout=layout)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a stranger's record makes of a notebook is said
+        raise UserError(f"model.json makes no notebook ({first_line(error)[:200]}); pack it again.") from error
 
 
 def as_json(book: NotebookNode) -> Any:
@@ -298,21 +320,27 @@ def measured_again(opened: Opened, network: Rebuilt) -> Iterator[Check]:
     """The error, params, FLOPs, score and answers of the packed weights on the validation part."""
     model, net, facts = network.model, network.net, opened.facts
     task, plain = model.study.task, opened.form.notebook
-    answered = outputs_of(net, model) if plain else outputs(replace(model, net=net))
+    split = task.split(model.config.arch.size)
+    answer = (lambda part: outputs_of(net, model, part)) if plain else partial(outputs, replace(model, net=net))
+    answered = answer(split.valid)
     there = numbers(model, answered)
     if plain:
         there["params"] = sum(parameter.numel() for parameter in net.parameters())
     for what, claim in claims.claimed(facts).items():
         yield number(what, claim, there.get(what))
+    if facts.train_error is not None:
+        part = clean.sample(split)
+        error = task.error(answer(part), part)
+        yield number(f"{named(facts.metric)} on training images", facts.train_error, error)
+        yield number("training images judged", facts.train_images, len(part.rows), 0)
     if opened.sources.answers is not None:
         yield history.answered(opened.sources.answers, answered, task, model.config, facts.epochs)
 
 
 @torch.inference_mode()
-def outputs_of(plain: nn.Module, model: Model) -> Any:
-    """What a network answers for the validation part, an array in its order."""
-    task, size = model.study.task, model.config.arch.size
-    part, cpu = task.split(size).valid, torch.device("cpu")
+def outputs_of(plain: nn.Module, model: Model, part: Part) -> Any:
+    """What a network answers for a part, an array in its order."""
+    task, size, cpu = model.study.task, model.config.arch.size, torch.device("cpu")
     answered = [
         plain(task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)).float()
         for pixels, _ in batches(part.pixels, part.rows, part.targets, _BATCH, cpu)

@@ -79,6 +79,36 @@ def test_a_network_of_others_is_grouped_too() -> None:
     assert svg(found).count(">/2<") == 5
 
 
+def test_activations_and_shortcuts_are_those_of_the_modules(small: Plan) -> None:
+    # MobileNetV3's table: ReLU in the first three rows, then hardswish; the head's layers have ReLU, its maps nothing.
+    assert [stage.act for stage in small.stages] == ["hardswish", "ReLU", "ReLU", *["hardswish"] * 3, "ReLU", ""]
+    assert [stage.shortcuts for stage in small.stages] == [0, 0, 1, 2, 1, 2, 0, 0]
+    net = Arch(points=21, width=0.3, stride=16, size=64, head="heatmap", neck=0).build().eval()
+    identities = []
+    for block in net.body:  # type: ignore[union-attr]
+        seen: list[torch.Tensor] = []
+        hook = block.register_forward_hook(lambda _, given, answer, seen=seen: seen.extend([given[0], answer]))
+        with torch.no_grad():
+            for parameter in block.parameters():
+                parameter.zero_()  # all that is left of a block is what it adds
+            net(torch.rand(1, 3, 64, 64))
+            hook.remove()
+        identities.append(seen[0].shape == seen[1].shape and torch.equal(seen[0], seen[1]) and seen[0].any().item())
+        with torch.no_grad():
+            for parameter in block.parameters():
+                parameter.normal_()
+    assert sum(identities) == sum(stage.shortcuts for stage in small.stages) == 6
+    drawn = [path for path in parsed(svg(small)).iter(f"{NS}path") if path.get("class") == "arch-skip"]
+    assert len(drawn) == 4
+
+    from torchvision.models import resnet18
+
+    network = resnet18(num_classes=10)
+    others = plan_of(network, measure(network, (3, 64, 64)), (3, 64, 64)).stages
+    assert [stage.act for stage in others[1:5]] == ["ReLU"] * 4
+    assert [stage.shortcuts for stage in others] == [0, 2, 2, 2, 2, 0]
+
+
 @pytest.mark.parametrize("head", ["direct", "heatmap", "simcc"])
 def test_costs_of_stages_add_up(head: str) -> None:
     arch = Arch(points=21, width=0.2, stride=16, size=80, head=head)
@@ -131,7 +161,21 @@ def test_every_stage_is_a_column_and_says_its_size(small: Plan) -> None:
 
 def many(count: int, name: str = "inverted residual") -> Plan:
     stages = tuple(
-        Stage(f"body.{i}", name, 1 + i % 4, 2 ** (4 + i % 8), (224 >> i // 5,) * 2, 3, True, 1, False, 10, 10)
+        Stage(
+            f"body.{i}",
+            name,
+            1 + i % 4,
+            2 ** (4 + i % 8),
+            (224 >> i // 5,) * 2,
+            3,
+            True,
+            1,
+            False,
+            10,
+            10,
+            "hardswish",
+            1,
+        )
         for i in range(count)
     )
     return Plan((3, 224, 224), stages, (21, 2), (0, 0), 10 * count, 10 * count)

@@ -19,6 +19,7 @@ from search.objective import REFERENCE, CourseScore
 from search.results import importance
 from search.results import pareto as plane
 from search.results.figures import base, pareto
+from search.results.importance import shares
 from search.results.style import ACCENT
 from search.results.view import View
 from search.schedulers import recorded
@@ -472,15 +473,24 @@ def test_a_slice_shows_each_trial_at_its_value() -> None:
     seen = sampled(60)
     drawn = why.slices(seen, "error")
     by_number = {entry.number: entry for entry in seen.entries}
-    shown: dict[str, dict[int, float]] = {axis: {} for axis in ("x", "x2", "x3", "x4", "x5")}
+    axes = {f"x{place or ''}": drawn.layout[f"xaxis{place or ''}"] for place in (0, 2, 3, 4, 5)}
+    shown: dict[str, dict[int, float]] = {axis.title.text: {} for axis in axes.values()}
     for trace in drawn.data:
-        shown[trace.xaxis] |= dict(zip(trace.customdata.tolist(), trace.x.tolist(), strict=True))
+        shown[axes[trace.xaxis].title.text] |= dict(zip(trace.customdata.tolist(), trace.x.tolist(), strict=True))
     judged = {number for number, entry in by_number.items() if entry.error is not None}
-    assert set(shown["x2"]) == set(shown["x3"]) == judged
-    assert set(shown["x5"]) == {number for number in judged if "beta" in by_number[number].params}
-    assert all(shown["x2"][number] == pytest.approx(by_number[number].params["lr"]) for number in judged)
-    assert all(round(shown["x3"][n]) == ["direct", "heatmap"].index(by_number[n].params["head"]) for n in judged)
-    assert drawn.layout.xaxis2.type == "log"
+    assert set(shown["lr"]) == set(shown["head"]) == judged
+    assert set(shown["beta"]) == {number for number in judged if "beta" in by_number[number].params}
+    assert all(shown["lr"][number] == pytest.approx(by_number[number].params["lr"]) for number in judged)
+    assert all(round(shown["head"][n]) == ["direct", "heatmap"].index(by_number[n].params["head"]) for n in judged)
+    assert next(axis for axis in axes.values() if axis.title.text == "lr").type == "log"
+    # The most important stand first, and what was stopped early does not press the finished ones to the floor.
+    found = shares(seen, "error")
+    assert not isinstance(found, str)
+    ranked = sorted(found.shares, key=lambda share: -share.share)
+    assert list(shown)[: len(ranked)] == [share.name for share in ranked]
+    finished = [entry.error for entry in seen.entries if entry.state == "finished" and entry.error is not None]
+    low, high = drawn.layout.yaxis.range
+    assert high - low < 2 * (max(finished) - min(finished))
 
 
 def test_parallel_coordinates_hold_what_each_trial_has() -> None:

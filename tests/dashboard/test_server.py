@@ -10,7 +10,8 @@ BESIDE = """
 import importlib.util, sys, threading, time
 from pathlib import Path
 
-from search.dashboard.replies import Replies, Request
+from search.dashboard.replies import Replies
+from search.dashboard.request import Request
 from search.dashboard.source import sources
 
 replies = Replies(sources(["big"], Path(sys.argv[1]), None))

@@ -68,7 +68,7 @@ def test_every_choice_that_matters_is_changed_once() -> None:
         BASE,
         *("rotate=0", "flip=0", "augment=none", "ema=0", "schedule=constant", "weight_decay=0", "warmup=0", "clip=0"),
         *("divergence=0", "weights=none", "loss=mse", "loss=smooth_l1", "head=heatmap", "head=simcc"),
-        *("size=80", "size=112"),
+        *("act=relu", "act=hardswish", "act=silu", "size=80", "size=112"),
     ]
     made = {name: vary(RICH, change) for name, change in found.items()}
     assert len(set(made.values())) == len(made)
@@ -86,7 +86,8 @@ def test_every_choice_that_matters_is_changed_once() -> None:
 def test_what_would_make_no_difference_is_left_out() -> None:
     plain = Config(replace(ARCH, size=32), Training(1e-3, schedule="constant", loss="mse"))
     assert list(ablate.variants(study_of(plain), plain)) == [
-        *(BASE, "schedule=cosine", "loss=distance", "loss=smooth_l1", "head=heatmap", "head=simcc"),
+        *(BASE, "ema=0.999", "schedule=cosine", "loss=distance", "loss=smooth_l1", "head=heatmap", "head=simcc"),
+        *("act=relu", "act=hardswish", "act=silu"),
         "size=40",  # 24 is below the smallest input
     ]
     one = replace(plain, augment=Augment(rotate=30))
@@ -105,6 +106,19 @@ def test_other_schedules_and_bodies() -> None:
     cycle = Config(ARCH, Training(1e-3, schedule="onecycle", warmup=3))
     assert "warmup=0" not in ablate.variants(study_of(cycle), cycle)
     assert [ablate.neighbours(size) for size in (64, 224, 256)] == [(48, 80), (192, 256), (192, 320)]
+
+
+def test_a_brief_ablation_changes_loss_head_activation_and_training_alone() -> None:
+    study = study_of(RICH, changes={"no tricks": {"training.ema": 0.0, "augment.rotate": 0.0}})
+    assert list(ablate.brief(ablate.variants(study, RICH))) == [
+        *(BASE, "loss=mse", "loss=smooth_l1", "head=heatmap", "head=simcc", "act=relu", "augment=none", "ema=0"),
+        "schedule=constant",
+    ]
+    plain = Config(replace(ARCH, act="relu"), Training(1e-3), Augment(flip=0.5))
+    assert list(ablate.brief(ablate.variants(study_of(plain), plain)))[5:] == [
+        *("act=mixed", "flip=0", "ema=0.999", "schedule=constant")
+    ]
+    assert [ablate.brief_length(epochs) for epochs in (1, 9, 40)] == [2, 3, 13]
 
 
 def test_the_studys_own_changes_come_first_and_only_if_they_fit() -> None:
@@ -325,11 +339,11 @@ def test_the_report_prints_the_ablation_of_its_models_trial(tmp_path: Path) -> N
         text = " ".join(test_report.printed(tmp_path / "p.pdf").split())
         for word in (
             "<i>worse",
-            "+1.5",
-            "+1 to +2",
-            "\u22120.8",
-            "\u00d7 4.48",
-            "40 epochs each",
+            "+1.50 px (+1.00 to +2.00) *",
+            "+0.900 px;",
+            "\u22120.800 px (\u22121.00 to \u22120.600) *",
+            "score \u00d7 0.223",
+            "trained for 40 epochs",
             "12.00 \u00b1 0.5000 px",
         ):
             assert word in text

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from optuna.trial import FixedTrial
+from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.scheduler.multistep_lr import MultiStepLRScheduler
 
 from search.config_record import digest, record
 from search.load import load_study
@@ -137,6 +139,24 @@ def test_schedules_are_torchs_own() -> None:
     assert cycle.index(max(cycle)) in (31, 32)
     assert cycle[-1] == pytest.approx(0.005, rel=0.05)
     assert rates(Training(0.5, schedule="constant"), steps, epochs) == [0.5] * 105
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1.0, 2.5, 30.0])
+@pytest.mark.parametrize("end", [0.0, 0.01, 1.0])
+def test_rates_are_timms_to_the_last_bit(warmup: float, end: float) -> None:
+    steps, epochs = 7, 9
+    for lr in (3e-3, 0.5, 7.3e-4):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+        rises = min(round(warmup * steps), steps * epochs - 1)
+        common = {"warmup_t": rises, "warmup_lr_init": lr * 0.01, "t_in_epochs": False}
+        length = steps * epochs - rises
+        cosine = CosineLRScheduler(optimizer, t_initial=length, lr_min=lr * end, warmup_prefix=True, **common)
+        wanted = [cosine._get_lr(step)[0] for step in range(steps * epochs)]
+        assert rates(Training(lr, warmup=warmup, lr_end=end), steps, epochs) == wanted
+        falls = [round(0.3 * steps * epochs) + 1, round(0.6 * steps * epochs) + 1]  # timm is a step early
+        down = MultiStepLRScheduler(optimizer, decay_t=falls, decay_rate=0.1, warmup_prefix=False, **common)
+        wanted = [down._get_lr(step)[0] for step in range(steps * epochs)]
+        assert rates(Training(lr, schedule="step", milestones=(0.3, 0.6), warmup=warmup), steps, epochs) == wanted
 
 
 def test_one_cycle_can_begin_anywhere() -> None:

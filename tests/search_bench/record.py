@@ -7,6 +7,10 @@ The table beside this file was recorded on 2026-11-25 in 1.5 CPU-hours of a shar
     python -m tests.search_bench.record tests/search_bench/drawn_hands.py drawn_hands.csv
     gzip -9 -n drawn_hands.csv
 
+and the one of faces on 2026-11-26, about half of it on the CPU of another machine, whose seconds were divided by 1.232,
+
+    python -m tests.search_bench.record tests/search_bench/faces68.py faces68.csv --data FOLDER --part 0
+
 One row an epoch. Seconds are of CPU time, of one thread, so that what else the machine does is not in them. Given
 again, the command goes on with what is missing. The order is random, so that a part of the table is a fair one. With
 --processes several trainings run side by side, each with one thread; on a GPU seconds are by the clock.

@@ -203,7 +203,19 @@ def test_what_was_replayed_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     out, summary = tmp_path / "runs.csv", tmp_path / "summary.csv"
     row = dict(compare.run(None, ("drawn hands", "random", 0)), trace="1:20")
     out.write_text(",".join(runs.FIELDS) + "\n" + ",".join(row.values()) + "\n")
-    words = ["compare", "--seeds", "1", "--methods", "random", "--out", str(out), "--summary", str(summary)]
+    words = [
+        "compare",
+        "--seeds",
+        "1",
+        "--methods",
+        "random",
+        "--tables",
+        "drawn hands",
+        "--out",
+        str(out),
+        "--summary",
+        str(summary),
+    ]
     monkeypatch.setattr(sys, "argv", words)
     compare.main()
     assert len(out.read_text().splitlines()) == 2

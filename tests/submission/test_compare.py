@@ -221,6 +221,9 @@ def test_the_same_words_in_another_pdf() -> None:
 def test_a_link_is_named() -> None:
     linked = printed(PAGES.replace("PixelDiff", '#link("https://a.b")[PixelDiff]'))
     assert "https://a.b" in compare.pages(linked, printed(PAGES))
+    inside = f"= A <a>\n#link(<a>)[there] {PAGES}"
+    assert compare.pages(printed(inside), printed(inside)) == ""
+    assert "a link inside" in compare.pages(printed(inside), printed(inside.replace("#link(<a>)[there]", "there")))
 
 
 @pytest.mark.parametrize("content", ['{"a": 1, "a": 2}', '{"b": [{"a": 1, "a": 1}]}', '{"a": NaN}', "[Infinity]", "{"])

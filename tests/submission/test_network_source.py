@@ -164,5 +164,10 @@ def test_functions_bring_what_they_use() -> None:
     assert callable(written)
     assert written is not inputs
     assert torch.equal(written(images, 72), inputs(images, 72))
-    with pytest.raises(ValueError, match="neither source nor literal"):
-        embed(test_functions_bring_what_they_use)
+    with pytest.raises(ValueError, match=r"ARCHS = .* has neither source nor literal"):
+        embed(test_the_text_reads_well)
+    with pytest.raises(ValueError, match="Arch is decorated by dataclass"):
+        embed(Arch)
+    given: dict[str, object] = {"torch": torch}
+    assert "import torch" not in embed(inputs, given=given)
+    assert embed(inputs, given=given) == ""

@@ -20,7 +20,8 @@ from search.load import load_study
 from search.run.fit import judge
 from search.study import replay
 from search.submission import csv_table, network_source
-from search.submission.notebook import build, execute, measured, plain
+from search.submission.markdown import plain
+from search.submission.notebook import build, execute, measured
 from tests.conftest import Painted, paint
 from tests.submission.test_submission import facts
 

@@ -26,12 +26,14 @@ from models.plan import Cost, Layer
 from search.after.model import Facts, Model, Seed
 from search.format import line
 from search.objective import CourseScore
+from search.results import ablation as found_ablation
 from search.results.answers import Answers, Example
 from search.results.importance import Share, Shares
 from search.results.view import View
+from search.run.settings import CLEAN_ERROR, CLEAN_LOSS
 from search.study import Config, Study, Training
 from search.submission import report_figures as figures
-from search.submission.curve_reading import read
+from search.submission.curve_reading import Kept, read
 from search.submission.layer_table import layers
 from search.submission.layer_table import printed as printed_row
 from search.submission.report import content, write
@@ -50,6 +52,16 @@ def rows(train, valid):
 
 def curve(count):
     return rows([0.2 / i**0.5 for i in range(1, count + 1)], [0.21 / i**0.5 for i in range(1, count + 1)])
+
+
+def with_clean(curve, every=2):
+    """The same with what was measured on training images without augmentation: 0.9 of the validation part's."""
+    return [
+        row | {CLEAN_ERROR: 0.9 * row["error"], CLEAN_LOSS: 0.9 * row["valid_loss"]}
+        if (len(curve) - i) % every == 1
+        else row
+        for i, row in enumerate(curve)
+    ]
 
 
 def answers(worst=60.0):
@@ -109,6 +121,24 @@ def model(epochs=9, seeds=2, study="hands", arch=None):
     config = Config(arch, Training(lr=0.004))
     task = Study(None, lambda _: config, trials=1, epochs=epochs)
     return Model(Path("nowhere"), facts, curves, task, config, arch.build(), price)
+
+
+def ablation():
+    """A loss and a head that are worse, an activation that is better, an augmentation within chance."""
+    mean = found_ablation.Mean
+
+    def row(name, said, m, low, high, factor=1.0):
+        error, value = mean(15.0 + m, 14.0, 18.0, 3), mean(math.log(factor), -9.0, 9.0, 3)
+        return found_ablation.Row(name, said, 10**5, 10**7, {}, error, mean(m, low, high, 3), value, 2.0, ())
+
+    base = found_ablation.Row("as it is", "", 10**5, 10**7, {}, mean(15.0, 14.5, 15.5, 3), None, None, 2.0, ())
+    rows = (
+        row("loss=mse", "loss distance to mse", 2.5, 1.5, 3.5, 12.0),
+        row("head=simcc", "head direct to simcc", 0.9, 0.4, 1.4, 0.5),
+        row("act=relu", "act mixed to relu", -0.7, -1.2, -0.2, 0.5),
+        row("augment=none", "rotate 10 to 0, scale 0.1 to 0", 1.31, -0.5, 2.0),
+    )
+    return found_ablation.Ablation("hands", 3, "pixel_diff", "px", 3, 3, base, rows, "2026-11-21T15:00:00+01:00")
 
 
 def parsed(svg):
@@ -211,11 +241,17 @@ def test_pages_are_two_to_six_and_counted(tmp_path):
 def test_ablations_are_printed_only_where_there_are_any(tmp_path):
     made = content(model(), view(), None, lambda _: None, "A")
     write(made, tmp_path / "p.pdf")
-    assert "Low to high" not in printed(tmp_path / "p.pdf")
-    write(replace(made, ablations=(Ablation("rotate", "30 to 0", 1.31, -0.5, 2),)), tmp_path / "p.pdf")
-    text = printed(tmp_path / "p.pdf")
-    for said in ("rotate", "30 to 0", "+1.31", "\u22120.5 to +2"):
+    assert "No ablation of trial 3 was made" in " ".join(printed(tmp_path / "p.pdf").split())
+    made = content(model(), view(), None, lambda _: None, "A", ablation())
+    write(made, tmp_path / "p.pdf")
+    text = " ".join(printed(tmp_path / "p.pdf").split())
+    for said in (
+        "none: +1.31 px (\u22120.500 to +2.00)",
+        "mse: +2.50 px (+1.50 to +3.50) *",
+        "Not told apart from chance",
+    ):
         assert said in text
+    assert "No ablation" not in text
 
 
 def test_a_study_ranked_by_its_error_alone_has_no_score(tmp_path):
@@ -265,27 +301,70 @@ def test_rows_of_layers_add_up_however_they_are_put_together():
     assert [row.name for row in layers(price, 4)] == ["0", "1", "2", "3"]
 
 
+def kept(error, train_error):
+    return Kept(error, train_error, 600, 640, "px", averaged=True)
+
+
+def flat(count, gaps, rise=0.0):
+    """Curves of errors of 10 px at the end, with these gaps to training images at every epoch."""
+    made = rows([0.05] * count, [0.05] * count)
+    for i, (row, gap) in enumerate(zip(made, gaps, strict=True)):
+        row["error"] = 10 + (rise * max(0, i - count // 2) if rise else 0.0)
+        row[CLEAN_ERROR] = row["error"] - gap
+    return made
+
+
 @pytest.mark.parametrize(
-    ("train", "valid", "verdict"),
+    ("gap", "rise", "grows", "verdict"),
     [
-        ([1.0, 0.9], [1.0, 0.9], "too short"),
-        (np.linspace(1, 0.1, 30), [*np.linspace(1, 0.5, 15), *np.linspace(0.5, 0.8, 15)], "overfitting"),
-        (np.linspace(1, 0.1, 30), [*np.linspace(1, 0.5, 15), *np.linspace(0.5, 0.49, 15)], "beginning to overfit"),
-        ([*np.linspace(1, 0.2, 15), *[0.2] * 15], [*np.linspace(1, 0.5, 15), *[0.5] * 15], "memorising"),
-        (np.linspace(1, 0.4, 30), np.linspace(1.05, 0.45, 30), "underfitting"),
-        ([*np.linspace(1, 0.4, 20), *[0.4] * 10], [*np.linspace(1, 0.42, 20), *[0.42] * 10], "neither"),
+        (0.5, 0.0, True, "fit"),
+        (3.0, 0.0, True, "both"),
+        (6.0, 0.0, True, "generalisation"),
+        (6.0, 0.3, True, "overfitting"),
+        (6.0, 0.3, False, "generalisation"),
+        (None, 0.3, True, "not measured"),
     ],
 )
-def test_curves_are_read(train, valid, verdict):
-    found = read(rows(train, valid))
+def test_what_an_error_is_made_of_follows_from_the_gap_like_for_like(gap, rise, grows, verdict):
+    ends = gap or 1.0
+    made = flat(12, np.linspace(ends / 2, ends, 12) if grows else np.linspace(ends, ends / 2, 12), rise)
+    last = made[-1]["error"]
+    found = read(made, kept(last, None if gap is None else last - gap))
     assert found.verdict == verdict
-    assert found.best == int(np.argmin(valid)) + 1
-    assert found.gap == pytest.approx(valid[-1] - train[-1])
-    third = max(2, len(train) // 3)
-    slope = np.polyfit(range(third), (np.array(valid) - np.array(train))[-third:], 1)[0]
-    assert found.trend == pytest.approx(slope * (third - 1), abs=1e-9)
-    assert f"epoch {found.best} of {len(train)}" in found.text
-    assert "{" not in found.text
+    assert found.gap == (None if gap is None else pytest.approx(gap))
+    assert "{" not in " ".join(found.text)
+    if gap is None:
+        assert "not measured" in found.text[1]
+        return
+    assert found.share == pytest.approx(gap / last)
+    first = ends / 2 + (8 / 11) * ends / 2 if grows else ends - (8 / 11) * ends / 2
+    assert found.moved == (pytest.approx(first), pytest.approx(ends if grows else ends / 2))
+    said = " ".join(found.text)
+    # Both ends are printed, so that no word can say otherwise.
+    for value in found.moved:
+        assert f"{value:+.3g} px" in said
+    assert f"{last - gap:.2f} px" in said or f"{last - gap:.3f} px" in said
+
+
+def test_a_gap_that_changes_its_sign_is_printed_at_both_ends():
+    found = read(flat(12, np.linspace(-0.4, 0.2, 12)), kept(10.0, 9.8))
+    assert "from +0.0364 px (epoch 9) to +0.2 px (epoch 12)" in found.text[1]
+    below = read(flat(12, [-0.3] * 12), kept(10.0, 10.3))
+    assert "a gap of \N{MINUS SIGN}0.3 px" in below.text[1]
+    assert "none of the error is owed to images being new" in below.text[1]
+
+
+def test_a_plateau_at_the_end_of_a_schedule_says_nothing_of_longer_trainings():
+    falling = flat(30, [0.5] * 30)
+    said = read(falling, kept(10.0, 9.5)).text[2]
+    assert "says nothing of what a longer one would reach" not in said  # the rate fell from 0.0002 to 0.00013 alone
+    for i, row in enumerate(falling):
+        row["lr"] = 0.004 * (1 + np.cos(np.pi * i / 29)) / 2
+    said = read(falling, kept(10.0, 9.5)).text[2]
+    assert "says nothing of what a longer one would reach" in said
+    assert "training loss changed by less than 2" in said
+    assert "would change little" not in said
+    assert "Fewer than 6 epochs" in read(flat(5, [0.5] * 5), kept(10.0, 9.5)).text[2]
 
 
 def frame(figure):
@@ -305,19 +384,30 @@ def test_dots_stand_where_they_belong():
     assert drawn_at(axes, "validation") == [(row["epoch"], row["valid_loss"]) for row in curves[0]]
     assert drawn_at(axes, "training") == [(row["epoch"], row["train_loss"]) for row in curves[0]]
     assert drawn_at(axes, "lowest, epoch 9") == [(9, curves[0][-1]["valid_loss"])]
+    assert not [line for line in axes.get_lines() if "not augmented" in str(line.get_label())]
     pale = [line for line in axes.get_lines() if line.get_alpha() == 0.25]
     assert sorted(len(line.get_xdata()) for line in pale) == [7, 7]
     assert frame(figures.losses([curve(300)])).get_yscale() == "log"
     assert axes.get_yscale() == "linear"
 
 
+def test_training_images_without_augmentation_are_drawn_beside_the_validation_part():
+    curves = [with_clean(curve(9)), curve(9)]
+    for drawn, name, clean in ((figures.losses, "valid_loss", CLEAN_LOSS), (figures.errors, "error", CLEAN_ERROR)):
+        axes = frame(drawn(curves, "PixelDiff [px]"))
+        dots = drawn_at(axes, "training images, not augmented")
+        assert dots == [(epoch, 0.9 * curves[0][epoch - 1][name]) for epoch in (1, 3, 5, 7, 9)]
+        assert dots == [(row["epoch"], row[clean]) for row in curves[0] if clean in row]
+        assert drawn_at(axes, "validation") == [(row["epoch"], row[name]) for row in curves[0]]
+
+
 def test_the_interval_of_a_change_is_drawn_from_low_to_high():
-    changes = [Ablation("EMA", "off", 1.31, -0.5, 2.0), Ablation(HOSTILE, "x", 0.3, None, None)]
+    changes = [Ablation("EMA", "off", 1.31, -0.5, 2.0, 3.7), Ablation(HOSTILE, "x", 0.3, None, None)]
     axes = frame(figures.ablation(changes, "PixelDiff", "px"))
     (bar,) = axes.containers
     (reach,) = bar.lines[2][0].get_segments()
     assert reach == pytest.approx(np.array([[-0.5, 0], [2.0, 0]]))
-    assert [text.get_text() for text in axes.texts] == ["+1.31", "+0.3"]
+    assert [text.get_text() for text in axes.texts] == ["+1.31, score \u00d7 3.7", "+0.3"]
     assert figures.ablation([], "PixelDiff", "px") is None
 
 

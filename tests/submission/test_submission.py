@@ -32,6 +32,7 @@ from data.storage.pack import Part
 from models.cost import cost
 from search.after import model as models
 from search.after.predict import predict
+from search.after.training import judged_on
 from search.load import load_study
 from search.objective import CourseScore, log_score, score
 from search.results import answers
@@ -126,7 +127,8 @@ def trained(folder: Path, hands: Painted) -> models.Model:
         models.Seed(second, error + 1, "last", {"averaged": error + 1.5, "last": error + 1}),
     ]
     told = facts(file, PARAMS, config, seeds[0], part.valid) | {"epochs": 3, "seeds": seeds}
-    told["data"] |= {"identity": study.task.identity(), "train": len(part.train.rows)}
+    told["data"] = judged_on(study.task, config.arch.size)
+    told |= models.described(study.task, config) | {"config": None}  # as before it was recorded
     rows = [epoch.row() for epoch in epochs]
     models.save(folder / "model", told, weights, [rows, [{**row, "error": row["error"] + 1.5} for row in rows]])
     found = answers.of(study.task, last.outputs, part.valid, 3)

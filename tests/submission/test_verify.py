@@ -22,6 +22,7 @@ from nbformat import NotebookNode, v4
 from typer.testing import CliRunner
 
 from data.errors import UserError
+from search import config_record
 from search.cli.app import app
 from search.submission import notebook, report, sources
 from search.submission import verify as verifying
@@ -203,6 +204,8 @@ PIXEL = {
         ({"model_json": record(lambda it: it["seeds"].reverse())}, "best seed"),
         ({"model_json": record(lambda it: it["data"].update(train=3000))}, "data and split"),
         ({"model_json": claim(labels=["a"] * 21)}, "names and preprocessing"),
+        ({"model_json": record(lambda it: it["preprocessing"].update(context=2.0))}, "names and preprocessing"),
+        ({"model_json": record(lambda it: it["edges"].pop())}, "names and preprocessing"),
         ({"model_json": claim(teacher="another network")}, "notebook's cells"),
         ({"model_json": claim(made="2020-01-01")}, "report"),
         ({"report_json": record(lambda it: it["curves"][1].pop())}, "epochs of the curves"),
@@ -310,6 +313,26 @@ def test_weights_that_are_a_program(handed: Handed, tmp_path: Path) -> None:
         assert said in found
         assert "weights_only=False" not in found
         assert "weights_only" not in found
+
+
+@pytest.mark.parametrize("where", ["threads", "size", "divergence", "kernel", "loss"])
+def test_a_record_that_would_become_code(handed: Handed, tmp_path: Path, where: str) -> None:
+    """The notebook is built of the record and run: nothing of a stranger's may be more than a number there."""
+    mark = tmp_path / "mark"
+    code = f"__import__('pathlib').Path({str(mark)!r}).write_text('1') or 1"
+
+    def change(said: Any) -> None:
+        if where == "threads":
+            said["versions"]["threads"] = code
+            return
+        said["config"] = json.loads(json.dumps(config_record.record(handed.model.config)))
+        part = said["config"]["training" if where in ("divergence", "loss") else "arch"]
+        part[where] = code
+
+    file = tampered(handed, tmp_path, model_json=record(change))
+    found = refused(verifying.verify(file, handed.hands.root, study=str(handed.study)))
+    assert {"records", "network rebuilt", "notebook", "notebook's code"} & found.keys(), found
+    assert not mark.exists()
 
 
 def test_weights_with_something_hidden(handed: Handed, tmp_path: Path) -> None:

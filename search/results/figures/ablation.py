@@ -1,14 +1,13 @@
 """What each choice of a trial is worth: differences from the trial as it is, with their intervals."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import plotly.graph_objects as go
 
 from search.format import HOVER, digits, measured, named, titled
 from search.results.ablation import Ablation, Row
-from search.results.figures.base import base, brief, empty, heading, line_at, write_page
+from search.results.figures.base import base, brief, empty, escape, heading, line_at, write_page
 from search.results.style import MUTED, SERIES
 
 KINDS = (("worse", SERIES[3]), ("better", SERIES[2]), ("within chance", MUTED), ("one pair", MUTED))

@@ -1,8 +1,8 @@
 """What all plotly figures share: axes, legend, titles, the look of an empty one, and a page of its own."""
 
+import html
 import textwrap
 from collections.abc import Iterable
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,15 @@ from search.results.style import ACCENT, MUTED
 
 SVG_POINTS = 2000
 """Above so many points a figure is drawn by WebGL, from typed arrays and without a text for each point."""
+
+
+SUBTITLE = 96
+"""Letters of a subtitle's line: what half a page of 1,280 pixels holds."""
+
+
+def escape(text: str) -> str:
+    """Text that a figure shows as it is; plotly prints `&quot;` as these six letters."""
+    return html.escape(text, quote=False)
 
 
 def base(figure: go.Figure, *, x: str, y: str, height: int | None = None) -> go.Figure:
@@ -39,6 +48,10 @@ def base(figure: go.Figure, *, x: str, y: str, height: int | None = None) -> go.
 
 def heading(figure: go.Figure, title: str, subtitle: str = "") -> go.Figure:
     """The same figure with a title and a small line below it that says what is counted; both are escaped."""
+    lines = textwrap.wrap(subtitle, SUBTITLE)
+    if lines[1:]:
+        top = 64 if figure.layout.margin.t is None else figure.layout.margin.t
+        figure.update_layout(margin={"t": top + 15 * (len(lines) - 1)})
     figure.update_layout(
         template=None,
         title={
@@ -51,7 +64,7 @@ def heading(figure: go.Figure, title: str, subtitle: str = "") -> go.Figure:
             "yanchor": "top",
             "pad": {"t": 12},
             "font": {"size": 15},
-            "subtitle": {"text": escape(subtitle), "font": {"size": 12, "color": MUTED}},
+            "subtitle": {"text": "<br>".join(map(escape, lines)), "font": {"size": 12, "color": MUTED}},
         },
     )
     return figure
@@ -91,7 +104,7 @@ def write_page(
         include_plotlyjs=True,
         full_html=True,
         default_height=default_height,
-        config={"displaylogo": False, "responsive": True, "scrollZoom": scroll_zoom},
+        config={"displaylogo": False, "responsive": True, "scrollZoom": scroll_zoom, "showSendToCloud": False},
     )
     with writing(file, "give --out a folder of yours") as half:
         half.write_text(page.replace("<head>", f"<head><title>{escape(title)}</title>", 1), encoding="utf-8")

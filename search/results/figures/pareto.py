@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from search.format import HOVER, digits, measured
-from search.results.figures.base import base, brief, empty, heading, scatter, write_page
+from search.results.figures.base import base, brief, empty, escape, heading, scatter, write_page
 from search.results.leaderboard import Entry
 from search.results.pareto import Mark, Plane, Point, plane
 from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, STATES

@@ -1,0 +1,123 @@
+// Figures come ready-made; here they are dressed, zoomed, selected in, and saved.
+const systemDark = matchMedia("(prefers-color-scheme: dark)");
+const narrow = matchMedia("(max-width: 700px), (pointer: coarse)");
+const remembered = (() => { try { return localStorage.getItem("posefront-theme"); } catch { return null; } })();
+let theme = remembered || (systemDark.matches ? "dark" : "light");
+const template = () => {
+  const css = getComputedStyle(document.documentElement);
+  const colour = (name) => css.getPropertyValue(name).trim();
+  const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--ink-2"),
+    tickcolor: colour("--ink-2"), automargin: true, title: { font: { size: 13 } } };
+  return { layout: {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: colour("--ink"), family: "system-ui, 'Segoe UI', 'Liberation Sans', sans-serif", size: 13 },
+    xaxis: axis, yaxis: axis, hoverlabel: { align: "left", bgcolor: colour("--panel"), bordercolor: colour("--line"),
+      font: { color: colour("--ink") } },
+    title: { font: { size: 15 }, x: 0, xanchor: "left", subtitle: { font: { size: 12, color: colour("--ink-2") } } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--ink-2"), activecolor: colour("--ink") },
+    newselection: { line: { color: colour("--accent"), width: 1.5 } },
+    annotationdefaults: { bgcolor: "rgba(0,0,0,0)" },
+  }, data: { parcoords: [{ labelfont: { color: colour("--ink") }, tickfont: { color: colour("--ink") } }] } };
+};
+
+// Nothing here may offer to leave the machine: plotly's "share" is off, its "download" makes the file in the browser.
+const saved = (format) => ({
+  name: `${format} file`, title: `Save as ${format.toUpperCase()}, at print size`, icon: Plotly.Icons.camera,
+  click: (figure) => Plotly.downloadImage(figure, { format, filename: `${here().study}-${figure.block.id}`, width: figure.offsetWidth, height: figure.offsetHeight, scale: format === "png" ? 3 : 1 }),
+});
+const config = (block) => ({
+  displaylogo: false, responsive: true, scrollZoom: false, plotlyServerURL: "", showLink: false, showSendToCloud: false,
+  displayModeBar: narrow.matches ? false : "hover", modeBarButtonsToRemove: ["toImage"],
+  modeBarButtonsToAdd: [...(block.selects ? ["lasso2d", "select2d"] : []), saved("svg"), saved("png")],
+});
+const dress = () => {
+  document.documentElement.dataset.theme = theme;
+  for (const figure of document.querySelectorAll(".js-plotly-plot")) {
+    Plotly.react(figure, figure.data, { ...figure.layout, template: template() }, config(figure.block));
+  }
+};
+systemDark.addEventListener("change", (event) => {
+  if (!remembered) { theme = event.matches ? "dark" : "light"; dress(); }
+});
+element("theme").addEventListener("click", () => {
+  theme = theme === "dark" ? "light" : "dark";
+  try { localStorage.setItem("posefront-theme", theme); } catch { /* a private window keeps nothing */ }
+  dress();
+});
+
+// Typed arrays come as base64 ({dtype, bdata, shape}); plotly decodes them itself, customdata alone is read here.
+const WIDTH = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i2: Int16Array, i1: Int8Array, u4: Uint32Array,
+  u2: Uint16Array, u1: Uint8Array };
+const first = (data) => (Array.isArray(data) || ArrayBuffer.isView(data) ? data[0] : data);
+const numbers = (trace) => {
+  const data = trace.customdata;
+  if (!data) return null;
+  if (!data.bdata) return Array.from(data, first);
+  const bytes = Uint8Array.from(atob(data.bdata), (letter) => letter.charCodeAt(0));
+  const flat = new WIDTH[data.dtype](bytes.buffer);
+  const columns = data.shape ? Number(String(data.shape).split(",")[1] || 1) : 1;
+  return Array.from({ length: flat.length / columns }, (_, row) => flat[row * columns]);
+};
+const marked = (figure, block) => {
+  const set = state.chosen.get(here().study);
+  return figure.data.map((trace) => {
+    if (!block.selects && !(boot.offline && set)) return trace;
+    const of = trace.mode === "lines" ? null : numbers(trace);
+    if (!of) return trace;
+    const selectedpoints = set ? of.flatMap((number, index) => (set.has(number) ? [index] : [])) : null;
+    return { ...trace, selectedpoints };
+  });
+};
+let cleared = 0; // plotly keeps its own selection until this changes
+const draw = (holder, block) => {
+  if (holder._dragging) { changed = true; return; } // drawn anew it would lose the lasso; the next update draws it
+  const layout = { ...block.figure.layout, template: template() };
+  layout.height = layout.height || block.height;
+  if (block.selects) {
+    layout.dragmode = narrow.matches ? false : (holder.layout && holder.layout.dragmode) || "lasso";
+    // Which points are selected is ours to say: an outline that stays would light up points that come later.
+    layout.selections = [];
+    layout.selectionrevision = cleared;
+  } else if (narrow.matches) layout.dragmode = false;
+  // plotly's own uirevision gives a zoom up as soon as the figure comes with another range, as it does with new points.
+  const axes = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name) && layout[name].range);
+  holder.given ||= new Set();
+  for (const name of axes) holder.given.add(JSON.stringify([name, layout[name].range]));
+  const zoom = zoomOf(block.id);
+  for (const [name, range] of Object.entries(zoom)) {
+    if (layout[name]) layout[name] = { ...layout[name], range: [...range], autorange: false };
+  }
+  const fresh = !holder.classList.contains("js-plotly-plot");
+  holder.block = block;
+  Plotly.react(holder, marked(block.figure, block), layout, config(block));
+  if (!fresh) return;
+  holder.on("plotly_relayout", (change) => {
+    const kept = zoomOf(holder.block.id);
+    let reset = false;
+    for (const name of new Set(Object.keys(change).map((key) => key.split(".")[0]).filter((key) => /^[xy]axis\d*$/.test(key)))) {
+      const axis = holder.layout[name];
+      if (axis.autorange || holder.given.has(JSON.stringify([name, axis.range]))) {
+        reset ||= name in kept;
+        delete kept[name];
+      } else kept[name] = [...axis.range];
+    }
+    remember();
+    if (reset) draw(holder, holder.block);
+  });
+  holder.on("plotly_click", (event) => {
+    const number = first(event.points[0] && event.points[0].customdata);
+    if (Number.isInteger(number)) location.hash = address(here().study, "trial", number);
+  });
+  if (!block.selects) return;
+  holder.on("plotly_selected", (event) => {
+    if (!event || !event.points) return;
+    const picked = event.points.map((point) => first(point.customdata)).filter(Number.isInteger);
+    choose(picked.length ? new Set(picked) : null);
+  });
+  holder.on("plotly_deselect", () => choose(null));
+};
+const choose = (set) => {
+  if (set) state.chosen.set(here().study, set); else state.chosen.delete(here().study);
+  cleared += 1;
+  show(true);
+};

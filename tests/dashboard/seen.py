@@ -1,0 +1,107 @@
+"""A browser's page, a dashboard in a thread, and made-up searches for it."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from werkzeug.serving import make_server
+
+from search.dashboard.server import Application
+from search.dashboard.source import Source
+from search.load import load_study
+from search.run.ledger import ROW, Ledger, open_storage
+
+TINY = Path(__file__).parent.parent / "tiny_study.py"
+POSEFRONT = Path(sys.executable).with_name("posefront")
+HOSTILE = "<img src=x onerror='window.hurt=1'>"
+
+
+class Seen:
+    """A browser's page, and all that went wrong in it."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        page.on("console", lambda said: said.type == "error" and self.wrong.append(said.text))
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("response", lambda reply: reply.status >= 400 and self.wrong.append(f"{reply.status} {reply.url}"))
+
+    def numbers(self, block: str) -> list[int]:
+        """Trials that a figure shows as points."""
+        return self.page.evaluate(
+            """(id) => document.querySelector(`#block-${id} .js-plotly-plot`)._fullData
+                .filter((trace) => trace.customdata && trace.mode !== "lines")
+                .flatMap((trace) => Array.from(trace.customdata, (row) => row.length ? row[0] : row))""",
+            block,
+        )
+
+    def rows(self, block: str = "trials") -> list[int]:
+        """Trials of a table's lines."""
+        lines = "(id) => [...document.querySelectorAll(`#block-${id} tbody tr`)].map((line) => +line.dataset.trial)"
+        return self.page.evaluate(lines, block)
+
+    def until(self, check: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+        """Wait for something to become true."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := check():
+                return found
+            self.page.wait_for_timeout(150)
+        raise AssertionError(f"never happened: {what}")
+
+    def drawn(self, block: str) -> None:
+        self.page.wait_for_selector(f"#block-{block} .js-plotly-plot .main-svg", timeout=20_000)
+
+
+@contextmanager
+def served(found: list[Source], find: Callable[[], list[Source]] | None = None) -> Iterator[str]:
+    """The dashboard in a thread."""
+    server = make_server("127.0.0.1", 0, Application(found, find=find), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+def recorded(out: Path, name: str = "tiny_study") -> Ledger:
+    """A search of the tiny study, as yet without a trial."""
+    folder = out / name
+    folder.mkdir(parents=True)
+    return Ledger(load_study(str(TINY), trials=60), name, open_storage(f"sqlite:///{folder}/study.db"))
+
+
+def trained(book: Ledger, error: float, epochs: int = 4, end: str = "finish") -> int:
+    """A trial that ends so."""
+    asked = book.ask()
+    assert asked is not None
+    for epoch in range(1, epochs + 1):
+        row = dict.fromkeys(ROW, 1.0) | {"epoch": epoch, "error": error + epochs - epoch, "images": 64}
+        book.report(asked.number, row)
+    if end == "fail":
+        book.fail(asked.number, f"broke {HOSTILE}")
+    elif end:
+        getattr(book, end)(asked.number)
+    return asked.number
+
+
+def place(seen: Seen, choose: Callable[..., Any]) -> tuple[float, float, int]:
+    """Where on the screen the left- or rightmost point of the Pareto figure is, and its trial."""
+    points = seen.page.evaluate(
+        """() => { const figure = document.querySelector("#block-pareto .js-plotly-plot");
+        const box = figure.getBoundingClientRect(), {xaxis, yaxis} = figure._fullLayout;
+        return figure._fullData.filter((trace) => trace.customdata && trace.mode !== "lines").flatMap((trace) =>
+            Array.from(trace.x, (x, i) => [box.left + xaxis._offset + xaxis.d2p(x),
+                box.top + yaxis._offset + yaxis.d2p(trace.y[i]), trace.customdata[i][0]])); }"""
+    )
+    found = choose(points)
+    return found[0], found[1], int(found[2])
