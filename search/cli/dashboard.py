@@ -1,5 +1,6 @@
 """Looking at a search: dashboard and report."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +27,10 @@ def dashboard(
     from search.dashboard import server
     from search.dashboard.source import Source, sources
 
-    def find() -> list[Source]:
-        return sources(studies or [], out, storage, waits=True)
+    def find(known: Collection[str]) -> list[Source]:
+        return sources(studies or [], out, storage, known=known)
 
-    found = find()
+    found = find(())
     names = ", ".join(source.name for source in found) or "no search yet"
 
     def ready(url: str) -> None:
@@ -38,7 +39,7 @@ def dashboard(
         if host not in server.LOCAL:
             complaints.print(f"[yellow]everyone who reaches {host} can read these studies[/]; there is no password.")
 
-    server.serve(find, host, port, ready)
+    server.serve(found, find, host, port, ready)
 
 
 def report(

@@ -3,9 +3,7 @@
 A page is plain data (see `blocks`). The same data goes to a browser that asks for it and into a report.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from html import escape
 from threading import Lock
 from typing import Any, cast
@@ -36,7 +34,7 @@ from search.objective import band
 from search.results import ablation as ablations
 from search.results import answers, architecture, bands
 from search.results.figures import ablation, pareto
-from search.results.importance import Target
+from search.results.importance import Target, tenths
 from search.results.view import View
 
 Choices = Mapping[str, str]
@@ -102,7 +100,7 @@ def page(
         return frame | {"blocks": trial_page(source, view, number or 0, href)}
     if name == "now":
         return frame | {"blocks": now_page(view, machine, request)}
-    shown, wrong = narrowed(view, request)
+    filtered, shown, wrong = narrowed(view, request)
     frame |= {"shown": len(shown.entries), "wrong": wrong}
     if sentence := trouble(view):
         reason = html("trouble", "", f'<p class="sentence">{escape(sentence)}</p>')
@@ -114,7 +112,7 @@ def page(
     if name == "curves":
         return frame | {"blocks": [figure("learning", curves.learning(shown), 620)]}
     # Of a selection the others stay as faint points; what the filter leaves out is not there.
-    plane = figure("pareto", pareto.figure(narrowed(view, replace(request, chosen=None))[0]), 560, selects=True)
+    plane = figure("pareto", pareto.figure(filtered), 560, selects=True)
     lines = board(shown, "trials", order=request.order("trials"))
     return frame | {"blocks": [plane, *band_table(source, shown, request.order("bands")), lines]}
 
@@ -125,13 +123,17 @@ def titled(study: str, name: str, number: int | None) -> str:
     return f"{what} - {study} - posefront"
 
 
-def narrowed(view: View, request: Request) -> tuple[View, str]:
-    """The trials that selection and filter line leave, and what is wrong with the line; then all of a selection."""
-    shown = view if request.chosen is None else view.only(request.chosen)
+def narrowed(view: View, request: Request) -> tuple[View, View, str]:
+    """The trials that the filter line leaves; those of them that are selected; and what is wrong with the line.
+
+    A wrong line leaves all.
+    """
+    wrong = ""
     try:
-        return matching(shown, request.filter), ""
+        view = matching(view, request.filter)
     except UserError as mistake:
-        return shown, capital(mistake)
+        wrong = capital(mistake)
+    return view, view if request.chosen is None else view.only(request.chosen), wrong
 
 
 def band_table(source: Source, view: View, order: Order) -> list[Block]:
@@ -180,12 +182,6 @@ def part(source: Source, view: View, what: str, number: int, href: Href) -> dict
 def capital(mistake: UserError) -> str:
     """A mistake as a sentence of its own, which in a terminal stands behind the command's name."""
     return str(mistake)[:1].upper() + str(mistake)[1:]
-
-
-def tenths(view: View) -> int:
-    """Grows by one whenever a tenth more trials have finished: then importances are worth their seconds again."""
-    finished = len(view.by_state["finished"])
-    return int(math.log(finished) / math.log(1.1)) + 1 if finished else 0
 
 
 def choice(choices: Choices, name: str, label: str, options: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Replies:
         if view is None:
             raise pages.AbsentError(key)
         import_pandas()
-        shown = view if what in ("network", "layers") else pages.narrowed(view, request)[0]
+        shown = view if what in ("network", "layers") else pages.narrowed(view, request)[1]
         return self._keep(slot, dump(pages.part(source, shown, what, number, partial(picture_address, key))))
 
     def _source(self, key: str) -> Source:

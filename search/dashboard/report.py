@@ -11,6 +11,7 @@ from search.dashboard.now import Machine
 from search.dashboard.server import PLOTLY, frame, script, style
 from search.dashboard.source import Source
 from search.results import answers
+from search.results.importance import tenths
 from search.results.view import View
 
 TRIALS = 5
@@ -62,7 +63,7 @@ def content(source: Source, views: Mapping[str, View], names: Sequence[str], num
     key, view, machine = source.key, views[source.key], Machine()
     by_path = {f"{key}/{name}": pages.page(source, views, name, href=picture, machine=machine) for name in names}
     for what in ("importance", "hardest"):
-        by_path[f"{key}/{what}/{pages.tenths(view)}"] = pages.part(source, view, what, 0, picture)
+        by_path[f"{key}/{what}/{tenths(view)}"] = pages.part(source, view, what, 0, picture)
     for number in numbers:
         page = pages.page(source, views, "trial", number=number, href=picture, machine=machine)
         by_path[f"{key}/trial/{number}"] = page

@@ -5,7 +5,7 @@ import gzip
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from io import BytesIO
@@ -42,6 +42,9 @@ LARGEST = 4 << 20
 OURS = ("/assets/", "/view/", "/file/")
 """Where our own addresses begin; all others are Optuna's."""
 
+Find = Callable[[Collection[str]], Sequence[Source]]
+"""Finds the studies whose keys are not among these."""
+
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 # plotly compiles its WebGL shaders, hence 'unsafe-eval'; its styles are inline.
@@ -59,13 +62,14 @@ class Application:
         self,
         sources: Sequence[Source],
         hosts: Sequence[str] = LOCAL,
-        find: Callable[[], Sequence[Source]] | None = None,
+        find: Find | None = None,
     ) -> None:
         """For some studies.
 
         Args:
             sources: the studies.
-            find: looks for them again, for one may begin while this is open; None where that cannot be.
+            find: finds those that are not known yet, for a study may begin while this is open; None where that cannot
+                be.
             hosts: names under which the server may be asked for. A page of a stranger that points its own name at this
                 machine (DNS rebinding) is refused. '*' allows any.
         """
@@ -109,7 +113,7 @@ class Application:
             return
         try:
             with suppress(UserError):  # of a storage that cannot be read just now; what is known goes on being shown
-                found = [source for source in self._find() if source.key not in self._sources]
+                found = self._find(self._sources)
                 self._optuna.add([source.reader for source in found], [source.home / "artifacts" for source in found])
                 self._replies.add(found)
                 self._sources |= {source.key: source for source in found}
@@ -236,11 +240,12 @@ def style() -> str:
     return "".join((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "fragments.css"))
 
 
-def serve(find: Callable[[], Sequence[Source]], host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(sources: Sequence[Source], find: Find, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Serve until Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
-        find: finds the studies, those that begin later as well.
+        sources: the studies.
+        find: finds those that begin later, see `Application`.
         host: address to listen on.
         port: 0 takes a free one.
         ready: called with the address once it answers.
@@ -252,7 +257,7 @@ def serve(find: Callable[[], Sequence[Source]], host: str, port: int, ready: Cal
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a request that waits its turn is no news
     gc.set_threshold(200_000, 20, 50)  # 10,000 trials are a million objects that stay: 1.3 s instead of 1.7 to read
     hosts = (*LOCAL, host) if host in ("127.0.0.1", "localhost", "::1") else ("*",)
-    application = Application(find(), hosts, find)
+    application = Application(sources, hosts, find)
     try:
         server = waitress.create_server(
             application, host=host, port=port, threads=6, ident=None, channel_timeout=60, max_request_body_size=LARGEST

@@ -2,14 +2,15 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import UserError
 from search import paths
 from search.config_record import config_of, needs_file
-from search.dashboard.reader import Reader, names
+from search.dashboard.reader import Reader
+from search.dashboard.reader import names as stored
 from search.load import load_study, study_file
 from search.ownership import results_of
 from search.results import network
@@ -69,43 +70,54 @@ class Source:
             ) from error
 
 
-def sources(studies: Sequence[str], out: Path, storage: str | None, *, waits: bool = False) -> list[Source]:
+def sources(
+    studies: Sequence[str], out: Path, storage: str | None, *, known: Collection[str] | None = None
+) -> list[Source]:
     """Where the studies lie that are to be shown, given by names or files; none for all that there are.
 
-    With `waits`, those that were not begun yet are left out.
+    Args:
+        studies: by names or files.
+        out: the folder of all studies.
+        storage: a database instead.
+        known: keys of those that were found before, which are left out unread, as are those that were not begun yet;
+            None where all must be there.
 
     Raises:
         UserError: there are none, or one of them is not there, or nothing that could be begun either.
     """
     if not studies:
-        return all_sources(out, storage, waits=waits)
+        return all_sources(out, storage, known=known)
     chosen: list[Source] = []
+    names: list[str] = []
     for study in dict.fromkeys(studies):
         name = paths.name_of(study)
-        if waits and storage is None and not (out / name / "study.db").is_file():
+        key = f"{name}~{len(names)}" if name in names else name
+        names.append(name)
+        if known is not None and key in known:
+            continue
+        if known is not None and storage is None and not (out / name / "study.db").is_file():
             study_file(study)
             continue
         reader = Reader(paths.existing(study, out, storage), name)
         reader.read()
         file = Path(study) if study.endswith(".py") else paths.STUDIES / f"{name}.py"
-        key = name if all(source.key != name for source in chosen) else f"{name}~{len(chosen)}"
         folder = (out / name).absolute()
         chosen.append(Source(key, name, folder, reader, file if file.is_file() else None, study, out, storage))
     return chosen
 
 
-def all_sources(out: Path, storage: str | None, *, waits: bool = False) -> list[Source]:
+def all_sources(out: Path, storage: str | None, *, known: Collection[str] | None = None) -> list[Source]:
     """All studies of a storage, or of the folders in `out`; their names are not trusted to be paths or programs."""
     if storage is not None:
-        places = [(name, storage) for name in names(paths.checked(storage))]
+        places = [(name, storage) for name in stored(paths.checked(storage))]
         where = f"the storage {without_passwords(storage)!r}"
     else:
         databases = sorted(out.glob("*/study.db"))
         places = [(file.parent.name, paths.url_of(file.parent.absolute(), None)) for file in databases]
         where = str(out.absolute())
-    if not places and not waits:
+    if not places and known is None:
         raise UserError(f"there is no search in {where}; begin one with `posefront search quickstart`.")
-    return [_named(name, url, out, storage) for name, url in places]
+    return [_named(name, url, out, storage) for name, url in places if known is None or name not in known]
 
 
 def _named(name: str, url: str, out: Path, storage: str | None) -> Source:

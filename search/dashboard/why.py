@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from search.dashboard.progress import ranked, ranked_title
 from search.format import compact, titled
 from search.results.figures.base import base, brief, empty, escape, heading, log_axis, scatter
-from search.results.importance import Numbers, Shares, Target, distributions, largest_shares, scale, shares
+from search.results.importance import Numbers, Shares, Target, distributions, largest_shares, scale, shares, tenths
 from search.results.leaderboard import Entry
 from search.results.style import ACCENT, MUTED, SERIES
 from search.results.view import View
@@ -155,8 +155,7 @@ def by_importance(view: View, target: Target, names: Sequence[str]) -> list[str]
 
     Made anew whenever a tenth more trials have finished, for it takes up to 0.8 s.
     """
-    finished = len(view.by_state["finished"])
-    key = (view.name, target, int(math.log(finished) / math.log(1.1)) if finished else -1, tuple(names))
+    key = (view.name, target, tenths(view), tuple(names))
     if key not in _ORDERS:
         found = shares(view, target)
         known = {} if isinstance(found, str) else {share.name: share.share for share in found.shares}

@@ -50,6 +50,12 @@ class Shares:
         return max((share.chance for share in self.shares if share.trials == self.trials), default=0.0)
 
 
+def tenths(view: View) -> int:
+    """Grows by one whenever a tenth more trials have finished: then importances are worth their seconds again."""
+    finished = len(view.by_state["finished"])
+    return int(math.log(finished) / math.log(1.1)) + 1 if finished else 0
+
+
 def largest_shares(results: Iterable[Shares | str]) -> dict[str, float]:
     """The largest share that each parameter has of any target."""
     largest: dict[str, float] = {}

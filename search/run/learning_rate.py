@@ -39,30 +39,33 @@ def schedule(optimizer: Optimizer, training: Training, steps: int, epochs: int) 
 
 def cosine(optimizer: Optimizer, training: Training, total: int, warmup: int) -> Callable[[int], None]:
     """A linear rise in the first `warmup` of `total` steps, then half a cosine from the peak to `lr_end` of it."""
-    peak, first, last = training.lr, training.lr * training.warmup_from, training.lr * training.lr_end
+    peak, last = training.lr, training.lr * training.lr_end
 
-    def reach(step: int) -> None:
-        if step < warmup:
-            rate = first + step * ((peak - first) / warmup)
-        else:
-            rate = last + 0.5 * (peak - last) * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    def fall(step: int) -> float:
+        return last + 0.5 * (peak - last) * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
-    return reach
+    return warmed_up(optimizer, training, warmup, fall)
 
 
 def steps_down(optimizer: Optimizer, training: Training, total: int, warmup: int) -> Callable[[int], None]:
     """A linear rise in the first `warmup` of `total` steps, then the peak, times `decay` from each milestone on."""
-    peak, first = training.lr, training.lr * training.warmup_from
     # Milestones count from the very first step, as the published recipes' do.
     falls = [round(stone * total) for stone in training.milestones]
 
+    def fall(step: int) -> float:
+        return training.lr * training.decay ** sum(step >= stone for stone in falls)
+
+    return warmed_up(optimizer, training, warmup, fall)
+
+
+def warmed_up(
+    optimizer: Optimizer, training: Training, warmup: int, fall: Callable[[int], float]
+) -> Callable[[int], None]:
+    """What sets the rate before a step: a line from `warmup_from` of the peak to it, then what `fall` says."""
+    first = training.lr * training.warmup_from
+
     def reach(step: int) -> None:
-        if step < warmup:
-            rate = first + step * ((peak - first) / warmup)
-        else:
-            rate = peak * training.decay ** sum(step >= fall for fall in falls)
+        rate = first + step * ((training.lr - first) / warmup) if step < warmup else fall(step)
         for group in optimizer.param_groups:
             group["lr"] = rate
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,17 @@ class _Facts(BaseModel):
 def digest(facts: Facts) -> str:
     """SHA-256 of a model's facts, however they are laid out in a file."""
     return hashlib.sha256(json.dumps(facts.record(), sort_keys=True).encode()).hexdigest()
+
+
+def study_name(facts: Facts) -> str:
+    """The study that a submission names; a path, whose file would be run, is none.
+
+    Raises:
+        UserError: it is no name.
+    """
+    if not re.fullmatch(r"[\w-]+", facts.study):
+        raise UserError(f"the submission's study {facts.study!r} is no name; give its file with --study.")
+    return facts.study
 
 
 def names_digest(names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from search.format import compact, digits, line, measured, shape_text, value_tex
 from search.results import ablation as kept
 from search.results.view import View
 from search.submission.report_data import Loss, Method
+from search.submission.report_text import shorter_trial
 
 LABELS = {
     "act": "activation",
@@ -213,8 +214,8 @@ def _measured(model: Model, view: View) -> Iterator[tuple[str, str]]:
         yield "averaging", _with_interval("last weights of the final trainings", gain, unit)
     if price.trained != price.params:
         yield "folding", f"parameters {price.trained:,} to {price.params:,}"
-    own = view.by_number.get(facts.trial)
-    if own is not None and own.state == "finished" and own.error is not None and 0 < own.epochs < facts.epochs:
+    own = shorter_trial(facts, view)
+    if own is not None and own.error is not None:
         here = mean([seed.error for seed in facts.seeds])
         if here is not None:
             off = _signed(own.error - here.mean, unit)

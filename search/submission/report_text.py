@@ -17,6 +17,7 @@ from search.objective import Reference, band
 from search.results.accuracy import fraction_within, within95
 from search.results.answers import Answers
 from search.results.importance import Shares
+from search.results.leaderboard import Entry
 from search.results.view import View
 from search.run.settings import CLEAN_ERROR
 
@@ -218,10 +219,17 @@ def parameters(model: Model) -> tuple[tuple[str, str], ...]:
     return tuple((name, f"{count:,} ({4 * count / 1e6:.3f} MB as float32), {what}") for name, count, what in rows)
 
 
+def shorter_trial(facts: Facts, view: View) -> Entry | None:
+    """The trial of a model as the search has it, where it was trained to an end, and for less; else None."""
+    own = view.by_number.get(facts.trial)
+    ended = own is not None and own.state == "finished" and own.error is not None and 0 < own.epochs < facts.epochs
+    return own if ended else None
+
+
 def shorter(model: Model, view: View) -> str:
     """What the same configuration had reached in the search, where it was trained for less; else empty."""
-    facts, own = model.facts, view.by_number.get(model.facts.trial)
-    if own is None or own.state != "finished" or own.error is None or not 0 < own.epochs < facts.epochs:
+    facts, own = model.facts, shorter_trial(model.facts, view)
+    if own is None or own.error is None:
         return ""
     mean, _ = unchosen(facts)
     over = f", the mean of {len(facts.seeds)} seeds" if len(facts.seeds) > 1 else ""

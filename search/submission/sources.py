@@ -14,17 +14,16 @@ from typing import Any, Literal
 
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from data.errors import UserError
 from search.after.model import Model, problem
+from search.after.preprocessing import STRICT
 from search.paths import LEASE
 from search.results import ablation, answers
 from search.results.view import View
 from search.submission import report, strict_json
 from search.submission.report_data import Content
-
-STRICT = ConfigDict(strict=True, extra="forbid")
 
 PRINTERS = ("manimgx-fonts-cjk", "matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "scipy", "typst")
 """Packages that every byte of a report depends on."""

@@ -23,7 +23,6 @@ from search.results.view import View
 from search.submission import archive, claims, csv_table, network_source, notebook, report, sources
 from search.submission.author import file_name
 from search.submission.forms import CSV, REPORT, SOURCES, Answered, Form, form_of, numbers, outputs
-from search.submission.report_data import Content
 
 
 @dataclass(frozen=True)
@@ -165,11 +164,6 @@ def _check_data(model: Model, data: Path) -> None:
             f"{data} is not the data that {model.folder} was trained and judged on, or the study splits it otherwise "
             "now; give --data the folder that `posefront retrain` was given."
         )
-
-
-def content(model: Model, view: View, name: str) -> Content:
-    """The report, with the answers that lie with the model, and its trial's ablation if there is one."""
-    return sources.content(model, sources.gathered(model, view), name)
 
 
 def _check_measured(model: Model, measured: Mapping[str, float | None], by: str) -> None:

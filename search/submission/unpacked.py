@@ -1,12 +1,10 @@
 """An unpacked submission as a model: what predict and export read beside the folders that retrain leaves."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from data.errors import UserError
 from search.after import model as models
-from search.config_record import needs_file
 from search.submission import archive, claims, network_source
 from search.submission.forms import form_of_members
 
@@ -22,13 +20,11 @@ def load(folder: Path, study: str | None) -> models.Model:
         UserError: something is missing, was changed since it was packed, or cannot be rebuilt.
     """
     facts, part = claims.read(folder / models.FACTS)
-    by_name = re.fullmatch(r"[\w-]+", facts.study) is not None
-    if study is None and not by_name and (facts.config is None or needs_file(facts.config)):
-        raise UserError(f"the submission's study {facts.study!r} is no name; give its file with --study.")
+    source = study or claims.study_name(facts)
     weights = folder / models.PTH
     if not weights.is_file() or models.digest(weights) != part.members.get(models.PTH):
         raise UserError(f"{weights} is missing, or not the one that was packed; unpack the zip anew.")
-    model = models.rebuilt(folder, facts, study or (facts.study if by_name else ""))
+    model = models.rebuilt(folder, facts, source)
     net = model.net
     if form_of_members(list(part.members)).notebook:  # whose network this is
         net = network_source.plain(network_source.source(net, model.config.arch.input_shape))

@@ -7,7 +7,6 @@ on these weights, and its own report is printed; what is packed must be the same
 
 import copy
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -202,10 +201,7 @@ def recorded(opened: Opened, study: str | None) -> Study:
     Raises:
         UserError: it is not known here.
     """
-    name = opened.facts.study
-    if study is None and not re.fullmatch(r"[\w-]+", name):
-        raise UserError(f"the submission's study {name!r} is no name; give its file with --study.")
-    return load_study(study or name, data=opened.data)
+    return load_study(study or claims.study_name(opened.facts), data=opened.data)
 
 
 def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | None, list[Check]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from werkzeug.serving import make_server
 
-from search.dashboard.server import Application
+from search.dashboard.server import Application, Find
 from search.dashboard.source import Source
 from search.load import load_study
 from search.run.ledger import ROW, Ledger, open_storage
@@ -60,7 +60,7 @@ class Seen:
 
 
 @contextmanager
-def served(found: list[Source], find: Callable[[], list[Source]] | None = None) -> Iterator[str]:
+def served(found: list[Source], find: Find | None = None) -> Iterator[str]:
     """The dashboard in a thread."""
     server = make_server("127.0.0.1", 0, Application(found, find=find), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -83,16 +83,12 @@ def watch(see: Callable[[str], Seen], url: str, out: Path) -> None:
     # Draw a box around the whole plane but its right edge's points, by mouse.
     page.locator("#block-pareto .modebar-btn[data-title='Reset axes']").click()
     page.locator("#block-pareto .modebar-btn[data-title='Box Select']").click()
-    for _ in range(4):  # a trial that comes meanwhile moves the points
-        x, y, number = place(seen, min)
-        page.mouse.move(x - 14, y - 14)
-        page.mouse.down()
-        page.mouse.move(x + 7, y + 7, steps=4)
-        page.mouse.move(x + 14, y + 14, steps=4)
-        page.mouse.up()
-        page.wait_for_timeout(1500)
-        if page.is_visible("#chosen"):
-            break
+    x, y, number = place(seen, min)
+    page.mouse.move(x - 14, y - 14)
+    page.mouse.down()
+    page.mouse.move(x + 7, y + 7, steps=4)
+    page.mouse.move(x + 14, y + 14, steps=4)
+    page.mouse.up()
     seen.until(lambda: number in seen.rows() and len(seen.rows()) < before, "the table filtered")
     chosen = seen.rows()
     updates = int(page.evaluate("document.documentElement.dataset.updates"))

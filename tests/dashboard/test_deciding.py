@@ -3,12 +3,12 @@
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
 
-from search.dashboard.source import sources
+from search.dashboard.source import Source, sources
 from tests.big_study import make
 from tests.dashboard.seen import TINY, Seen, place, recorded, served, trained
 
@@ -21,10 +21,10 @@ def trials_of(out: Path, count: int = 60) -> Path:
 
 
 def test_a_study_appears_while_the_page_is_open(tmp_path: Path, see: Callable[[str], Seen]) -> None:
-    def find() -> list:
-        return sources([], tmp_path, None, waits=True)
+    def find(known: Collection[str]) -> list[Source]:
+        return sources([], tmp_path, None, known=known)
 
-    with served(find(), find) as url:
+    with served(find(()), find) as url:
         seen = see(url)
         seen.page.wait_for_selector("text=There is no search here yet")
         trained(recorded(tmp_path), 12.0)

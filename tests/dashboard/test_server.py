@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from search.dashboard.reader import Reader
+from search.dashboard.source import sources
 from tests.big_study import make
 
 BESIDE = """
@@ -47,3 +51,13 @@ def test_a_page_is_drawn_while_another_thread_imports_pandas(tmp_path: Path) -> 
     told = subprocess.run([sys.executable, "-c", BESIDE, tmp_path], capture_output=True, text=True, timeout=120)
     assert told.returncode == 0, told.stderr
     assert int(told.stdout) > 1000
+
+
+def test_looking_for_new_studies_reads_no_known_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is done every few seconds, and 10,000 trials take one to read."""
+    for name in ("big", "quickstart"):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name / "study.db", trials=5, name=name)
+    monkeypatch.delattr(Reader, "read")
+    for studies in ([], ["big.py", "quickstart"]):
+        assert sources(studies, tmp_path, None, known={"big", "quickstart"}) == []

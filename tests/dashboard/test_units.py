@@ -30,6 +30,7 @@ from search.format import compact, digits, measured, named, titled
 from search.objective import CourseScore, ErrorAlone
 from search.results import answers, network
 from search.results import example_sheet as sheet
+from search.results.importance import tenths
 from search.run import live, note
 from search.schedulers import NoStopping
 
@@ -402,7 +403,7 @@ def test_a_report_of_all_kinds(made: dict[str, Source], tmp_path: Path) -> None:
     assert report.write([made["animals"], made["three"]], file) >= 10
     page = file.read_text()
     boot = json.loads(page.split('type="application/json">')[1].split("</script>")[0])
-    key = f"animals/hardest/{pages.tenths(made['animals'].reader.read())}"
+    key = f"animals/hardest/{tenths(made['animals'].reader.read())}"
     assert "data:image/jpeg;base64," in boot["offline"][key]["html"]
 
 

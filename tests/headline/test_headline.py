@@ -135,5 +135,6 @@ def test_a_phase_is_done_once_and_its_seconds_are_kept(tmp_path: Path) -> None:
     assert compare.measured(compare.Phase("p", fails), tmp_path) == first
     with pytest.raises(RuntimeError, match="ended with 1"):
         compare.measured(compare.Phase("q", fails), tmp_path)
-    sleeps = ["-c", "import sys, time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(130)"]
+    ends = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\ntime.sleep(60)"
+    sleeps = ["-c", ends]  # as a search ends at SIGTERM
     assert compare.measured(compare.Phase("r", sleeps, is_enough=lambda: True), tmp_path).wall_s < 30

@@ -33,8 +33,7 @@ from search.results.style import MUTED, SERIES
 from search.run.fit import fit
 from search.run.ledger import ROW, Ledger
 from search.study import Config, Study, Training, replay
-from search.submission import report, report_data, report_figures
-from search.submission import submit as submission
+from search.submission import report, report_data, report_figures, sources
 from search.variant import PARAMETER, vary
 from tests.search.test_cli import mistake, said
 from tests.search.test_retrain import searched
@@ -321,10 +320,10 @@ def test_the_figure_shows_each_difference_with_its_interval(tmp_path: Path) -> N
 
 def test_the_report_prints_the_ablation_of_its_models_trial(tmp_path: Path) -> None:
     found = replace(test_report.model(), folder=tmp_path / "models" / "000003")
-    bare = submission.content(found, test_report.view(), "A")
+    bare = sources.content(found, sources.gathered(found, test_report.view()), "A")
     assert (bare.ablations, bare.ablation_figure.svg, bare.ablation_figure.caption) == ((), "", "")
     ablation.save(replace(MADE, trial=3), tmp_path)
-    content = submission.content(found, test_report.view(), "A")
+    content = sources.content(found, sources.gathered(found, test_report.view()), "A")
     assert [row.name for row in content.ablations] == ["<i>worse", "single", "ema", "better"]
     assert content.ablations[1] == report_data.Ablation(
         "single", "changed", 0.9, None, None, pytest.approx(np.exp(0.9))

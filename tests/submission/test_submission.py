@@ -37,6 +37,7 @@ from search.load import load_study
 from search.objective import CourseScore, log_score, score
 from search.results import answers
 from search.results.view import View
+from search.run import clean
 from search.run.fit import fit
 from search.run.sampler import derived
 from search.study import Config, replay
@@ -122,6 +123,8 @@ def trained(folder: Path, hands: Painted) -> models.Model:
     epochs, error = [reached.epoch for reached in (*earlier, last)], last.epoch.error
     part = study.task.split(config.arch.size)
     weights = {name.removeprefix("module."): value for name, value in last.take()["ema"].items()}
+    sample = clean.sample(part)
+    reached = study.task.error(last.judge(sample)[0], sample)
     seeds = [
         models.Seed(first, error, "averaged", {"averaged": error}),
         models.Seed(second, error + 1, "last", {"averaged": error + 1.5, "last": error + 1}),
@@ -129,6 +132,7 @@ def trained(folder: Path, hands: Painted) -> models.Model:
     told = facts(file, PARAMS, config, seeds[0], part.valid) | {"epochs": 3, "seeds": seeds}
     told["data"] = judged_on(study.task, config.arch.size)
     told |= models.described(study.task, config) | {"config": None}  # as before it was recorded
+    told |= {"train_error": reached, "train_images": len(sample.rows)}
     rows = [epoch.row() for epoch in epochs]
     models.save(folder / "model", told, weights, [rows, [{**row, "error": row["error"] + 1.5} for row in rows]])
     found = answers.of(study.task, last.outputs, part.valid, 3)
@@ -360,6 +364,19 @@ def test_an_unpacked_zip_finds_hands_and_is_exported(handed: Handed, tmp_path: P
     refusal = test_cli.mistake("predict", folder, file, *study)
     assert "is missing, or not the one that was packed; unpack the zip anew." in refusal
     assert "is no folder; name that of a model" in test_cli.mistake("predict", handed.done.zip, file)
+
+
+def test_no_study_that_an_unpacked_zip_names_by_its_file_is_run(handed: Handed, tmp_path: Path) -> None:
+    folder, ran = tmp_path / "unpacked", tmp_path / "ran"
+    with zipfile.ZipFile(handed.done.zip) as opened:
+        opened.extractall(folder)
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    record = json.loads((folder / "model.json").read_text())
+    # Of a model that did not record how pixels are prepared, the study is asked.
+    record |= {"study": str(folder / "own.py"), "preprocessing": None}
+    (folder / "model.json").write_text(json.dumps(record))
+    assert "is no name; give its file with --study." in test_cli.mistake("predict", folder, handed.hands.image(3))
+    assert not ran.exists()
 
 
 def test_the_claims_of_a_model_that_was_preferred_to_others(handed: Handed, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from data.errors import UserError
 from search import config_record
 from search.cli.app import app
+from search.results.style import SERIES
 from search.submission import notebook, report, sources
 from search.submission import verify as verifying
 from search.submission.checks import Check, Verdict
@@ -40,6 +41,7 @@ from tests.submission.test_submission import (
     replaced,
     row_changed,
     saved,
+    scaled,
     submission_claim,
     weights_with,
 )
@@ -203,6 +205,8 @@ PIXEL = {
         ({"model_json": record(lambda it: it["seeds"][1].update(error=1.0))}, "best seed"),
         ({"model_json": record(lambda it: it["seeds"].reverse())}, "best seed"),
         ({"model_json": record(lambda it: it["data"].update(train=3000))}, "data and split"),
+        ({"model_json": scaled("train_error", 0.98)}, "PixelDiff on training images"),
+        ({"model_json": claim(train_images=9)}, "training images judged"),
         ({"model_json": claim(labels=["a"] * 21)}, "names and preprocessing"),
         ({"model_json": record(lambda it: it["preprocessing"].update(context=2.0))}, "names and preprocessing"),
         ({"model_json": record(lambda it: it["edges"].pop())}, "names and preprocessing"),
@@ -281,7 +285,8 @@ def test_a_report_with_other_drawings(handed: Handed, tmp_path: Path) -> None:
     """The words are the same: it fails where it should be the same bytes, and is a warning where it need not be."""
     kept = sources.gathered(handed.model, handed.view)
     printed = sources.content(handed.model, kept, NAME)
-    report.write(replace(printed, losses=printed.errors), tmp_path / "other.pdf")
+    assert SERIES[0] in printed.losses
+    report.write(replace(printed, losses=printed.losses.replace(SERIES[0], "#000000")), tmp_path / "other.pdf")
     other = (tmp_path / "other.pdf").read_bytes()
     found = refused(handed.check(tampered(handed, tmp_path, Report=lambda _: other)))
     assert list(found) == ["report"]
@@ -301,6 +306,12 @@ def test_a_seed_that_is_left_out(handed: Handed, tmp_path: Path) -> None:
     verdict = handed.check(tampered(handed, tmp_path, model_json=record(change)), test=handed.test)
     assert "failed or was left out" in next(line.message for line in verdict.warnings)
     assert verdict.word == "FAIL"
+
+
+def test_other_words_about_the_data(handed: Handed, tmp_path: Path) -> None:
+    said = record(lambda it: it["data"]["about"].update(source="the folder 'elsewhere', photographs of 10,000 hands"))
+    verdict = handed.check(tampered(handed, tmp_path, model_json=said))
+    assert "photographs of 10,000 hands" in next(line.message for line in verdict.warnings if "words" in line.name)
 
 
 def test_weights_that_are_a_program(handed: Handed, tmp_path: Path) -> None:

@@ -25,10 +25,21 @@ const saved = (format) => ({
   name: `${format} file`, title: `Save as ${format.toUpperCase()}, at print size`, icon: Plotly.Icons.camera,
   click: (figure) => Plotly.downloadImage(figure, { format, filename: `${here().study}-${figure.block.id}`, width: figure.offsetWidth, height: figure.offsetHeight, scale: format === "png" ? 3 : 1 }),
 });
+// plotly's own "reset axes" leads to where the axes were when it last drew from nothing, which may be zoomed.
+const release = (figure) => {
+  const zoom = zoomOf(figure.block.id);
+  for (const name of Object.keys(zoom)) delete zoom[name];
+  figure.released = (figure.released || 0) + 1;
+  remember();
+  draw(figure, figure.block);
+};
+const BUTTONS = [{ name: "reset", title: "Reset axes", icon: Plotly.Icons.home, click: release }, saved("svg"), saved("png")];
+// The buttons are the same objects at each update: with others plotly takes it for another figure, draws it from nothing and
+// forgets where "reset axes" leads to.
 const config = (block) => ({
   displaylogo: false, responsive: true, scrollZoom: false, plotlyServerURL: "", showLink: false, showSendToCloud: false,
-  displayModeBar: narrow.matches ? false : "hover", modeBarButtonsToRemove: ["toImage"],
-  modeBarButtonsToAdd: [...(block.selects ? ["lasso2d", "select2d"] : []), saved("svg"), saved("png")],
+  displayModeBar: narrow.matches ? false : "hover", modeBarButtonsToRemove: ["toImage", "resetScale2d"],
+  modeBarButtonsToAdd: [...(block.selects ? ["lasso2d", "select2d"] : []), ...BUTTONS],
 });
 const dress = () => {
   document.documentElement.dataset.theme = theme;
@@ -73,6 +84,7 @@ const draw = (holder, block) => {
   if (holder._dragging) { changed = true; return; } // drawn anew it would lose the lasso; the next update draws it
   const layout = { ...block.figure.layout, template: template() };
   layout.height = layout.height || block.height;
+  layout.uirevision = `${layout.uirevision} ${holder.released || 0}`;
   if (block.selects) {
     layout.dragmode = narrow.matches ? false : (holder.layout && holder.layout.dragmode) || "lasso";
     // Which points are selected is ours to say: an outline that stays would light up points that come later.
@@ -89,7 +101,9 @@ const draw = (holder, block) => {
   }
   const fresh = !holder.classList.contains("js-plotly-plot");
   holder.block = block;
-  Plotly.react(holder, marked(block.figure, block), layout, config(block));
+  // Where an outline goes, plotly says of itself that nothing is selected; that is no choice of the visitor's.
+  holder.drawing = (holder.drawing || 0) + 1;
+  Promise.resolve(Plotly.react(holder, marked(block.figure, block), layout, config(block))).finally(() => { holder.drawing -= 1; });
   if (!fresh) return;
   holder.on("plotly_relayout", (change) => {
     const kept = zoomOf(holder.block.id);
@@ -104,17 +118,18 @@ const draw = (holder, block) => {
     remember();
     if (reset) draw(holder, holder.block);
   });
+  holder.on("plotly_doubleclick", () => release(holder));
   holder.on("plotly_click", (event) => {
     const number = first(event.points[0] && event.points[0].customdata);
     if (Number.isInteger(number)) location.hash = address(here().study, "trial", number);
   });
   if (!block.selects) return;
   holder.on("plotly_selected", (event) => {
-    if (!event || !event.points) return;
+    if (holder.drawing || !event || !event.points) return;
     const picked = event.points.map((point) => first(point.customdata)).filter(Number.isInteger);
     choose(picked.length ? new Set(picked) : null);
   });
-  holder.on("plotly_deselect", () => choose(null));
+  holder.on("plotly_deselect", () => { if (!holder.drawing) choose(null); });
 };
 const choose = (set) => {
   if (set) state.chosen.set(here().study, set); else state.chosen.delete(here().study);

@@ -125,14 +125,14 @@ const frame = (answer) => {
     return make("div", {}, make("div", { className: "name", textContent: name }), inner);
   }));
 };
-const narrow_to = (line) => {
+const narrowTo = (line) => {
   const { study } = here();
   if (line) state.filter.set(study, line); else state.filter.delete(study);
   show(true);
 };
 element("clear").addEventListener("click", () => { state.filter.delete(here().study); choose(null); });
-element("filter").addEventListener("change", () => narrow_to(element("filter").value.trim()));
-element("filter").addEventListener("search", () => narrow_to(element("filter").value.trim()));
+element("filter").addEventListener("change", () => narrowTo(element("filter").value.trim()));
+element("filter").addEventListener("search", () => narrowTo(element("filter").value.trim()));
 
 // ---- asking ----------------------------------------------------------------------------------------------------------
 const ask = async (path, body) => {
