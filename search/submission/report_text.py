@@ -21,10 +21,7 @@ from search.results.leaderboard import Entry
 from search.results.view import View
 from search.run.settings import CLEAN_ERROR
 
-ALONE = (
-    "Without these commands: set TRAIN to True in the notebook's first cell, and it trains the network with PyTorch, "
-    "numpy and Pillow alone and the same random numbers: the same result on the same kind of machine."
-)
+ALONE = "Without posefront: the notebook, with TRAIN = True in its first cell, trains it with the same random numbers."
 """What a report says of the notebook."""
 NAMES = {"arch": "network", "training": "training", "augment": "augmentation"}
 """Parts of a configuration as the report calls them."""
