@@ -52,8 +52,10 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str = "--out") -> None:
     """Try to write in a folder, or in the nearest one above it that is there, without leaving anything behind.
+
+    `option` names another folder.
 
     Raises:
         UserError: it cannot be written.
@@ -64,7 +66,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise unwritable(folder, error, option) from error
 
 
 def unwritable(folder: Path, error: OSError, option: str = "--out") -> UserError:

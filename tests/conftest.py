@@ -79,6 +79,7 @@ SLOW = (
     "test_browser",
     "test_clean",
     "test_deciding",
+    "test_decision",
     "test_ensemble",
     "test_fit",
     "test_headline",

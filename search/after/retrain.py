@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import statistics
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
 from search.after import model
+from search.after.models import FOLDER, folders
 from search.after.training import EMA, FixedTraining, Judged, SearchedTrial, judge_state
 from search.config_record import config_of, digest, record
 from search.full_length import RETRAINED
@@ -62,7 +62,7 @@ def model_folder(training: FixedTraining) -> Path:
     """Where a full training's model is kept: apart from those of other lengths, teachers and weights begun with."""
     source = training.source
     begun = f"-{str(digest(record(source.config)))[:8]}" if source.weights is not None else ""
-    return source.folder / "models" / f"{training.folder.name}{begun}"
+    return source.folder / FOLDER / f"{training.folder.name}{begun}"
 
 
 def finish(
@@ -121,9 +121,7 @@ def kept(folder: Path, number: int | None, study_id: str | None) -> dict[Path, m
     Raises:
         UserError: there is none, or they are another study's.
     """
-    named = "[0-9]*" if number is None else f"{number:06d}*"
-    places = sorted(place for place in (folder / "models").glob(named) if re.fullmatch(r"\d{6,}(-\w+)*", place.name))
-    read = {place: model.read(place / model.FACTS) for place in places}
+    read = {place: model.read(place / model.FACTS) for place in folders(folder, number)}
     found = {place: facts for place, facts in read.items() if number in (None, facts.trial)}
     own = {place: facts for place, facts in found.items() if facts.study_id == study_id}
     if not own:

@@ -228,9 +228,10 @@ def _write_page(view: "View", folder: Path, storage: str | None) -> None:
     page, database = folder / "pareto.html", folder / "study.db"
     changed = database.stat().st_mtime_ns if database.is_file() else None
     if storage or changed is None or not page.is_file() or page.stat().st_mtime_ns <= changed:
+        from search.after import models
         from search.results.figures import pareto
 
-        pareto.write(view, page)
+        pareto.write(view, page, models.of(folder, view.attrs.get("id"), view).retrained)
         if storage and changed is not None:
             os.utime(page, ns=(changed, changed))  # not newer than the study of `database`, which it does not show
     console.print(f"Pareto page: {page}")

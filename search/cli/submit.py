@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from search.submission.checks import Verdict
 
 ModelFolder = Annotated[Path, typer.Argument(help="Folder of a model, as retrain leaves it, or of an unpacked zip.")]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(help="Where objects are: a csv with file, x, y, w, h, perhaps name; or COCO's json."),
+]
 ModelStudy = Annotated[str | None, typer.Option(help="The model's study, if studies/ has none of its name.")]
 
 
@@ -156,6 +160,7 @@ def submit(
         Path, typer.Option(help="The test images: a folder of them, or the data set's with evaluation/rgb.")
     ],
     like: Annotated[Path | None, typer.Option(help="The organiser's sample csv, to follow.")] = None,
+    boxes: Boxes = None,
     trial: Annotated[
         int | None, typer.Option(min=0, help="Whose models; without it, all. The best on the validation part is taken.")
     ] = None,
@@ -171,15 +176,23 @@ def submit(
     out: Out = Path("runs"),
     storage: Storage = None,
 ) -> None:
-    """Answer the test images, run the notebook, print the report, pack the zip; all of it or nothing."""
+    """Answer the test images, print the report, pack the zip; all of it or nothing.
+
+    A study of the course's hands has a notebook in NAME_midterm_project.zip, too, which is run before it is packed;
+    one of other points in photographs gives NAME_submission.zip with csv, weights, model.json and report.
+    """
     from search import paths
     from search.load import load_study, study_file
+    from search.submission.author import file_name
 
     if trial is not None and model_ is not None:
         raise UserError("--trial names a trial, whose best model is taken, and --model a model; give one of them.")
+    file_name(name)
+    if to is not None:
+        paths.check_writable(to, "--to")
     file, root = str(study_file(study)), data.absolute() if data else None
     loaded = load_study(file, data=root)
-    require_course_task(loaded, study)
+    require_points(loaded, study)
     optuna_study = paths.recorded(study, out, storage)
     view, folder = seen(optuna_study), paths.folder_of(study, out)
     with loading():
@@ -210,26 +223,29 @@ def submit(
         model.study.task.folder(),
         to or folder / "submission",
         like=like,
+        boxes=boxes,
         progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),
     )
     if missing := unprintable(name):
         console.print(
             f"[yellow]no font has {escape(missing)!r}[/], of the author's name: Report.pdf shows a box instead."
         )
-    console.print(f"{done.images:,} test images answered, report of {done.pages} pages, {done.size_mb:.2f} MB")
+    what = "test images" if boxes is None else "objects in test images"
+    console.print(f"{done.images:,} {what} answered, report of {done.pages} pages, {done.size_mb:.2f} MB")
     console.print(f"Submission: {done.zip.absolute()}", soft_wrap=True)
     console.print(f"Table for the competition: {done.csv.absolute()}", soft_wrap=True)
 
 
-def require_course_task(study: Study, name: str) -> None:
-    """Refuse a study whose task does not declare `for_course`: hands in the layout that submit packs.
+def require_points(study: Study, name: str) -> None:
+    """Refuse a study whose task says that it finds no points in photographs; others are asked by a picture, later.
 
     Raises:
-        UserError: it does not.
+        UserError: it finds none.
     """
-    if not getattr(study.task, "for_course", False):
+    task = study.task
+    if not (getattr(task, "for_course", False) or task.edges or task.mirrored):
         raise UserError(
-            f"submit packs what the course wants of its hand images, and {name} is another task; `posefront export` "
+            f"submit packs what finds points in photographs, and {name} answers something else; `posefront export` "
             "gives its network and `posefront ensemble --predict FILE` a table, where the task has a test part."
         )
 
@@ -239,6 +255,7 @@ def verify(
     data: Annotated[Path | None, typer.Option(help="The data set; hands that are drawn are drawn again.")] = None,
     study: Annotated[str | None, typer.Option(help="Its study, if studies/ has none of its name.")] = None,
     test: Annotated[Path | None, typer.Option(help="The test images, to answer them again.")] = None,
+    boxes: Boxes = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train again from the recorded seed; takes long.")] = False,
 ) -> None:
     """Check a submission: each number, cell, picture and page beside what its weights give anew.
@@ -257,6 +274,7 @@ def verify(
         data.absolute() if data else None,
         study=study,
         test=test,
+        boxes=boxes,
         retrain=(lambda facts: train_again(facts, study or facts.study, data)) if retrain else None,
         progress=lambda step: console.print(f"[dim]{escape(step)}[/]"),
     )
@@ -319,10 +337,7 @@ def predict(
     json_: Annotated[
         Path | None, typer.Option("--json", help="Keypoints as JSON; to the screen without either.")
     ] = None,
-    boxes: Annotated[
-        Path | None,
-        typer.Option(help="Where the objects are: a csv with file, x, y, w, h, perhaps name; or COCO's json."),
-    ] = None,
+    boxes: Boxes = None,
     study: ModelStudy = None,
 ) -> None:
     """Keypoints of any photograph, taken as one object, or of the objects in it."""

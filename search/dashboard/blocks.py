@@ -4,20 +4,24 @@ A block has a `kind` ('figure', 'table', 'html', or 'later' for what takes long)
 its `width` is 'half', 'third', 'two-thirds', else the whole row.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from html import escape
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import plotly.graph_objects as go
 
 from search.dashboard.request import LINES, WHOLE, Order
 from search.format import between, compact, digits
+from search.full_length import Interval
 from search.results.bands import LABELS
 from search.results.leaderboard import Entry
 from search.results.view import View
 
 Block = dict[str, Any]
+EMPTY: Mapping[int, Interval] = MappingProxyType({})
 Column = tuple[Block, Callable[[Entry], Any]]
 """A table's column, from `column`, and a trial's cell in it."""
 
@@ -42,6 +46,11 @@ def html(key: str, title: str, source: str, *, width: str = "") -> Block:
 def note(text: str) -> str:
     """A sentence as HTML, where there is nothing else to show or what there is needs a word; escaped."""
     return f'<p class="note">{escape(text)}</p>'
+
+
+def link(study: str, number: int, text: str = "") -> str:
+    """A link to a trial's page as HTML; the text, which is escaped, is its number where there is none."""
+    return f'<a href="#/{quote(study, safe="")}/trial/{number}">{escape(text or str(number))}</a>'
 
 
 def later(key: str, title: str, path: str, *, height: int = 0) -> Block:
@@ -128,15 +137,36 @@ def full_cell(view: View, entry: Entry) -> list[Any] | None:
     return None if full is None else [full.error, between(full)]
 
 
+def mean_cell(mean: Interval | None) -> list[Any] | None:
+    """What the seeds of a full training came to."""
+    return None if mean is None else [mean.error, between(mean)]
+
+
 def band_cell(band: str) -> list[Any] | None:
     """A grade band, to be sorted by the errors in it."""
     return [LABELS.index(band), band] if band in LABELS else None
 
 
 def board(
-    view: View, key: str, title: str = "Trials", entries: Sequence[Entry] | None = None, order: Order = WHOLE
+    view: View,
+    key: str,
+    title: str = "Trials",
+    entries: Sequence[Entry] | None = None,
+    order: Order = WHOLE,
+    near: Collection[int] = (),
+    means: Mapping[int, Interval] = EMPTY,
 ) -> Block:
-    """The leaderboard as a table, parameters included."""
+    """The leaderboard as a table, parameters included.
+
+    Args:
+        view: the study.
+        key: of the block.
+        title: above it.
+        entries: a row each; None for all of the view's.
+        order: see `table`.
+        near: trials that seed noise does not tell apart from the best one.
+        means: what full trainings came to, by the trial's number.
+    """
     lines = list(view.entries if entries is None else entries)
     # What the study minimises, unless that is the error itself.
     value: list[Column] = [] if view.alone else [(column("value"), lambda e: cell(e.value))]
@@ -149,8 +179,10 @@ def board(
         *value,
         (column(view.error_title), lambda e: error_cell(e.error)),
         (column("in full, predicted"), lambda e: full_cell(view, e)),
+        *([(column("retrained"), lambda e: mean_cell(means.get(e.number)))] if means else []),
         *((column(r.label), lambda e, name=r.name: cell(e.readings.get(name))) for r in view.readings),
         (column("front", text=True), lambda e: "front" if e.pareto else ""),
+        *([(column("seed noise", text=True), lambda e: "ties the best" if e.number in near else "")] if near else []),
         (column("epochs"), lambda e: e.epochs),
         (column("trained [s]"), lambda e: rounded(e.seconds)),
         (column("images/s"), lambda e: rounded(e.images_per_s)),

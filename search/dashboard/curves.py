@@ -21,6 +21,8 @@ CAP = 200_000
 """Epochs that one figure draws; with them its JSON is about 2 MB."""
 SCHEDULERS = {"asha": "ASHA", "hyperband": "Hyperband", "look-ahead": "look-ahead"}
 
+LOSSES = (("valid_loss", "validation loss", "solid"), ("train_loss", "training loss", "dot"))
+
 BEHIND = 100
 """Curves of other trials behind one trial's own."""
 
@@ -255,3 +257,31 @@ def _line(x: Any, rows: "Sequence[Row]", what: str, name: str, colour: str) -> g
         marker={"size": 5},
         hovertemplate=name + ", epoch %{x}: %{y:.4g}<extra></extra>",
     )
+
+
+def together(view: View, runs: Mapping[str, "Sequence[Row]"], colours: Sequence[str] = SERIES) -> go.Figure:
+    """Curves of some trainings over each other: their errors, and their losses beside them.
+
+    Args:
+        view: the study.
+        runs: rows an epoch by what each training is called.
+        colours: of the trainings in their order.
+    """
+    if not runs:
+        return empty("None of them has ended an epoch yet.")
+    drawn = make_subplots(1, 2, horizontal_spacing=0.1)
+    drawn.update_xaxes(matches="x")
+    last = 1
+    for (name, rows), colour in zip(runs.items(), [*colours] * len(runs), strict=False):
+        x = np.array([row["epoch"] for row in rows], dtype=np.int32)
+        last = max(last, int(x[-1]))
+        drawn.add_trace(_line(x, rows, "error", escape(name), colour).update(legendgroup=name), row=1, col=1)
+        for what, words, dash in LOSSES:
+            loss = _line(x, rows, what, escape(f"{name}, {words}"), colour)
+            loss.update(legendgroup=name, showlegend=False, mode="lines", line={"dash": dash, "width": 1.5})
+            drawn.add_trace(loss, row=1, col=2)
+    base(drawn, x="epoch", y="")
+    drawn.update_yaxes(title={"text": escape(view.error_title), "standoff": 6}, row=1, col=1)
+    drawn.update_yaxes(title={"text": "loss (dotted: training)", "standoff": 6}, row=1, col=2)
+    drawn.update_xaxes(range=[0.5, last + 0.5])
+    return drawn.update_layout(margin={"t": 24})

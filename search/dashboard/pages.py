@@ -9,30 +9,24 @@ from threading import Lock
 from typing import Any, cast
 
 from data.errors import UserError
-from search.dashboard import curves, errors, gallery, gpu, hardest, now, progress, trial, why
+from search.after.models import by_trial
+from search.dashboard import curves, decision, errors, gallery, gpu, hardest, now, progress, retrained, trial, why
 from search.dashboard.blocks import (
     Block,
-    band_cell,
     board,
-    cell,
-    column,
-    error_cell,
     figure,
-    full_cell,
     html,
     later,
     note,
-    table,
 )
 from search.dashboard.filters import matching
 from search.dashboard.now import Machine
 from search.dashboard.progress import Against
-from search.dashboard.request import WHOLE, Order, Request
+from search.dashboard.request import WHOLE, Request
 from search.dashboard.source import Source
 from search.format import compact, duration, measured
-from search.objective import band
 from search.results import ablation as ablations
-from search.results import answers, architecture, bands
+from search.results import answers, architecture, bands, noise
 from search.results.figures import ablation, pareto
 from search.results.importance import Target, tenths
 from search.results.view import View
@@ -55,8 +49,8 @@ REPORT = Request(other=WHOLE)
 
 AGAINST = (("trials", "trials"), ("seconds", "device time"))
 
-LATER = ("network", "layers", "importance", "hardest")
-"""What is asked for by itself, since it takes seconds: two parts of a trial's page, and two of the page 'why'."""
+LATER = ("network", "layers", "importance", "hardest", "edges")
+"""What is asked for by itself, since it takes long: two parts of a trial's page, two of 'why', and one of 'pareto'."""
 
 
 class AbsentError(Exception):
@@ -111,10 +105,25 @@ def page(
         return frame | why_page(source, shown, request.choices)
     if name == "curves":
         return frame | {"blocks": [figure("learning", curves.learning(shown), 620)]}
-    # Of a selection the others stay as faint points; what the filter leaves out is not there.
-    plane = figure("pareto", pareto.figure(filtered), 560, selects=True)
-    lines = board(shown, "trials", order=request.order("trials"))
-    return frame | {"blocks": [plane, *band_table(source, shown, request.order("bands")), lines]}
+    return frame | {"blocks": pareto_page(source, view, filtered, shown, request)}
+
+
+def pareto_page(source: Source, view: View, filtered: View, shown: View, request: Request) -> list[Block]:
+    """Price against error, and what is to be decided.
+
+    Of a selection the plane shows the other trials, too, as faint points; what the filter leaves out is not there.
+    """
+    models = source.models(view)
+    near, ties = ({e.number for e in noise.near_best(each, models.noise)} for each in (filtered, shown))
+    means = {number: runs[-1].mean for number, runs in by_trial(models.retrained).items()}
+    plane = figure("pareto", pareto.figure(filtered, models.retrained, near), 560, selects=True)
+    table_of_models = retrained.html(source.key, shown, models)
+    return [
+        *decision.strip(source, shown, models, ties),
+        plane,
+        *([html("retrained", "Trained in full", table_of_models)] if table_of_models else []),
+        board(shown, "trials", order=request.order("trials"), near=ties, means=means),
+    ]
 
 
 def titled(study: str, name: str, number: int | None) -> str:
@@ -136,28 +145,6 @@ def narrowed(view: View, request: Request) -> tuple[View, View, str]:
     return view, view if request.chosen is None else view.only(request.chosen), wrong
 
 
-def band_table(source: Source, view: View, order: Order) -> list[Block]:
-    """The best trial of each grade band, as a block; none where the study has no bands."""
-    best = bands.best_of_bands(view)
-    if not best:
-        return []
-    empty = [label for label, entry in best.items() if entry is None]
-    columns = [
-        (column("trial"), lambda e: e.number),
-        (column("band", text=True), lambda e: band_cell(band(e.error))),
-        (column("score"), lambda e: cell(e.score)),
-        (column(view.error_title), lambda e: error_cell(e.error)),
-        (column("in full, predicted"), lambda e: full_cell(view, e)),
-        *((column(r.label), lambda e, name=r.name: cell(e.readings.get(name))) for r in view.readings),
-        (
-            column("train it in full", text=True),
-            lambda e: bands.command(view, e.number, source.given, source.out, source.storage),
-        ),
-    ]
-    none = "; ".join([*([f"no trial yet: {', '.join(empty)}"] if empty else []), bands.how_predicted(view)])
-    return [table("bands", "The best of each grade band", columns, [e for e in best.values() if e], "", order, none)]
-
-
 def part(source: Source, view: View, what: str, number: int, href: Href) -> dict[str, Any]:
     """One of LATER: a drawing of trial `number`'s network, its layers, importances, or the images that most fail at.
 
@@ -167,6 +154,8 @@ def part(source: Source, view: View, what: str, number: int, href: Href) -> dict
     if what == "importance":
         with DRAWING:
             return {"figure": why.importance_figure(view)}
+    if what == "edges":
+        return {"html": decision.at_edges(view)}
     if what == "hardest":
         return {"html": hardest.html(view, source.folder, href)}
     if number not in view.by_number:
@@ -236,6 +225,7 @@ def trial_page(source: Source, view: View, number: int, href: Href) -> list[Bloc
         figure("one", curves.of_trial(view, number), 620, width="two-thirds"),
         *gpu.blocks(view, gpu.measured(view, [view.by_number[number]])),
         html("command", "Train it in full", f'<pre tabindex="0">{escape(command)}</pre>'),
+        *trained_in_full(source, view, number),
         later("network", "The network", f"{source.key}/network/{number}"),
         html("gallery", "Best, median and worst validation images", pictures),
     ]
@@ -253,6 +243,17 @@ def trial_page(source: Source, view: View, number: int, href: Href) -> list[Bloc
     if (ablated := ablations.load(source.folder, number)) is not None:
         blocks.append(figure("ablation", ablation.figure(ablated), 420))
     return [*blocks, later("layers", "What each layer costs", f"{source.key}/layers/{number}")]
+
+
+def trained_in_full(source: Source, view: View, number: int) -> list[Block]:
+    """A trial's full trainings: their seeds' errors and curves; nothing where there is none."""
+    models = source.models(view)
+    found = retrained.html(source.key, view, models, number)
+    if not found:
+        return []
+    runs = retrained.curves_of([each for each in models.retrained if each.trial == number])
+    drawn = [figure("seeds", curves.together(view, runs), 380)] if runs else []
+    return [html("retrained", "Trained in full", found), *drawn]
 
 
 def facts(view: View) -> list[dict[str, Any]]:

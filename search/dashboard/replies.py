@@ -12,6 +12,7 @@ from typing import Any
 from plotly.utils import PlotlyJSONEncoder
 
 from data.errors import UserError
+from search.after import models
 from search.dashboard import pages
 from search.dashboard.now import Machine
 from search.dashboard.reader import GoneError, Reader
@@ -144,8 +145,8 @@ class Replies:
 
 
 def last_written(source: Source, number: int | None) -> float:
-    """When what a trial answered, or its ablation, was last written; 0 where neither was."""
-    newest = 0.0
+    """When models, or what a trial answered, or its ablation, were last written; 0 where none was."""
+    newest = models.written(source.folder)
     if number is not None:
         for file in (answers.file(source.folder, number), ablation.file_of(source.folder, number)):
             with suppress(OSError):

@@ -62,7 +62,7 @@ def content(source: Source, views: Mapping[str, View], names: Sequence[str], num
 
     key, view, machine = source.key, views[source.key], Machine()
     by_path = {f"{key}/{name}": pages.page(source, views, name, href=picture, machine=machine) for name in names}
-    for what in ("importance", "hardest"):
+    for what in ("importance", "hardest", "edges"):
         by_path[f"{key}/{what}/{tenths(view)}"] = pages.part(source, view, what, 0, picture)
     for number in numbers:
         page = pages.page(source, views, "trial", number=number, href=picture, machine=machine)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from data.errors import UserError
 from search import paths
+from search.after import models
+from search.after.models import Models
 from search.config_record import config_of, needs_file
 from search.dashboard.reader import Reader
 from search.dashboard.reader import names as stored
@@ -36,6 +38,10 @@ class Source:
     def folder(self) -> Path:
         """With what belongs to its trials: `home`, or one that is not there where that holds another study's."""
         return results_of(self.home, self.reader.study_id)
+
+    def models(self, view: View) -> Models:
+        """The models of its trials' full trainings; the view is of all of them."""
+        return models.of(self.folder, self.reader.study_id, view)
 
     def network(self, view: View, number: int) -> NetworkRecord:
         """A trial's network: what was recorded when it was admitted, else built anew from its parameters.

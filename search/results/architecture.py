@@ -12,7 +12,7 @@ from html import escape
 from itertools import pairwise
 
 from models.plan import Plan, Stage
-from search.format import shape_text
+from search.format import of_log, shape_text
 from search.results import shapes
 from search.results.shapes import Shape
 
@@ -298,5 +298,5 @@ def caption(plan: Plan) -> str:
     signs += ["/2: half the resolution"] if any(element.mark == "/2" for element in elements) else []
     signs += ["k: side of the kernel"] if any(stage.kernel > 1 for stage in plan.stages) else []
     signs += ["SE: squeeze-excitation"] if any(stage.squeeze for stage in plan.stages) else []
-    totals = f"Params {plan.params / 1e6:.4g} M, FLOPs {plan.flops / 1e9:.4g} G."
+    totals = f"Params {of_log(math.log(plan.params / 1e6))} M, FLOPs {of_log(math.log(plan.flops / 1e9))} G."
     return f"{totals} {'; '.join(signs)[:1].upper()}{'; '.join(signs)[1:]}."

@@ -44,14 +44,20 @@ def how_predicted(view: View) -> str:
     return f"in full: predicted after {full.epochs:,} epochs, with the interval of {SHARE:.0%} of trainings ({learnt})"
 
 
-def command(view: View, number: int, study: str, out: Path = RUNS, storage: str | None = None) -> str:
+def command(view: View, number: int, study: str, out: Path = RUNS, storage: str | None = None, top: int = 0) -> str:
     """The shell command that trains a trial in full; a sentence where it has no parameters.
 
-    The study is its name or file as the search was given it, `out` the folder of all studies.
+    Args:
+        view: the study.
+        number: of the trial.
+        study: its name or file as the search was given it.
+        out: the folder of all studies.
+        storage: the URL of `--storage`; None where it was not given.
+        top: candidates of a race that is asked for instead of the trial; 0 for none.
     """
     if not view.by_number[number].params:
         return f"Trial {number} has no parameters yet, so there is nothing to train."
-    words = ["posefront", "retrain", study, "--trial", str(number)]
+    words = ["posefront", "retrain", study, *(["--top", str(top)] if top else ["--trial", str(number)])]
     words += [] if Path(out) == RUNS else ["--out", str(out)]
     words += [] if storage is None else ["--storage", without_passwords(storage)]
     return shlex.join(words)

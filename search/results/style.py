@@ -22,3 +22,6 @@ BAND_COLOURS = ("#2e8b57", "#7fb069", "#b59a12", "#d98032")
 
 REFERENCE_COLOUR = "#8d6bb8"
 """A design that trials are measured against."""
+
+RETRAINED_COLOUR = "#2a9d9d"
+"""Full trainings of trials."""

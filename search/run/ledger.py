@@ -40,6 +40,9 @@ __all__ = ["ROW", "Ledger", "Row", "TrialAssignment", "is_finished", "open_stora
 REFUSALS = 300
 """Samples in a row that may break the bounds before the search gives up."""
 
+EXPECTED_GAIN = "expected_gain"
+"""A trial's attribute: what its sampler expected of it, see `search.samplers.known_cost`."""
+
 FAILURES = 8
 """Trials in a row that may fail before the search gives up."""
 
@@ -210,6 +213,9 @@ class Ledger:
         if kept is not None:
             return rebuild(kept)
         config = self.study.space(trial, self.study.task)
+        sampler = self.optuna_study.sampler
+        if isinstance(sampler, TrialSampler) and sampler.gain is not None:
+            trial.set_user_attr(EXPECTED_GAIN, sampler.gain)
         trial.set_user_attr("config", config_record(config))
         return config
 

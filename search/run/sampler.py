@@ -90,6 +90,11 @@ class TrialSampler(BaseSampler):
                 raise TypeError(f"{sampler!r} is none of Optuna's samplers")
         return sampler
 
+    @property
+    def gain(self) -> float | None:
+        """What the sampler expects of the trial that it chose, see `KnownCostSampler.gain`; None if it does not say."""
+        return getattr(self._inner, "gain", None)
+
     def is_exhausted(self, study: Study) -> bool:
         """Whether all points of a grid are over or in training; Optuna's would begin those in training once more."""
         if not isinstance(self._inner, GridSampler):

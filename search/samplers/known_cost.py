@@ -20,6 +20,7 @@ from search.config_record import rebuild, record
 from search.goal import Ends, Goal, order
 from search.samplers.candidates import DrawnTrial
 from search.samplers.error_model import ErrorModel
+from search.samplers.gaussian import Array
 from search.samplers.observations import Observed, observed
 from search.samplers.prices import Traits, predicted, traits
 
@@ -71,9 +72,14 @@ class KnownCostSampler(BaseSampler):
         study: what is searched.
         seed: of everything random.
         settings: numbers.
+
+    Attributes:
+        gain: by how much the study's value is expected to fall by the trial that was chosen last, or, until one is
+            below the study's goal, ln(error); None where nothing was expected of it.
     """
 
     def __init__(self, study: Study, seed: int, settings: KnownCost) -> None:
+        self.gain: float | None = None
         self._study, self._settings, self._seed = study, settings, seed
         self._rng = np.random.default_rng(seed)
         self._random = RandomSampler(seed=seed)
@@ -113,6 +119,7 @@ class KnownCostSampler(BaseSampler):
 
     def _choose(self, number: int, fixed: dict[str, Any], tried: set[tuple[Any, ...]]) -> DrawnTrial | None:
         """The trial to sample, of which some is `fixed`; None where the space has nothing but what was tried."""
+        self.gain = None
         self._rng, self._fixed, self._tried = np.random.default_rng(self._seed), fixed, set(tried)
         over = [trial for trial in self._past if trial.is_over and trial.curve]
         if len(over) < self._settings.startup:
@@ -210,12 +217,12 @@ class KnownCostSampler(BaseSampler):
         while left:
             if counted == EXACT or counts == COUNTS:
                 exact = [i for i in range(len(left)) if left[i].is_exact]
-                return left[max(exact, key=lambda i: gains[i])].point if exact else None
+                return self._taken(left, gains, max(exact, key=lambda i: gains[i])) if exact else None
             place = int(np.argmax(gains))
             chosen = left[place]
             if not self._is_repeated(chosen):
                 if chosen.is_exact:
-                    return chosen.point
+                    return self._taken(left, gains, place)
                 counts += 1
                 if self._count(chosen) and self._admits(chosen):
                     counted += 1
@@ -224,6 +231,11 @@ class KnownCostSampler(BaseSampler):
             del left[place]
             gains = np.delete(gains, place)
         return None
+
+    def _taken(self, left: Sequence[Candidate], gains: Array, place: int) -> DrawnTrial:
+        """A candidate as the trial, what is expected of it noted."""
+        self.gain = max(0.0, float(gains[place]))
+        return left[place].point
 
     def _admits(self, candidate: Candidate) -> bool:
         """Whether it is within the bounds."""

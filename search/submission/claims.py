@@ -5,7 +5,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 from data.errors import UserError
 from search.after import model
 from search.after.model import Facts
+from search.format import named
 from search.submission import strict_json
 
 FORMAT = 2
@@ -42,8 +43,8 @@ class Claims(BaseModel):
     author: StrictStr  # as the author wrote it
     members: dict[str, Sha256]  # SHA-256 of each other member of the zip, by its name
     facts_sha256: StrictStr  # of the rest of model.json, see `digest`
-    test_images: Positive  # how many images the csv is of
-    test_names_sha256: StrictStr  # of their file names in order, a line each
+    test_images: Positive  # how many images, or objects in them, the csv is of
+    test_names_sha256: StrictStr  # of their names in order, a line each
     csv_rows: Positive  # rows of the csv without its header
     like_sample: StrictBool  # whether the csv follows an organiser's sample
     pages: Count  # of the report
@@ -69,7 +70,7 @@ class _Versions(BaseModel):
 class _Facts(BaseModel):
     """What a check needs of a submission's `Facts`, beside their types: ranges."""
 
-    metric: Literal["pixel_diff"]
+    metric: StrictStr
     error: Number
     trial: Count
     params_count: Positive
@@ -99,14 +100,14 @@ def study_name(facts: Facts) -> str:
     return facts.study
 
 
-def names_digest(files: list[Path]) -> str:
-    """SHA-256 of file names in order."""
-    return hashlib.sha256("\n".join(file.name for file in files).encode("utf-8", "surrogateescape")).hexdigest()
+def names_digest(names: Sequence[str]) -> str:
+    """SHA-256 of names in order."""
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def claimed(facts: Facts) -> dict[str, float | None]:
-    """The numbers that a submission stands for, by the names of NUMBERS."""
-    return {"PixelDiff": facts.error, "params": facts.params_count, "FLOPs": facts.flops, "score": facts.score}
+    """The numbers that a submission stands for: of the course's by the names of NUMBERS."""
+    return {named(facts.metric): facts.error, "params": facts.params_count, "FLOPs": facts.flops, "score": facts.score}
 
 
 def difference(claim: float | None, measured: float | None) -> float:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from search.study import Task
 from search.submission import csv_table
 from search.submission.checks import Check, failed, number, truth
 from search.submission.claims import Claims, names_digest
-from search.submission.course_images import locate, test_images
-from search.submission.csv_layout import Layout, named, recognised
+from search.submission.course_images import SIDE
+from search.submission.csv_layout import Layout, matched, named, recognised
+from search.submission.forms import Answered, Form
 
 PIXELS = 0.02
 """By which an answer for a test image may differ: it is computed on a CPU, and another CPU's is a thousandth away."""
@@ -32,18 +34,27 @@ def layout(file: Path, task: Task) -> Layout:
     return recognised(table.header, table.rows, file, task.labels)
 
 
-def checks(
-    file: Path, claims: Claims, task: Task, data: Path | None, model: Model | None, test: Path | None
-) -> Iterator[Check]:
+@dataclass(frozen=True)
+class Test:
+    """The test part, to be answered again."""
+
+    __test__ = False  # to pytest
+
+    form: Form  # of the submission
+    images: Path  # the folder
+    data: Path | None  # the data set's folder; None for the study's own
+    boxes: Path | None  # where the objects in the images are; None for one each
+
+
+def checks(file: Path, claims: Claims, task: Task, model: Model | None, test: Test | None) -> Iterator[Check]:
     """All checks of a csv.
 
     Args:
         file: the csv.
         claims: of its submission.
         task: whose points they are.
-        data: FreiHAND's folder; None where hands are drawn.
         model: with the packed weights; None where they are wrong.
-        test: the test images; None leaves the answers unchecked, with a warning.
+        test: the test part; None leaves the answers unchecked, with a warning.
 
     Raises:
         UserError: the test images are not there.
@@ -57,7 +68,8 @@ def checks(
             text = "csv not answered again: give --test, the folder of the test images."
             yield truth("answers for the test images", False, "not measured", text, warning=True)
         elif model is not None and all(map(is_finite, numbers(table, places))):
-            yield from answered_again(file, table, places, claims, model, test_images(test, data or task.root))
+            answered = test.form.answered(model, test.images, test.data or task.root, test.boxes)
+            yield from answered_again(file, table, places, claims, model, answered)
     except UserError as error:
         if not str(error).startswith(str(file)):  # of the test images
             raise
@@ -99,22 +111,23 @@ def is_finite(cell: str) -> bool:
 
 
 def answered_again(
-    file: Path, table: csv_table.Table, places: Layout, claims: Claims, model: Model, files: list[Path]
+    file: Path, table: csv_table.Table, places: Layout, claims: Claims, model: Model, answered: Answered
 ) -> Iterator[Check]:
     """The test images are those of the csv, and the packed weights answer what it says, in its order of rows."""
-    same = names_digest(files) == claims.test_names_sha256
-    text = f"{files[0].parent} holds other test images than the csv was made for."
-    yield truth("test images", same, f"{len(files):,}", text, f"{claims.test_images:,}")
-    points, ids = locate(model, files), [image.name for image in files]
+    points, ids = answered.points, answered.names
+    same = names_digest(ids) == claims.test_names_sha256
+    text = "--test, or --boxes, names other test images than the csv was made for."
+    yield truth("test images", same, f"{len(ids):,}", text, f"{claims.test_images:,}")
     own = csv_table.like(file, ids, points, model.labels) if claims.like_sample else csv_table.default(ids, points)
     there, wanted = ([tuple(row[i] for i in places.keys) for row in each.rows] for each in (table, own))
     if there != wanted:
         at = next((i for i, (one, other) in enumerate(zip(there, wanted, strict=False)) if one != other), len(wanted))
         yield truth("answers for the test images", False, "", f"{file.name}: row {at + 1} is another image's.")
         return
+    image_of = matched(own.rows, places, file, ids)
     worst, name = max(
-        (abs(float(row[i]) - float(again[i])), named(places, row)[0])
-        for row, again in zip(table.rows, own.rows, strict=True)
+        (abs(float(row[i]) - float(again[i])) * SIDE / answered.sides[image_of[at]], named(places, row)[0])
+        for at, (row, again) in enumerate(zip(table.rows, own.rows, strict=True))
         for i in places.columns
     )
     text = f"{file.name}: the row of {name!r} is {worst:.2f} px from what the packed weights answer."

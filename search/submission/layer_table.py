@@ -59,12 +59,11 @@ def _called(path: str, names: Mapping[str, str]) -> str:
     return own[0] if len(own) == 1 else f"{own[0]} to {own[-1]}"
 
 
-def note(price: Cost, rows: int) -> str:
-    """What the table's columns are."""
+def note(price: Cost, rows: int, notebook: bool) -> str:
+    """What the table's columns are; `notebook`: whether one has the same names."""
     merged = f" The {len(price.layers):,} layers are added up, neighbours to a row." if rows < len(price.layers) else ""
     return (
-        "Of the network as it is deployed, BatchNorm folded into its convolutions, for one image; all numbers are "
-        "counts, none is in millions. Layers are called as in the notebook. "
-        "Activations have no parameters and are not counted. 'M' counts multiplications, 'M+A' multiplications and "
-        f"additions; what is ranked is fvcore's count, one multiply-add as one FLOP: {price.flops:,}.{merged}"
+        "Counts, not millions, for one image; M: multiplications, A: additions. Ranked are fvcore's FLOPs, one a "
+        f"multiply-add: {price.flops:,}. BatchNorm is folded, activations are not counted"
+        f"{', names are as in the notebook' if notebook else ''}.{merged}"
     )

@@ -28,6 +28,7 @@ from search.submission import report_figures as figures
 from search.submission import report_methods as methods
 from search.submission import report_text as text
 from search.submission.curve_reading import Kept, read
+from search.submission.forms import form_of
 from search.submission.layer_table import layers, note, printed
 from search.submission.report_data import Ablation, Content, Loss, Picture
 
@@ -99,6 +100,7 @@ def content(
     log = log_score(price.params / 1e6, price.flops / 1e9, facts.error) if view.scored else None
     rows, stages, names = layers(price), plan(model.config.arch), network_source.names(model.net)
     reference, descended = None if log is None else view.reference, methods.loss(model)
+    notebook = form_of(model.study.task).notebook
     return Content(
         title=_title(view, facts.study),
         author=line(author),
@@ -116,7 +118,7 @@ def content(
         layers=tuple(printed(row, names) for row in rows),
         totals=tuple(f"{total:,}" for total in (price.params, price.flops_m, price.flops_ma)),
         parameters=text.parameters(model),
-        layers_note=note(price, len(rows)),
+        layers_note=note(price, len(rows), notebook),
         losses=figures.svg(figures.losses(model.curves, _loss_title(descended))),
         losses_note=text.losses_note(model),
         errors=figures.svg(figures.errors(model.curves, view.error_title)),
@@ -137,6 +139,7 @@ def content(
         best=_examples("best", answers, pictures, unit),
         worst=_examples("worst", answers, pictures, unit),
         commands=text.commands(model, author),
+        alone=text.ALONE if notebook else "",
         settings=text.settings(model),
         origin=text.origin(model, view),
         unit=unit,

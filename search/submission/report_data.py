@@ -89,6 +89,7 @@ class Content:
     best: tuple[Picture, ...]  # validation images with the smallest errors
     worst: tuple[Picture, ...]  # with the largest
     commands: tuple[str, ...]  # what makes all of this again, one after another
+    alone: str  # how the notebook trains without them; empty where there is none
     settings: tuple[tuple[str, str], ...]  # names and values of the hyperparameters
     origin: tuple[tuple[str, str], ...]  # names and values of data, machine, versions, times
     unit: str  # of the errors

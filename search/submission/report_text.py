@@ -21,6 +21,8 @@ from search.results.leaderboard import Entry
 from search.results.view import View
 from search.run.settings import CLEAN_ERROR
 
+ALONE = "Without posefront: the notebook, with TRAIN = True in its first cell, trains it with the same random numbers."
+"""What a report says of the notebook."""
 NAMES = {"arch": "network", "training": "training", "augment": "augmentation"}
 """Parts of a configuration as the report calls them."""
 
@@ -331,7 +333,7 @@ def commands(model: Model, author: str) -> tuple[str, ...]:
             f"posefront search {study}{where}",
             f"posefront retrain {study} --trial {facts.trial}{options}{where}",
             f"posefront submit {study} --name {shlex.quote(author)} --test TEST_DIR{where}",
-            f"posefront verify ZIP{where}",
+            f"posefront verify ZIP --test TEST_DIR{where}",
         )
     )
 
@@ -346,7 +348,7 @@ def settings(model: Model) -> tuple[tuple[str, str], ...]:
         fields = config.get(part)
         if isinstance(fields, dict):
             rest += [
-                (f"{title}: {line(name, 24)}", line(value_text(value), 40))
+                (f"{title}: {line(name, 24)}", line(value_text(value), 40) or "\u2013")
                 for name, value in fields.items()
                 if name not in facts.params
             ]

@@ -1,14 +1,17 @@
-"""A trained model as it is handed in: csv of the test images, notebook, report, weights, claims, in one zip."""
+"""A trained model as it is handed in: csv of the test images, report, weights, claims, for the course a notebook.
+
+`search.submission.forms` says what a zip holds.
+"""
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.errors import UserError
 from data.storage.files import half_name, is_stale
@@ -19,10 +22,7 @@ from search.paths import unwritable
 from search.results.view import View
 from search.submission import archive, claims, csv_table, network_source, notebook, report, sources
 from search.submission.author import file_name
-from search.submission.course_images import locate, test_images
-
-CSV, REPORT, SOURCES = "submission.csv", "Report.pdf", "report.json"
-ENDING = "_midterm_project"
+from search.submission.forms import CSV, REPORT, SOURCES, Answered, Form, form_of, numbers, outputs
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Submission:
     """What was written."""
 
     zip: Path  # what is handed in
-    csv: Path  # what Kaggle takes; the same as in the zip, as are report and notebook
+    csv: Path  # what a competition takes; the same as in the zip, as are report and notebook
     report: Path  # Report.pdf
-    notebook: Path  # executed
+    notebook: Path | None  # executed; None of a form without one
     pages: int  # of the report
-    images: int  # test images
+    images: int  # test images, or objects in them
     size_mb: float  # of the zip, 10^6 bytes
-    measured: dict[str, float]  # what the notebook measured, see `notebook.measured`
+    measured: dict[str, float]  # what the notebook measured, see `notebook.measured`; empty without one
 
 
 def submit(
@@ -48,9 +48,10 @@ def submit(
     out: Path,
     *,
     like: Path | None = None,
+    boxes: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Submission:
-    """Answer the test images, run the notebook, print the report, pack the zip.
+    """Answer the test images, run the notebook, print the report, pack the zip, as the task's form has it.
 
     All is made in a folder of its own inside `out` and moved when it is complete, the zip last: a zip in `out` belongs
     to the files beside it, and whatever goes wrong leaves `out` as it was.
@@ -59,62 +60,77 @@ def submit(
         model: what is handed in.
         view: the search that it comes from, for the report.
         name: the author's, see `file_name`.
-        test: a folder of test images, see `test_images`.
-        data: FreiHAND's folder, whose validation images the notebook measures on.
+        test: a folder of test images, see `Form.answered`.
+        data: the data set's folder, whose validation images are measured on.
         out: a folder, made if need be.
         like: the organiser's sample csv, to follow.
+        boxes: where the objects in the test images are; None to take each image as one.
         progress: told what is done next.
 
     Raises:
         UserError: a name, an image, a folder or a sample that will not do; a model that does not measure what it
             claims; a zip that is too large.
     """
-    stem = file_name(name) + ENDING
+    form = form_of(model.study.task)
+    stem = file_name(name) + form.ending
+    if form.notebook and boxes is not None:
+        raise UserError("the course's test images show one hand each, which fills them; leave --boxes out.")
     _check_data(model, data)
-    files = test_images(test, data)
-    progress(f"answering {len(files):,} test images")
-    table, weights = _answered(model, files, like)
+    progress("answering the test images")
+    net, weights = _handed_in(model, form)
+    answered = form.answered(replace(model, net=net), test, data, boxes, progress)
+    table = _table(answered, model, like)
     half = _begin(out, stem)
     try:
         csv_table.write(table, half / CSV)
         torch.save(weights, half / PTH)
-        progress("executing the notebook on the validation images")
-        layout = None if like is None else table.layout
-        measured = _write_notebook(notebook.build(model, name, layout=layout), model, data, half / f"{stem}.ipynb")
+        measured = {}
+        if form.notebook:
+            progress("executing the notebook on the validation images")
+            layout = None if like is None else table.layout
+            measured = _write_notebook(notebook.build(model, name, layout=layout), model, data, half / f"{stem}.ipynb")
+        else:
+            progress("measuring on the validation images")
+            valid = model.study.task.split(model.config.arch.size).valid
+            _check_measured(model, numbers(model, outputs(model, valid)), "the packed network")
         progress("printing the report")
         sources.write(sources.gathered(model, view), half / SOURCES)
         pages = report.write(sources.content(model, sources.read(half / SOURCES), name), half / REPORT)
         progress("packing")
-        members = [half / member for member in members_of(stem) if member != FACTS]
         part = claims.Claims(
             author=name,
-            members={member.name: sha256(member) for member in members},
+            members={member: sha256(half / member) for member in form.members(stem) if member != FACTS},
             facts_sha256=claims.digest(model.facts),
-            test_images=len(files),
-            test_names_sha256=claims.names_digest(files),
+            test_images=len(answered.names),
+            test_names_sha256=claims.names_digest(answered.names),
             csv_rows=len(table.rows),
             like_sample=like is not None,
             pages=pages,
             measured=measured,
         )
         claims.write(model.facts, part, half / FACTS)
-        return _publish(half, out, stem, part)
+        return _publish(half, out, stem, form, part)
     except OSError as error:
         raise unwritable(out, error, "--to") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
 
 
-def _answered(model: Model, files: list[Path], like: Path | None) -> tuple[csv_table.Table, dict[str, Tensor]]:
-    """What the deployed network answers for the test images, and its weights."""
+def _handed_in(model: Model, form: Form) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The network that answers the test images, and its weights: the plain one where a notebook builds it."""
+    if not form.notebook:
+        return model.net, {name: tensor.cpu() for name, tensor in model.net.state_dict().items()}
     plain = network_source.plain(network_source.source(model.net, model.config.arch.input_shape))
     weights = network_source.weights(model.net)
     plain.load_state_dict(weights)
-    points = locate(replace(model, net=plain), files)
-    names = [file.name for file in files]
+    return plain, weights
+
+
+def _table(answered: Answered, model: Model, like: Path | None) -> csv_table.Table:
+    """The csv of answers."""
     if like is None:
-        return csv_table.default(names, points), weights
-    return csv_table.like(like, names, points, model.labels), weights
+        return csv_table.default(answered.names, answered.points)
+    return csv_table.like(like, answered.names, answered.points, model.labels)
 
 
 def _write_notebook(built: nbformat.NotebookNode, model: Model, data: Path, file: Path) -> dict[str, float]:
@@ -122,32 +138,27 @@ def _write_notebook(built: nbformat.NotebookNode, model: Model, data: Path, file
     claims.write(model.facts, None, file.parent / FACTS)
     run = notebook.execute(built, file.parent, data)
     measured = notebook.measured(run)
-    _check_measured(model, measured)
+    _check_measured(model, {what: measured.get(key) for what, key in claims.NUMBERS.items()}, "the notebook")
     nbformat.write(run, file)
     return measured
 
 
-def members_of(stem: str) -> tuple[str, ...]:
-    """The names of a submission's members, in the zip's order; `stem` is the zip's without '.zip'."""
-    return f"{stem}.ipynb", PTH, FACTS, REPORT, SOURCES, CSV
-
-
-def _publish(half: Path, out: Path, stem: str, part: claims.Claims) -> Submission:
+def _publish(half: Path, out: Path, stem: str, form: Form, part: claims.Claims) -> Submission:
     """Pack the zip and move what is complete from `half` to `out`, the zip last."""
-    packed = half / f"{stem}.zip"
-    archive.pack([half / member for member in members_of(stem)], packed)
+    packed, book = half / f"{stem}.zip", f"{stem}.ipynb"
+    archive.pack([half / member for member in form.members(stem)], packed)
     size_mb = packed.stat().st_size / 1e6
     with signals.held():
         (out / packed.name).unlink(missing_ok=True)
-        csv, pdf, executed, packed = (
-            (half / member).replace(out / member) for member in (CSV, REPORT, f"{stem}.ipynb", packed.name)
-        )
+        executed = (half / book).replace(out / book) if form.notebook else None
+        csv, pdf, packed = ((half / member).replace(out / member) for member in (CSV, REPORT, packed.name))
     return Submission(packed, csv, pdf, executed, part.pages, part.test_images, size_mb, dict(part.measured))
 
 
 def _check_data(model: Model, data: Path) -> None:
     """Refuse another data set, or another split of it, than the model was judged on."""
-    task = replace(model.study.task, root=data)  # type: ignore[type-var]
+    task = model.study.task
+    task = task if task.folder() == data else replace(task, root=data)  # type: ignore[type-var]
     if task.identity() != model.facts.data.get("identity"):
         raise UserError(
             f"{data} is not the data that {model.folder} was trained and judged on, or the study splits it otherwise "
@@ -155,14 +166,14 @@ def _check_data(model: Model, data: Path) -> None:
         )
 
 
-def _check_measured(model: Model, measured: dict[str, float]) -> None:
-    """Refuse a model whose notebook does not measure what it claims."""
+def _check_measured(model: Model, measured: Mapping[str, float | None], by: str) -> None:
+    """Refuse a model that does not measure what it claims."""
     for what, claim in claims.claimed(model.facts).items():
-        value = measured.get(claims.NUMBERS[what], math.nan)
+        value = measured.get(what)
         if claim is not None and not claims.difference(claim, value) <= claims.TOLERANCE:
             raise UserError(
-                f"the notebook measures {what} {value:,.6g} and {model.folder / FACTS} claims {claim:,.6g}; make the "
-                f"model anew with `posefront retrain {model.facts.study} --trial {model.facts.trial}`."
+                f"{by} measures {what} {value or math.nan:,.6g} and {model.folder / FACTS} claims {claim:,.6g}; make "
+                f"the model anew with `posefront retrain {model.facts.study} --trial {model.facts.trial}`."
             )
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from data.errors import UserError
 from search.after import model as models
 from search.submission import archive, claims, network_source
+from search.submission.forms import form_of_members
 
 
 def load(folder: Path, study: str | None) -> models.Model:
-    """The plain network of a submission with its packed weights; nothing that lies in the folder is run.
+    """The network of a submission with its packed weights; nothing that lies in the folder is run.
 
     Args:
         folder: unpacked.
@@ -24,7 +25,9 @@ def load(folder: Path, study: str | None) -> models.Model:
     if not weights.is_file() or models.digest(weights) != part.members.get(models.PTH):
         raise UserError(f"{weights} is missing, or not the one that was packed; unpack the zip anew.")
     model = models.rebuilt(folder, facts, source)
-    plain = network_source.plain(network_source.source(model.net, model.config.arch.input_shape))
-    if wrong := archive.load_weights(plain, weights):
+    net = model.net
+    if form_of_members(list(part.members)).notebook:  # whose network this is
+        net = network_source.plain(network_source.source(net, model.config.arch.input_shape))
+    if wrong := archive.load_weights(net, weights):
         raise UserError(f"{weights}: {wrong}; unpack the zip anew.")
-    return replace(model, net=plain)
+    return replace(model, net=net)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ from data.errors import UserError
 from data.storage.batches import batches
 from data.storage.pack import Part
 from models.cost import cost
-from models.readings import read as read_all
 from search.after.model import FACTS, PTH, Facts, Model
 from search.after.model import digest as sha256
 from search.config_record import OWN, config_of
+from search.format import named
 from search.load import load_study
 from search.objective import log_score, score
 from search.run import clean
@@ -36,8 +37,9 @@ from search.submission import archive, claims, compare, csv_check, history, netw
 from search.submission.author import file_name
 from search.submission.checks import Check, Verdict, failed, first_line, number, truth
 from search.submission.claims import NUMBERS, Claims
+from search.submission.csv_check import Test
+from search.submission.forms import CSV, REPORT, SOURCES, Form, form_of, form_of_file, numbers, outputs
 from search.submission.sources import Sources
-from search.submission.submit import CSV, ENDING, REPORT, SOURCES, members_of
 
 _ROUNDED = 1e-4  # per cent by which numbers that were computed from one another may differ
 _BATCH = 256
@@ -53,7 +55,12 @@ class Opened:
     facts: Facts  # of the model
     claims: Claims  # of the submission
     sources: Sources  # of the report
-    data: Path | None  # FreiHAND's folder; None for the study's own
+    data: Path | None  # the data set's folder; None for the study's own
+
+    @property
+    def form(self) -> Form:
+        """What it is to hold."""
+        return form_of_file(self.stem)
 
     @property
     def notebook(self) -> Path:
@@ -66,7 +73,7 @@ class Rebuilt:
     """The network of a submission."""
 
     model: Model  # as recorded, with fresh weights and the packed curves
-    plain: nn.Module  # as deployed, with the packed weights
+    net: nn.Module  # with the packed weights: as deployed where a notebook builds it
 
 
 def verify(
@@ -75,6 +82,7 @@ def verify(
     *,
     study: str | None = None,
     test: Path | None = None,
+    boxes: Path | None = None,
     retrain: Callable[[Facts], float] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
@@ -82,10 +90,11 @@ def verify(
 
     Args:
         file: the zip.
-        data: FreiHAND's folder; None for the study's own, whose hands are then drawn again.
+        data: the data set's folder; None for the study's own, whose images are drawn again if they are drawn.
         study: the study, by name or file; None for studies/NAME.py by the recorded name. A file that the submission
             names is never run.
         test: the test images, to answer them again; None leaves it, with a warning.
+        boxes: where the objects in them are, where `submit` was told.
         retrain: trains again as recorded and answers the error, where all else is right; None leaves it.
         progress: told what is done next.
 
@@ -94,7 +103,7 @@ def verify(
     """
     with tempfile.TemporaryDirectory(prefix="posefront-") as private:
         folder, stem = Path(private), file.name.removesuffix(".zip")
-        wanted = members_of(stem)
+        wanted = form_of_file(stem).members(stem)
         members = archive.unpack(file, folder, wanted)
         verdict = Verdict(list(form(file, stem, wanted, members)))
         if not all((folder / name).is_file() for name in wanted):
@@ -105,43 +114,46 @@ def verify(
         except UserError as error:
             return Verdict([*verdict.lines, failed("records", error)])
         progress("measuring the packed weights on the validation images")
-        network = contents(opened, recorded(opened, study), test, verdict.lines)
+        network = contents(opened, recorded(opened, study), test, boxes, verdict.lines)
         if network is not None and verdict.passed:
             verdict.lines.extend(made_again(opened, network, progress))
         if retrain is not None and verdict.passed:
             progress("training again")
-            verdict.lines.append(number("PixelDiff, trained again", facts.error, retrain(facts)))
+            verdict.lines.append(number(f"{named(facts.metric)}, trained again", facts.error, retrain(facts)))
     return verdict
 
 
-def contents(opened: Opened, study: Study, test: Path | None, lines: list[Check]) -> Rebuilt | None:
+def contents(opened: Opened, study: Study, test: Path | None, boxes: Path | None, lines: list[Check]) -> Rebuilt | None:
     """Add all checks of an unpacked submission but for its form and what is made again; its network if it is right."""
     lines += unchanged(opened)
+    wanted = form_of(study.task)
+    text = f"a submission of the study {opened.facts.study!r} is called English_Name{wanted.ending}.zip; pack it again."
+    lines.append(truth("kind of submission", wanted is opened.form, opened.form.ending, text))
     lines += consistent(opened)
-    model, plain, found = rebuilt(opened, study)
+    model, net, found = rebuilt(opened, study)
     lines += found
     if model is not None:
         told = Verdict(list(history.checks(opened.facts, opened.sources, study, model.config)))
         lines += told.lines
-        lines += cells(opened, model) if told.passed else []  # which prints what is told
-    network = Rebuilt(model, plain) if model is not None and plain is not None else None
+        lines += cells(opened, model) if told.passed and opened.form.notebook else []  # which prints what is told
+    network = Rebuilt(model, net) if model is not None and net is not None else None
     if network is not None:
         lines += measured_again(opened, network)
     lines += csv_check.checks(
         opened.folder / CSV,
         opened.claims,
         study.task,
-        opened.data,
-        None if network is None else replace(network.model, net=network.plain),
-        test,
+        None if network is None else replace(network.model, net=network.net),
+        None if test is None else Test(opened.form, test, opened.data, boxes),
     )
     return network
 
 
 def form(file: Path, stem: str, wanted: tuple[str, ...], members: list[str]) -> Iterator[Check]:
     """The zip's own name, its members and its size."""
-    right = file.name == f"{stem}.zip" and stem.endswith(ENDING) and stem != ENDING
-    yield truth("file name", right, file.name, f"{file.name} must be called English_Name{ENDING}.zip; rename it.")
+    ending = form_of_file(stem).ending
+    right = file.name == f"{stem}.zip" and stem.endswith(ending) and stem != ending
+    yield truth("file name", right, file.name, f"{file.name} must be called English_Name{ending}.zip; rename it.")
     missing = [name for name in wanted if name not in members]
     yield truth("members", not missing, f"{len(members)}", f"{file.name} lacks {', '.join(missing)}; pack it again.")
     others = [name for name in members if name not in wanted]
@@ -156,7 +168,7 @@ def form(file: Path, stem: str, wanted: tuple[str, ...], members: list[str]) -> 
 
 def unchanged(opened: Opened) -> Iterator[Check]:
     """Every member and the claims themselves are as they were packed, by the author whose name the zip has."""
-    members = {*members_of(opened.stem)} - {FACTS}
+    members = set(opened.form.members(opened.stem)) - {FACTS}
     for name in sorted(members):
         there, claim = sha256(opened.folder / name), opened.claims.members.get(name, "")
         text = f"{name} was changed after it was packed, or is another submission's; pack it again."
@@ -167,7 +179,7 @@ def unchanged(opened: Opened) -> Iterator[Check]:
     text = "a claim in model.json was changed after it was packed; pack it again." if not others else text
     yield truth("model.json as packed", there == claim and not others, there[:12], text, claim[:12])
     try:
-        own = file_name(opened.claims.author) + ENDING
+        own = file_name(opened.claims.author) + opened.form.ending
     except UserError as error:
         yield failed("author", error)
         return
@@ -193,7 +205,7 @@ def recorded(opened: Opened, study: str | None) -> Study:
 
 
 def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | None, list[Check]]:
-    """The recorded network, and the plain one with the packed weights; None for what cannot be built."""
+    """The recorded network, and the one of `Rebuilt.net`; None for what cannot be built."""
     facts, folder = opened.facts, opened.folder
     try:
         config = config_of(study, facts.params, facts.config)
@@ -201,16 +213,18 @@ def rebuilt(opened: Opened, study: Study) -> tuple[Model | None, nn.Module | Non
         if facts.config is None and (unknown := facts.params.keys() - replay(study, facts.params)[1].keys()):
             raise ValueError(f"{min(unknown)} is none of its parameters")
         net, price = config.arch.build().eval(), cost(config.arch)
-        plain = network_source.plain(network_source.source(net, config.arch.input_shape))
+        handed = copy.deepcopy(net)
+        if opened.form.notebook:
+            handed = network_source.plain(network_source.source(net, config.arch.input_shape))
     except (ValueError, TypeError, KeyError, OverflowError, RuntimeError, AttributeError, UserError) as error:
         reason = first_line(error)
         text = f"the recorded parameters make no network of the study {facts.study!r} ({reason}); pack it again."
         return None, None, [truth("network rebuilt", False, "none", text)]
     model = Model(folder, facts, opened.sources.curves, study, config, net, price)
     lines = [truth("network rebuilt", True, f"{price.params:,} params", "")]
-    wrong = archive.load_weights(plain, folder / PTH)
+    wrong = archive.load_weights(handed, folder / PTH)
     lines.append(truth("weights fit it", not wrong, wrong or "all finite", f"{PTH}: {wrong}; pack it again."))
-    return model, None if wrong else plain, lines
+    return model, None if wrong else handed, lines
 
 
 def check_types(config: Config) -> None:
@@ -299,46 +313,42 @@ def same_code(opened: Opened, packed: NotebookNode, own: NotebookNode) -> Iterat
 
 
 def measured_again(opened: Opened, network: Rebuilt) -> Iterator[Check]:
-    """PixelDiff, params, FLOPs, score and answers of the packed weights on the validation part."""
-    model, plain = network.model, network.plain
-    task, facts = model.study.task, opened.facts
+    """The error, params, FLOPs, score and answers of the packed weights on the validation part."""
+    model, net, facts = network.model, network.net, opened.facts
+    task, plain = model.study.task, opened.form.notebook
     split = task.split(model.config.arch.size)
-    outputs = outputs_of(plain, model, split.valid)
-    error = task.error(outputs, split.valid)
-    attributes = model.study.objective.attributes(read_all(model.study.readings, model.config.arch), error)
-    there = {
-        "PixelDiff": error,
-        "params": sum(parameter.numel() for parameter in plain.parameters()),
-        "FLOPs": model.price.flops,
-        "score": attributes.get("score"),
-    }
+    answer = (lambda part: outputs_of(net, model, part)) if plain else partial(outputs, replace(model, net=net))
+    answered = answer(split.valid)
+    there = numbers(model, answered)
+    if plain:
+        there["params"] = sum(parameter.numel() for parameter in net.parameters())
     for what, claim in claims.claimed(facts).items():
-        value = there[what]
-        yield number(what, claim, None if isinstance(value, str) else value)
+        yield number(what, claim, there.get(what))
     if facts.train_error is not None:
         part = clean.sample(split)
-        error = task.error(outputs_of(plain, model, part), part)
-        yield number("PixelDiff on training images", facts.train_error, error)
+        error = task.error(answer(part), part)
+        yield number(f"{named(facts.metric)} on training images", facts.train_error, error)
         yield number("training images judged", facts.train_images, len(part.rows), 0)
     if opened.sources.answers is not None:
-        yield history.answered(opened.sources.answers, outputs, task, model.config, facts.epochs)
+        yield history.answered(opened.sources.answers, answered, task, model.config, facts.epochs)
 
 
 @torch.inference_mode()
 def outputs_of(plain: nn.Module, model: Model, part: Part) -> Any:
     """What a network answers for a part, an array in its order."""
     task, size, cpu = model.study.task, model.config.arch.size, torch.device("cpu")
-    outputs = [
+    answered = [
         plain(task.inputs(pixels, size).contiguous(memory_format=torch.channels_last)).float()
         for pixels, _ in batches(part.pixels, part.rows, part.targets, _BATCH, cpu)
     ]
-    return torch.cat(outputs).numpy()
+    return torch.cat(answered).numpy()
 
 
 def made_again(opened: Opened, network: Rebuilt, progress: Callable[[str], None]) -> Iterator[Check]:
     """This version's notebook run on the packed weights, and its report, beside those that are packed."""
-    progress("executing the notebook again")
-    yield run_again(opened, network.model)
+    if opened.form.notebook:
+        progress("executing the notebook again")
+        yield run_again(opened, network.model)
     progress("printing the report again")
     yield printed_again(opened, network.model)
 

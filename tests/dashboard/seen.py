@@ -1,15 +1,17 @@
 """A browser's page, a dashboard in a thread, and made-up searches for it."""
 
+import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from werkzeug.serving import make_server
 
+from search.after.model import CURVES, FACTS, Facts, Loser, Seed
 from search.dashboard.server import Application, Find
 from search.dashboard.source import Source
 from search.load import load_study
@@ -105,3 +107,37 @@ def place(seen: Seen, choose: Callable[..., Any]) -> tuple[float, float, int]:
     )
     found = choose(points)
     return found[0], found[1], int(found[2])
+
+
+def retrained(folder: Path, study_id: str | None, trial: int, errors: Sequence[float], epochs: int = 20) -> Path:
+    """A model's record as `retrain` leaves it, and the curves of its seeds; the weights are not there."""
+    place = folder / "models" / f"{trial:06d}-{epochs}"
+    place.mkdir(parents=True)
+    seeds = [Seed(1000 + i, error, "averaged", {"averaged": error}) for i, error in enumerate(sorted(errors))]
+    facts = Facts(
+        study=folder.name,
+        trial=trial,
+        params={},
+        metric="pixel_diff",
+        unit="px",
+        error=min(errors),
+        params_count=1,
+        flops=1,
+        score=None,
+        epochs=epochs,
+        seeds=seeds,
+        teacher=None,
+        data={},
+        weights_sha256="",
+        versions={},
+        made="2026-11-26T12:00:00+00:00",
+        study_id=study_id,
+        lost=(Loser(trial + 1, 5, 20.0, 3.25),),
+    )
+    (place / FACTS).write_text(json.dumps(facts.record()))
+    rows = [
+        [dict.fromkeys(ROW, 1.0) | {"epoch": e, "error": seed.error + epochs - e} for e in (1, epochs)]
+        for seed in seeds
+    ]
+    (place / CURVES).write_text(json.dumps(rows))
+    return place

@@ -123,11 +123,11 @@ def test_what_cannot_be_predicted_is_said_before_anything_is_trained(tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
-def test_submit_packs_only_tasks_in_the_courses_layout(tmp_path: Path) -> None:
+def test_submit_packs_only_what_finds_points(tmp_path: Path) -> None:
     file = tmp_path / "small.py"
     file.write_text(STUDY)
     words = ["submit", str(file), "--name", "Ada", "--test", str(tmp_path), "--out", str(tmp_path)]
-    assert "is another task; `posefront export`" in mistake(*words)
+    assert "answers something else; `posefront export`" in mistake(*words)
 
 
 def test_a_fold_that_failed_half_way_is_no_model(tmp_path: Path) -> None:

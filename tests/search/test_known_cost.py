@@ -177,6 +177,13 @@ def test_it_finds_what_tpe_does_not() -> None:
     assert with_momentum == [trial.params["optimizer"] == "sgd" for trial in book.optuna_study.trials]
 
 
+def test_what_a_trial_was_expected_to_gain_is_kept() -> None:
+    gains = [trial.user_attrs.get("expected_gain") for trial in search(toy(), 30).optuna_study.trials]
+    assert gains[:8] == [None] * 8  # of the quasi-random sequence
+    assert min(gains[8:]) >= 0
+    assert max(gains[-5:]) < 0.01 < max(gains[8:13])  # the best is found by then
+
+
 @pytest.mark.parametrize("objective", [CourseScore(), ErrorAlone()])
 def test_bounds_hold_once_prices_are_known(objective: Any) -> None:
     book = search(toy(bounds={"params_m": 0.25}, objective=objective), 22)

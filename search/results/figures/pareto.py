@@ -2,37 +2,44 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from search.format import HOVER, digits, measured
+from search.format import HOVER, between, digits, measured
 from search.results.figures.base import base, brief, empty, escape, heading, scatter, write_page
 from search.results.leaderboard import Entry
+from search.results.noise import CHANCE, Retrained
 from search.results.pareto import Mark, Plane, Point, plane
-from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, STATES
+from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, RETRAINED_COLOUR, STATES
 from search.results.view import View
 
 
-def write(view: View, file: Path) -> None:
-    """Write the picture alone: one page that opens offline.
+def write(view: View, file: Path, retrained: Sequence[Retrained] = ()) -> None:
+    """Write the picture alone: one page that opens offline. For the arguments see `figure`.
 
     Raises:
         UserError: the file cannot be written.
     """
-    write_page(figure(view), f"{view.name} - Pareto", file, default_height="92vh", scroll_zoom=True)
+    write_page(figure(view, retrained), f"{view.name} - Pareto", file, default_height="92vh", scroll_zoom=True)
 
 
-def figure(view: View) -> go.Figure:
+def figure(view: View, retrained: Sequence[Retrained] = (), near: Collection[int] = ()) -> go.Figure:
     """The figure; trials whose error is not known, or far above all others', stand on a rail above them.
 
     Every trial that has a price is one point, in the trace of its state; `customdata` holds its number, error, score,
     epochs, seconds and readings.
+
+    Args:
+        view: the study.
+        retrained: full trainings, drawn below their trials as means with their intervals.
+        near: trials that seed noise does not tell apart from the best one, which are marked.
     """
-    shown = plane(view)
+    trained = [each for each in retrained if not math.isnan(_price(view, each.trial))]
+    shown = plane(view, [(_price(view, each.trial), each.mean.error) for each in trained])
     if not shown.points:
         return empty(
             "No trial has been priced yet." if view.trials else "No trial yet: the first appears when it is sampled."
@@ -53,6 +60,10 @@ def figure(view: View) -> go.Figure:
     for band, point in shown.of_bands:
         if point != shown.best:
             _draw_ring(drawn, shown, point, trace, f"{band.label}: trial {point.entry.number}", band.colour)
+    if near:
+        _draw_near(drawn, shown, near, trace)
+    if trained:
+        _draw_retrained(drawn, trained, view, trace)
     if shown.best is not None:
         _draw_ring(drawn, shown, shown.best, trace, f"best: trial {shown.best.entry.number}", ACCENT)
     base(drawn, x=escape(shown.x_title), y=escape(shown.y_title))
@@ -195,6 +206,65 @@ def _draw_ring(drawn: go.Figure, shown: Plane, point: Point, trace: Any, name: s
             name=name,
             marker={"color": colour, "symbol": "circle-open", "size": 17, "line": {"width": 2.5, "color": colour}},
             hoverinfo="skip",
+        )
+    )
+
+
+def _draw_near(drawn: go.Figure, shown: Plane, near: Collection[int], trace: Any) -> None:
+    """Small rings around the trials that may be as good as the best one."""
+    points = [point for point in shown.points.get("finished", ()) if point.entry.number in near]
+    drawn.add_trace(
+        trace(
+            x=[point.x for point in points],
+            y=[shown.rail if point.y is None or point.y > shown.ceiling else point.y for point in points],
+            mode="markers",
+            name=f"within seed noise of the best ({len(points)})",
+            marker={"color": ACCENT, "symbol": "circle-open", "size": 13, "line": {"width": 1.2, "color": ACCENT}},
+            hoverinfo="skip",
+        )
+    )
+
+
+def _price(view: View, number: int) -> float:
+    """The logarithm of a trial's price; NaN of one that is not shown, or has none."""
+    return view.price(view.by_number[number]) if number in view.by_number else math.nan
+
+
+def _seeds(each: Retrained, unit: str) -> str:
+    """What a full training says of itself; the unit is escaped."""
+    teacher = f", learnt from {brief(each.teacher, 60)}" if each.teacher else ""
+    errors = ", ".join(digits(error) for _, error, _ in each.seeds)
+    return (
+        f"<b>trial {each.trial}</b> retrained, {each.epochs:,} epochs{teacher}<br>mean {between(each.mean)} {unit}<br>"
+        f"seeds: {errors} {unit}"
+    )
+
+
+def _draw_retrained(drawn: go.Figure, trained: Sequence[Retrained], view: View, trace: Any) -> None:
+    """Full trainings: the seeds' mean with its interval, and each seed as a small mark."""
+    texts = [_seeds(each, escape(view.unit)) for each in trained]
+    means = [each.mean for each in trained]
+    drawn.add_trace(
+        trace(
+            x=[_price(view, each.trial) for each in trained],
+            y=[mean.error for mean in means],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [mean.high - mean.error for mean in means],
+                "arrayminus": [mean.error - mean.low for mean in means],
+                "color": RETRAINED_COLOUR,
+                "thickness": 1.6,
+                "width": 5,
+            },
+            customdata=[[each.trial] for each in trained],
+            mode="markers",
+            name=f"retrained: mean of seeds, {1 - CHANCE:.0%} ({len(trained)})",
+            marker={"color": RETRAINED_COLOUR, "symbol": "square", "size": 8},
+            text=texts,
+            hovertemplate="%{text}<extra></extra>",
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 0.15}},
         )
     )
 

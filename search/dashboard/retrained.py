@@ -1,0 +1,102 @@
+"""Full trainings in tables: what their seeds came to, beside what the search had predicted."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from search.after.model import CURVES
+from search.after.models import Models
+from search.dashboard.blocks import link, note
+from search.format import between, compact, digits, titled
+from search.full_length import FullLength, Interval
+from search.objective import band, score
+from search.results.noise import CHANCE, Retrained
+from search.results.view import View
+
+HEADS = ("trial", "epochs", "errors of the seeds", "mean", f"{1 - CHANCE:.0%} for the mean", "predicted of it", "score")
+
+
+def html(key: str, view: View, models: Models, number: int | None = None) -> str:
+    """Full trainings as a table, the least mean error first; empty where there is none and nothing is wrong.
+
+    Args:
+        key: of the study, in addresses.
+        view: the trials that are shown.
+        models: of the study.
+        number: of the trial whose full trainings are wanted, with its seeds' numbers; None for all.
+    """
+    wanted = [each for each in models.retrained if each.trial in view.by_number and number in (None, each.trial)]
+    wrong = "".join(note(sentence) for sentence in models.trouble)
+    if not wanted:
+        return wrong
+    heads = [*HEADS[:-1], *(["score of the mean", "band"] if view.scored else []), "model"]
+    heads[2:4] = [titled(heads[2], view.unit), titled(heads[3], view.unit)]
+    rows = "".join(_row(key, view, each) for each in sorted(wanted, key=lambda each: each.mean.error))
+    words = f"{models.noise.words}; the interval is of the mean over very many seeds."
+    top = "".join(f'<th scope="col"{"" if head == "model" else RIGHT}>{escape(head)}</th>' for head in heads)
+    shown = (
+        f"{note(words[:1].upper() + words[1:])}"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="full trainings">'
+        f'<table class="plain"><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+    return wrong + shown + ("" if number is None else "".join(map(_of_seeds, wanted)))
+
+
+RIGHT = ' class="right"'
+
+
+def _row(key: str, view: View, each: Retrained) -> str:
+    """A full training as a table's row."""
+    entry = view.by_number[each.trial]
+    cells = [
+        f"{each.epochs:,}",
+        ", ".join(digits(error) for _, error, _ in each.seeds),
+        digits(each.mean.error),
+        f"{digits(each.mean.low)} to {digits(each.mean.high)}",
+        between(predicted(view, each)),
+    ]
+    if view.scored:
+        price = view.price(entry)
+        whole = None if math.isnan(price) else score(price + each.mean.error)
+        cells += ["" if whole is None else compact(whole), escape(band(each.mean.error))]
+    teacher = f", learnt from {each.teacher}" if each.teacher else ""
+    place = f"<code>{escape(Path(each.folder).name)}</code>{escape(teacher)}"
+    numbers = "".join(f'<td class="right">{text}</td>' for text in cells)
+    return f'<tr><th scope="row" class="right">{link(key, each.trial)}</th>{numbers}<td>{place}</td></tr>'
+
+
+def predicted(view: View, each: Retrained) -> Interval | None:
+    """What the search predicted of a full training, had this trial not been trained in full."""
+    entry = view.by_number[each.trial]
+    if entry.error is None or not math.isfinite(entry.error) or each.teacher:
+        return None
+    without = replace(FullLength.of(view.attrs, without=each.trial), epochs=each.epochs)
+    return without(entry.error, entry.budget or entry.epochs)
+
+
+def _of_seeds(each: Retrained) -> str:
+    """The seeds of one full training, and the candidates that it was preferred to, in words."""
+    seeds = "; ".join(f"{seed}: {digits(error)} ({weights} weights)" for seed, error, weights in each.seeds)
+    parts = [f"{each.epochs:,} epochs, by seed: {seeds}."]
+    for trial, epochs, behind, reason in each.lost:
+        after = f"{digits(behind)} behind after {epochs:,} epochs" if behind is not None else reason or "no error"
+        parts.append(f"Preferred to trial {trial}: {after}.")
+    return note(" ".join(parts)) + f'<pre tabindex="0">{escape(each.folder)}</pre>'
+
+
+def curves_of(retrained: Sequence[Retrained]) -> Mapping[str, Sequence[Any]]:
+    """The curves of full trainings, rows an epoch by a name for each seed; what cannot be read is left out."""
+    found: dict[str, Sequence[Any]] = {}
+    for each in retrained:
+        try:
+            rows = json.loads((Path(each.folder) / CURVES).read_bytes())
+        except (OSError, ValueError):
+            continue
+        for (seed, _, _), curve in zip(each.seeds, rows, strict=False):
+            if curve:
+                found[f"{each.epochs:,} epochs, seed {seed}"] = curve
+    return found

@@ -1,0 +1,116 @@
+"""What the dashboard says to decide by: the strip above the Pareto plane, full trainings, comparison."""
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from optuna.trial import create_trial
+
+from search.dashboard import decision
+from search.dashboard.source import sources
+from search.objective import CourseScore
+from search.results.noise import Noise
+from search.results.view import View
+from tests.dashboard.seen import TINY, Seen, recorded, retrained, served, trained
+from tests.dashboard.test_deciding import trials_of
+
+
+def test_retrained_models_and_their_seeds_are_shown(tmp_path: Path, see: Callable[[str], Seen]) -> None:
+    book = recorded(tmp_path)
+    for error in (12.0, 12.4, 30.0):
+        trained(book, error)
+    with served(sources([str(TINY)], tmp_path, None)) as url:
+        seen = see(url)
+        seen.drawn("pareto")
+        page = seen.page
+        assert page.locator("#block-retrained").count() == 0
+        ties = page.locator("#block-trials tbody tr", has_text="ties the best").count()
+        # A model that comes while the page is open is on it, though nothing was written to the study.
+        retrained(tmp_path / "tiny_study", book.id, 0, [9.9, 10.5, 10.2])
+        page.wait_for_selector("#block-retrained table")
+        assert "9.900, 10.20, 10.50" in page.inner_text("#block-retrained")
+        assert "10.20" in page.inner_text("#block-trials tbody tr[data-trial='0']")
+        trace = """() => { const trace = document.querySelector("#block-pareto .js-plotly-plot").data
+            .find(({name}) => name && name.startsWith("retrained")); return [trace.y[0], trace.error_y.array[0],
+            trace.error_y.arrayminus[0]]; }"""
+        mean, above, below = page.evaluate(trace)
+        assert mean == pytest.approx(10.2)
+        interval = Noise.of([[9.9, 10.5, 10.2]]).interval([9.9, 10.5, 10.2])
+        assert (mean + above, mean - below) == pytest.approx((interval.high, interval.low))
+        assert ties >= 1
+
+        page.locator("#block-retrained tbody a").click()
+        page.wait_for_selector("#block-seeds .main-svg")
+        told = page.inner_text("#block-retrained")
+        assert "1001: 10.20" in told
+        assert "Preferred to trial 1: 3.250 behind after 5 epochs" in told
+        # One that cannot be read is said, and hides nothing.
+        (tmp_path / "tiny_study" / "models" / "000001-20").mkdir()
+        page.goto(f"{url}#/tiny_study/pareto")
+        page.wait_for_selector("text=has no model.json")
+        assert page.locator("#block-retrained tbody tr").count() == 1
+        assert seen.wrong == []
+
+
+def test_the_strip_names_the_best_and_what_trains_it(tmp_path: Path, see: Callable[..., Seen]) -> None:
+    with served(sources([], trials_of(tmp_path, 150), None)) as url:
+        view = sources([], tmp_path, None)[0].reader.read()
+        seen = see(url, width=390)
+        page = seen.page
+        page.wait_for_selector("#block-bands li")
+        best = view.by_state["finished"][0]
+        assert f"posefront retrain big.py --trial {best.number} --out {tmp_path}" in page.inner_text("#block-bands")
+        since = sum(entry.ended > best.ended for entry in view.ended)  # type: ignore[operator]
+        assert since > 1
+        assert f"No better score in the last {since} of {len(view.ended)} trials" in page.inner_text("#block-outlook")
+        page.wait_for_selector("#block-edges p, #block-edges li")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        # The trials that are as good lead to themselves.
+        page.locator("#block-outlook a").click()
+        seen.until(lambda: "trials=" in page.url and page.is_visible("#chosen"), "the selection")
+        alike = page.locator("#block-trials td", has_text="ties the best")
+        seen.until(lambda: 1 <= alike.count() == len(seen.rows()) - 1, "these alone")
+        assert seen.rows()[0] == best.number
+        assert seen.wrong == []
+
+
+def ended(*trials: tuple[float, float | None]) -> View:
+    """Finished trials by their errors, all of one price, and what the sampler expected of each."""
+    made = []
+    for number, (error, gain) in enumerate(trials):
+        attrs = {"params_m": 1.0, "gflops": 1.0, "pixel_diff": error, "score": math.exp(error), "seconds": 60.0}
+        attrs |= {} if gain is None else {"expected_gain": gain}
+        one = create_trial(value=error, user_attrs=attrs)
+        one.number, one.datetime_complete = number, datetime(2026, 1, 1, 0, number)
+        made.append(one)
+    return View.of("some", CourseScore.name, {"metric": "pixel_diff", "unit": "px"}, made)
+
+
+def test_what_going_on_is_expected_to_bring() -> None:
+    noise = Noise(0.05, 1e6)
+    assert decision.going_on(ended((9.0, None), (8.0, None), (8.5, None), (8.2, None)), noise) == [
+        "No better score in the last 2 of 4 trials (2 min 00 s of training). Random searches wait as long or longer in "
+        "50\xa0% of cases, and find a better one next in 1 of 5; a sampler that learns does better."
+    ]
+    # A value that falls by ln 2 is half the score; the best has a deviation of 0.05 x 8 = 0.4, a factor of 1.5.
+    said = decision.going_on(ended((9.0, None), (8.0, math.log(2))), noise)
+    assert said == [
+        "The newest of 2 trials that ended is the best.",
+        "The sampler expects the next trial to gain 50 % of the score on average, and seed noise of the best is a "
+        "factor of 1.5 of the score: to go on pays.",
+    ]
+    last = decision.going_on(ended((8.0, 0.5), *((8.5, 0.001) for _ in range(8))), noise)[1]
+    assert "gain 0.1 % of the score" in last
+    assert "to train the best in full says more than to go on" in last
+
+
+def test_chance_of_a_wait_is_that_of_random_searches() -> None:
+    draw, trials, wait = np.random.default_rng(0), 12, 5
+    orders = np.argsort(draw.random((20_000, trials)), axis=1)
+    last_best = orders[:, 0]  # where the smallest of each search stands
+    assert (trials - 1 - last_best >= wait).mean() == pytest.approx((trials - wait) / trials, abs=0.01)
+    more = draw.random((20_000, trials + 1))
+    assert (more.argmin(1) == trials).mean() == pytest.approx(1 / (trials + 1), abs=0.01)
