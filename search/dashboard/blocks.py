@@ -154,6 +154,7 @@ def board(
     order: Order = WHOLE,
     near: Collection[int] = (),
     means: Mapping[int, Interval] = EMPTY,
+    ticks: bool = False,
 ) -> Block:
     """The leaderboard as a table, parameters included.
 
@@ -165,6 +166,7 @@ def board(
         order: see `table`.
         near: trials that seed noise does not tell apart from the best one.
         means: what full trainings came to, by the trial's number.
+        ticks: whether trials are ticked in it, to be compared.
     """
     lines = list(view.entries if entries is None else entries)
     params = list(dict.fromkeys(name for entry in lines for name in entry.params))
@@ -189,7 +191,7 @@ def board(
         *((column(name), lambda e, name=name: _parameter(e.params.get(name))) for name in params),
         (column("reason", text=True), lambda e: e.reason.splitlines()[0][:200] if e.reason else ""),
     ]
-    return table(key, title, columns, lines, "No trials.", order)
+    return table(key, title, columns, lines, "No trials.", order) | {"ticks": ticks}
 
 
 def _parameter(value: Any) -> Any:

@@ -120,8 +120,12 @@ const draw = (holder, block) => {
   });
   holder.on("plotly_doubleclick", () => release(holder));
   holder.on("plotly_click", (event) => {
-    const number = first(event.points[0] && event.points[0].customdata);
-    if (Number.isInteger(number)) location.hash = address(here().study, "trial", number);
+    const data = event.points[0] && event.points[0].customdata;
+    const number = first(data);
+    if (typeof number === "string" && Array.isArray(data)) location.hash = address(number, "trial", data[1]); // another study's
+    else if (!Number.isInteger(number)) return;
+    else if (event.event && event.event.shiftKey && !boot.offline) tick(number);
+    else location.hash = address(here().study, "trial", number);
   });
   if (!block.selects) return;
   holder.on("plotly_selected", (event) => {
