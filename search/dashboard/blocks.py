@@ -5,6 +5,7 @@ its `width` is 'half', 'third', 'two-thirds', else the whole row.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from html import escape
 from types import MappingProxyType
 from typing import Any
@@ -169,7 +170,6 @@ def board(
         ticks: whether trials are ticked in it, to be compared.
     """
     lines = list(view.entries if entries is None else entries)
-    params = list(dict.fromkeys(name for entry in lines for name in entry.params))
     # What the study minimises, unless that is the error itself.
     value: list[Column] = [] if view.alone else [(column("value"), lambda e: cell(e.value))]
     if view.scored:
@@ -188,13 +188,20 @@ def board(
         (column("epochs"), lambda e: e.epochs),
         (column("trained [s]"), lambda e: rounded(e.seconds)),
         (column("images/s"), lambda e: rounded(e.images_per_s)),
-        *((column(name), lambda e, name=name: _parameter(e.params.get(name))) for name in params),
+        *parameter_columns(lines),
         (column("reason", text=True), lambda e: e.reason.splitlines()[0][:200] if e.reason else ""),
     ]
     return table(key, title, columns, lines, "No trials.", order) | {"ticks": ticks}
 
 
-def _parameter(value: Any) -> Any:
+def parameter_columns(entries: Sequence[Entry]) -> list[Column]:
+    """A column for each parameter that any of these trials has."""
+    names = dict.fromkeys(name for entry in entries for name in entry.params)
+    return [(column(name), partial(_parameter_of, name)) for name in names]
+
+
+def _parameter_of(name: str, entry: Entry) -> Any:
+    value = entry.params.get(name)
     if isinstance(value, float):
         return cell(value)
     return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else str(value)

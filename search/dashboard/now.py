@@ -1,47 +1,45 @@
 """What a search is doing at this moment, and with how much of the machine."""
 
 import shutil
-import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import psutil
 
-from search.dashboard.blocks import Block, Column, cell, column, error_cell, rounded, table
-from search.dashboard.request import WHOLE, Order
+from search.dashboard import failures, gpu, pace
+from search.dashboard.blocks import (
+    Block,
+    Column,
+    board,
+    cell,
+    column,
+    error_cell,
+    html,
+    parameter_columns,
+    rounded,
+    table,
+)
+from search.dashboard.request import WHOLE, Order, Request
+from search.dashboard.workers import Worker, Workers, logs_html
 from search.format import duration
 from search.results.leaderboard import Entry
 from search.results.view import View
 
 
 class Machine:
-    """This machine's processors and the processes that train on it. Percentages are since the last look."""
+    """This machine's processors and the processes that train on it. Percentages are since the last look.
+
+    Attributes:
+        workers: those processes.
+    """
 
     def __init__(self) -> None:
-        self._host = socket.gethostname()
-        self._processes: dict[int, psutil.Process] = {}
+        self.workers = Workers()
         self._lock = threading.Lock()
         self._smi = shutil.which("nvidia-smi")
         self._cores = psutil.cpu_times(percpu=True)
-
-    def workers(self, running: Sequence[Entry]) -> dict[int, tuple[float, float]]:
-        """CPU [%, of one core] and resident memory [MB, 10^6 bytes] by trial, of workers on this machine."""
-        use = {}
-        with self._lock:
-            for entry in running:
-                host, _, number = entry.worker.rpartition(" ")
-                if host != self._host or not number.isdigit():
-                    continue
-                try:
-                    process = self._processes.get(int(number)) or psutil.Process(int(number))
-                    use[entry.number] = process.cpu_percent(), process.memory_info().rss / 1e6
-                except psutil.Error:
-                    self._processes.pop(int(number), None)
-                else:
-                    self._processes[int(number)] = process
-        return use
 
     def html(self) -> str:
         """A line a device."""
@@ -90,31 +88,42 @@ class Machine:
         return gpus
 
 
-def training(view: View, machine: Machine, order: Order = WHOLE) -> Block:
+def page(view: View, study: str, machine: Machine, request: Request) -> list[Block]:
+    """What is being trained, on what, and how long it will take. The study is its key in addresses."""
+    said = sorted(view.by_state["running"], key=lambda entry: entry.number)
+    workers = machine.workers.look(said)
+    gone = [entry.number for entry in said if entry.number in workers and workers[entry.number] is None]
+    running = [entry for entry in said if entry.number not in gone]
+    over = [entry for entry in view.entries if entry.ended is not None]
+    newest = sorted(over, key=lambda entry: entry.ended or 0, reverse=True)[:10]
+    logs = logs_html(workers, running)
+    failed = failures.html(study, view.by_state["failed"])
+    return [
+        html("pace", "The search", pace.html(view, running, gone)),
+        training(view, said, workers, request.order("training")),
+        *gpu.blocks(view, gpu.measured(view, running)),
+        *([html("failures", "Failures", failed)] if failed else []),
+        *([html("logs", "Last lines of the workers' logs", logs)] if logs else []),
+        html("devices", "This machine", machine.html()),
+        board(view, "recent", "The last ten to end", newest, request.order("recent")),
+    ]
+
+
+def training(view: View, running: Sequence[Entry], workers: Mapping[int, Worker | None], order: Order = WHOLE) -> Block:
     """The trials that are being trained, as a table."""
-    running = sorted(view.by_state["running"], key=lambda entry: entry.number)
-    use = machine.workers(running)
+    use = {number: worker for number, worker in workers.items() if worker is not None}
     columns: list[Column] = [
         (column("trial"), lambda e: e.number),
         (column("name", text=True), lambda e: e.name),
         (column("progress", progress=True), lambda e: e.epochs / e.budget if e.budget else None),
         (column("epochs"), lambda e: f"{e.epochs} of {e.budget or '?'}"),
         (column(view.error_title), lambda e: error_cell(e.error)),
-        (column("images/s"), lambda e: rounded(speed(view, e))),
-        (column("time left"), lambda e: cell(seconds_left(e), duration)),
-        (column("host, process", text=True), lambda e: e.worker),
-        (column("CPU [%]"), lambda e: rounded(use[e.number][0]) if e.number in use else None),
-        (column("memory [MB]"), lambda e: rounded(use[e.number][1]) if e.number in use else None),
+        (column("images/s"), lambda e: rounded(pace.speed(view, e))),
+        (column("time left"), lambda e: cell(pace.seconds_left(e), duration)),
+        *((column(r.label), lambda e, name=r.name: cell(e.readings.get(name))) for r in view.readings),
+        (column("host, process", text=True), lambda e: e.worker if workers.get(e.number, 1) else f"{e.worker}, ended"),
+        (column("CPU [%]"), lambda e: rounded(use[e.number].cpu) if e.number in use else None),
+        (column("memory [MB]"), lambda e: rounded(use[e.number].memory_mb) if e.number in use else None),
+        *parameter_columns(running),
     ]
     return table("training", "In training", columns, running, "No trial is being trained.", order)
-
-
-def speed(view: View, entry: Entry) -> float | None:
-    """Images a second in a trial's last epoch."""
-    epoch = view.curves[entry.number][-1] if entry.number in view.curves else None
-    return epoch["images"] / epoch["train_seconds"] if epoch and epoch["train_seconds"] else None
-
-
-def seconds_left(entry: Entry) -> float | None:
-    """Until a trial has had all its epochs, at its pace so far; None before its first one."""
-    return (entry.budget - entry.epochs) * entry.seconds / entry.epochs if entry.epochs and entry.budget else None

@@ -17,7 +17,9 @@ from search.dashboard import (
     errors,
     fronts,
     gallery,
+    gpu,
     hardest,
+    now,
     progress,
     retrained,
     trial,
@@ -32,7 +34,7 @@ from search.dashboard.blocks import (
     note,
 )
 from search.dashboard.filters import matching
-from search.dashboard.now import Machine, training
+from search.dashboard.now import Machine
 from search.dashboard.progress import Against
 from search.dashboard.request import WHOLE, Request
 from search.dashboard.source import Source
@@ -115,7 +117,7 @@ def page(
             return frame | {"sentence": f"There is no trial {number}; this study has {len(view.entries)} trials."}
         return frame | {"blocks": trial_page(source, view, number or 0, href)}
     if name == "now":
-        return frame | {"blocks": now_page(view, machine, request)}
+        return frame | {"blocks": now.page(view, source.key, machine, request)}
     if name == "compare":
         return frame | compare_page(source, views, request, href)
     filtered, shown, wrong = narrowed(view, request)
@@ -261,17 +263,6 @@ def why_page(source: Source, view: View, choices: Choices) -> dict[str, Any]:
     return {"choices": [listed], "blocks": blocks}
 
 
-def now_page(view: View, machine: Machine, request: Request) -> list[Block]:
-    """What is being trained, on what, and how long it will take."""
-    over = [entry for entry in view.entries if entry.ended is not None]
-    newest = sorted(over, key=lambda entry: entry.ended or 0, reverse=True)[:10]
-    return [
-        training(view, machine, request.order("training")),
-        html("devices", "This machine", machine.html()),
-        board(view, "recent", "The last ten to end", newest, request.order("recent")),
-    ]
-
-
 def trial_page(source: Source, view: View, number: int, href: Href) -> list[Block]:
     """The page of a trial, which must be in the view."""
     answered = answers.load(source.folder, number, view.unit)
@@ -280,6 +271,7 @@ def trial_page(source: Source, view: View, number: int, href: Href) -> list[Bloc
     blocks: list[Block] = [
         html("facts", "What it is", trial.parameters(view, number), width="third"),
         figure("one", curves.of_trial(view, number), 620, width="two-thirds"),
+        *gpu.blocks(view, gpu.measured(view, [view.by_number[number]])),
         html("command", "Train it in full", f'<pre tabindex="0">{escape(command)}</pre>'),
         *trained_in_full(source, view, number),
         later("network", "The network", f"{source.key}/network/{number}"),

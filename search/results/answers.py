@@ -116,7 +116,7 @@ def of(task: "Task", outputs: Array, part: "Part", epoch: int) -> Answers:
             example(rank, i) for rank, chosen in zip(RANKS, ranked(len(order)), strict=True) for i in order[chosen]
         ],
         unit=task.each_unit,
-        shared=[example("shared", i) for i in spread],
+        shared=[example("shared", int(i)) for i in spread],
     )
 
 

@@ -30,6 +30,9 @@ TINY = 1e-8
 JUDGED_AT_ONCE = 256
 """Images a validation batch; only memory depends on it."""
 
+LOOK_S = 0.5
+"""Seconds between two looks at how busy a GPU is."""
+
 
 class DivergedError(Exception):
     """The loss or the error of a network is no longer a finite number."""
@@ -190,6 +193,8 @@ class Learner:
             train_seconds=train_seconds,
             images=images,
             memory_mb=memory.peak_mb(),
+            gpu_mb=memory.held_mb(),
+            gpu_use=memory.busy(),
         )
         return Reached(measured, partial(self.state, epoch), outputs, answer)
 
@@ -289,21 +294,47 @@ def seeded(seed: int, epoch: int, random: torch.Generator) -> torch.Generator:
 
 
 class Memory:
-    """The largest memory that a trial held."""
+    """The largest memory that a trial held, and how busy its GPU is."""
 
     def __init__(self, device: torch.device) -> None:
         self._gpu = device if device.type == "cuda" else None
         self._process = psutil.Process()
         self._peak = 0
+        self._busy: list[int] = []
+        self._looked, self._said = 0.0, True
         if self._gpu is not None:
             torch.cuda.reset_peak_memory_stats(self._gpu)
 
     def sample(self) -> None:
-        """Look now. A GPU keeps its own record."""
+        """Look now. A GPU keeps its own record of memory; of its use the driver is asked twice a second."""
         if self._gpu is None:
             self._peak = max(self._peak, self._process.memory_info().rss)
+        elif self._said and time.monotonic() - self._looked > LOOK_S:
+            self._look(self._gpu)
 
     def peak_mb(self) -> float:
         """Megabytes (10^6 bytes)."""
         peak = self._peak if self._gpu is None else torch.cuda.max_memory_allocated(self._gpu)
         return round(peak / 1e6, 1)
+
+    def held_mb(self) -> float | None:
+        """GPU memory that torch holds now, free blocks of its own included, in 10^6 bytes; None on a CPU."""
+        return None if self._gpu is None else round(torch.cuda.memory_reserved(self._gpu) / 1e6, 1)
+
+    def busy(self) -> float | None:
+        """How busy the card was since the last call, mean of what the driver said [%]; None where it does not say."""
+        if self._gpu is not None and self._said and not self._busy:
+            self._look(self._gpu)
+        mean = round(sum(self._busy) / len(self._busy), 1) if self._busy else None
+        self._busy.clear()
+        return mean
+
+    def _look(self, gpu: torch.device) -> None:
+        """Ask the driver, which for a part of a card (MIG) does not say, and need not be there."""
+        import pynvml
+
+        self._looked = time.monotonic()
+        try:
+            self._busy.append(torch.cuda.utilization(gpu))
+        except (pynvml.NVMLError, RuntimeError):
+            self._said = False

@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 from search.run.attachments import Attachments
 from search.run.cluster import Devices
 from search.run.ledger import Ledger
-from search.run.settings import ROW
+from search.run.settings import ON_GPU, ROW
 
 RESTARTS = 2
 """How often a trial whose worker died is begun again from its last state; then it has failed."""
@@ -69,7 +69,7 @@ class SearchRun:
         if "failed" in result:
             self.ledger.fail(number, result["failed"])
         else:
-            row = {key: result[key] for key in ROW}
+            row = {key: result[key] for key in ROW} | {key: result[key] for key in ON_GPU if key in result}
             if not self.trained_s:
                 self._first = self._last - row["seconds"]
             self.trained_s += row["seconds"]

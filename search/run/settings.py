@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from search.variant import Variants
@@ -23,6 +23,9 @@ class Epoch:
         images: images trained on.
         memory_mb: largest memory of the trial so far; on a GPU what torch allocated there, on a CPU the
             process's resident memory, sampled after every step.
+        gpu_mb: GPU memory that the process holds at the epoch's end; None on a CPU.
+        gpu_use: how busy that card was, its other programs included, mean of the epoch [%]; None on a CPU, or where its
+            driver does not say.
     """
 
     epoch: int
@@ -34,17 +37,22 @@ class Epoch:
     train_seconds: float
     images: int
     memory_mb: float
+    gpu_mb: float | None = None
+    gpu_use: float | None = None
 
     def row(self) -> Row:
-        """The same as a plain dictionary."""
-        return asdict(self)
+        """The same as a plain dictionary, without what is not known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 Row = dict[str, float]
 """An `Epoch` as a dictionary."""
 
-ROW = tuple(field.name for field in fields(Epoch))
+ROW = tuple(field.name for field in fields(Epoch) if field.default is MISSING)
 """Its keys."""
+
+ON_GPU = ("gpu_mb", "gpu_use")
+"""Those that it has beside them on a GPU."""
 
 CLEAN_ERROR, CLEAN_LOSS = "clean_error", "clean_loss"
 """What some rows of a final training's curve have beside them, see search.run.clean."""
