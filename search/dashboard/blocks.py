@@ -38,6 +38,11 @@ def figure(key: str, drawn: go.Figure, height: int, *, width: str = "", selects:
     }
 
 
+def together(key: str, drawn: Sequence[go.Figure], height: int = 380) -> list[Block]:
+    """Figures side by side, two in a row."""
+    return [figure(f"{key}-{place}" if place else key, each, height, width="half") for place, each in enumerate(drawn)]
+
+
 def html(key: str, title: str, source: str, *, width: str = "") -> Block:
     """A text with what belongs to a study escaped."""
     return {"kind": "html", "id": key, "title": title, "html": source, "width": width}

@@ -6,7 +6,7 @@ from html import escape
 
 from search.after.models import Models, by_trial
 from search.dashboard import curves, errors
-from search.dashboard.blocks import Block, figure, html, link, note
+from search.dashboard.blocks import Block, figure, html, link, note, together
 from search.dashboard.errors import COLOURS
 from search.dashboard.gallery import card, signs
 from search.dashboard.request import COMPARED
@@ -53,7 +53,7 @@ def blocks(source: Source, view: View, ticked: Sequence[int], href: Callable[[in
     drawn = curves.together(view, runs, [colours[e.number] for e in chosen if e.number in view.curves])
     compared_blocks = [
         html("differences", "In what they differ", told + differences(source.key, view, chosen, models)),
-        figure("together", drawn, 400),
+        *together("together", drawn),
     ]
     if answered:
         # Each in the colour that it has everywhere on this page.
@@ -80,7 +80,7 @@ def _told(view: View, chosen: Sequence[Entry], ticked: Sequence[int], models: Mo
     finished = [entry for entry in among.by_state["finished"] if entry.value is not None]
     if len(finished) > 1 and (view.scored or view.alone):
         near = noise.near_best(among, models.noise)
-        which = f"trial{'s' * (len(near) != 1)} {', '.join(str(entry.number) for entry in near)}"
+        which = f"trial{'s' * (len(near) != 1)} {' and '.join(str(entry.number) for entry in near)}"
         undecided = f"{which} may be as good" if near else "no other one is as good"
         parts.append(f"Trial {finished[0].number} is the best of these; {undecided} ({models.noise.words}).")
     return note(" ".join(parts)) if parts else ""
@@ -90,7 +90,7 @@ def differences(key: str, view: View, chosen: Sequence[Entry], models: Models) -
     """Results, and the parameters that differ, as an HTML table, a column a trial; others are measured by the first."""
     heads = "".join(
         f'<th scope="col" class="right"><span class="chip" style="background: {colour}"></span>'
-        f"{link(key, e.number, f'trial {e.number}')} {escape(e.name)}</th>"
+        f"{link(key, e.number)} {escape(e.name)}</th>"
         for e, colour in zip(chosen, COLOURS, strict=False)
     )
     rows = [_numbers(title, values) for title, values in _results(view, chosen) if any(v is not None for v in values)]
@@ -108,11 +108,13 @@ def differences(key: str, view: View, chosen: Sequence[Entry], models: Models) -
         for name in differing
     ]
     same = [f"{name} = {value_text(chosen[0].params[name])}" for name in params if name not in differing]
-    alike = f"The same in all: {', '.join(same)}." if same else "" if differing else "They have no parameters."
+    alike = f"Per cent are against trial {chosen[0].number}." + (
+        f" The same in all: {', '.join(same)}." if same else ""
+    )
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="in what they differ"><table class="plain compared">'
-        f'<thead><tr><th scope="col">per cent: against trial {chosen[0].number}</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>{note(alike) if alike else ''}"
+        f'<thead><tr><th scope="col">trial</th>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>{note(alike)}"
     )
 
 

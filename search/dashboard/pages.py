@@ -32,6 +32,7 @@ from search.dashboard.blocks import (
     html,
     later,
     note,
+    together,
 )
 from search.dashboard.filters import matching
 from search.dashboard.now import Machine
@@ -300,8 +301,7 @@ def trained_in_full(source: Source, view: View, number: int) -> list[Block]:
     if not found:
         return []
     runs = retrained.curves_of([each for each in models.retrained if each.trial == number])
-    drawn = [figure("seeds", curves.together(view, runs), 380)] if runs else []
-    return [html("retrained", "Trained in full", found), *drawn]
+    return [html("retrained", "Trained in full", found), *together("seeds", curves.together(view, runs))]
 
 
 def facts(view: View) -> list[dict[str, Any]]:
