@@ -144,7 +144,9 @@ def test_ticked_trials_are_compared(tmp_path: Path, see: Callable[..., Seen]) ->
         page.mouse.click(x, y)
         page.keyboard.up("Shift")
         wanted = {2, 0} ^ {number}
-        seen.until(lambda: page.locator("#block-trials tbody input:checked").count() == len(wanted), "a tick by the point")
+        seen.until(
+            lambda: page.locator("#block-trials tbody input:checked").count() == len(wanted), "a tick by the point"
+        )
         assert page.evaluate("window.hurt") is None
         assert seen.wrong + other.wrong == []
 
