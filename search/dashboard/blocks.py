@@ -41,6 +41,11 @@ def figure(
     }
 
 
+def together(key: str, drawn: Sequence[go.Figure], height: int = 380) -> list[Block]:
+    """Figures side by side, two in a row."""
+    return [figure(f"{key}-{place}" if place else key, each, height, width="half") for place, each in enumerate(drawn)]
+
+
 def html(key: str, title: str, source: str, *, width: str = "") -> Block:
     """A text with what belongs to a study escaped."""
     return {"kind": "html", "id": key, "title": title, "html": source, "width": width}
@@ -158,6 +163,7 @@ def board(
     order: Order = WHOLE,
     near: Collection[int] = (),
     means: Mapping[int, Interval] = EMPTY,
+    ticks: bool = False,
 ) -> Block:
     """The leaderboard as a table, parameters included.
 
@@ -169,6 +175,7 @@ def board(
         order: see `table`.
         near: trials that seed noise does not tell apart from the best one.
         means: what full trainings came to, by the trial's number.
+        ticks: whether trials are ticked in it, to be compared.
     """
     lines = list(view.entries if entries is None else entries)
     # What the study minimises, unless that is the error itself.
@@ -192,7 +199,7 @@ def board(
         *parameter_columns(lines),
         (column("reason", text=True), lambda e: e.reason.splitlines()[0][:200] if e.reason else ""),
     ]
-    return table(key, title, columns, lines, "No trials.", order)
+    return table(key, title, columns, lines, "No trials.", order) | {"ticks": ticks}
 
 
 def parameter_columns(entries: Sequence[Entry]) -> list[Column]:

@@ -12,10 +12,12 @@ from data.errors import UserError
 from search.after.models import by_trial
 from search.dashboard import (
     colour,
+    compare,
     contour,
     curves,
     decision,
     errors,
+    fronts,
     gallery,
     gpu,
     hardest,
@@ -32,6 +34,7 @@ from search.dashboard.blocks import (
     html,
     later,
     note,
+    together,
 )
 from search.dashboard.filters import matching
 from search.dashboard.now import Machine
@@ -49,8 +52,18 @@ Choices = Mapping[str, str]
 Href = Callable[[int], str]
 """Where the picture of a data-set row is to be had."""
 
-PAGES = (("pareto", "Pareto"), ("progress", "Progress"), ("why", "Why"), ("curves", "Curves"), ("now", "Now"))
+PAGES = (
+    ("pareto", "Pareto"),
+    ("compare", "Compare"),
+    ("progress", "Progress"),
+    ("why", "Why"),
+    ("curves", "Curves"),
+    ("now", "Now"),
+)
 """Key and title of each page that a study has; a trial's own page is beside them."""
+
+SEVERAL = ("progress", "compare")
+"""Pages that show other studies, too."""
 
 DRAWING = Lock()
 """Held while figures are made: plotly imports its parts at their first use, which two threads at once may spoil."""
@@ -108,6 +121,8 @@ def page(
         return frame | {"blocks": trial_page(source, view, number or 0, href)}
     if name == "now":
         return frame | {"blocks": now.page(view, source.key, machine, request)}
+    if name == "compare":
+        return frame | compare_page(source, views, request, href)
     filtered, shown, wrong = narrowed(view, request)
     frame |= {"shown": len(shown.entries), "wrong": wrong}
     if sentence := trouble(view):
@@ -138,7 +153,7 @@ def pareto_page(source: Source, view: View, filtered: View, shown: View, request
         *decision.strip(source, shown, models, ties),
         plane,
         *([html("retrained", "Trained in full", table_of_models)] if table_of_models else []),
-        board(shown, "trials", order=request.order("trials"), near=ties, means=means),
+        board(shown, "trials", order=request.order("trials"), near=ties, means=means, ticks=True),
     ]
     return {"choices": [listed], "blocks": blocks}
 
@@ -202,11 +217,38 @@ def choice(
     return {"name": name, "label": label, "options": options, "value": value, "above": above}
 
 
+def compare_page(source: Source, views: Mapping[str, View], request: Request, href: Href) -> dict[str, Any]:
+    """Trials of a study side by side, and studies in one plane, which have a front in common."""
+    view = views[source.key]
+    shown = compare.blocks(source, view, request.ticked, href)
+    others = {key: other for key, other in views.items() if key != source.key}
+    alike = {key: other for key, other in others.items() if not progress.unlike([view, other])}
+    alike = {key: other for key, other in alike.items() if other.cost_title == view.cost_title}
+    if not alike:
+        return {"blocks": [*shown, *unlike_note(len(others))]}
+    listed = choice(
+        request.choices, "with", "common front with", [("", "all studies"), *((k, alike[k].name) for k in alike)]
+    )
+    beside = {source.key: view} | (alike if not listed["value"] else {listed["value"]: alike[listed["value"]]})
+    studies = [
+        figure("fronts", fronts.figure(beside), 460),
+        html("common", "Trials on the common front", fronts.listed(beside)),
+    ]
+    several = len(request.ticked) < 2  # where trials are ticked these come first
+    blocks = [*studies, *shown] if several else [*shown, *studies]
+    return {"choices": [listed], "blocks": [*unlike_note(len(others) - len(alike)), *blocks]}
+
+
+def unlike_note(count: int) -> list[Block]:
+    """How many studies are not shown beside others; nothing where there are none."""
+    studies = "1 other study is" if count == 1 else f"{count} other studies are"
+    return [html("others", "", note(f"{studies} judged by another number and not shown here."))] if count else []
+
+
 def progress_page(view: View, others: Sequence[View], choices: Choices) -> dict[str, Any]:
     """Whether the search is getting anywhere; all studies that are judged by the same number in one picture each."""
     alike = [other for other in others if not progress.unlike([view, other])]
     views, unlike = [view, *alike], len(others) - len(alike)
-    count = "1 other study is" if unlike == 1 else f"{unlike} other studies are"
     listed = choice(choices, "against", "against", AGAINST)
     against = cast("Against", listed["value"])
     blocks = [
@@ -214,12 +256,7 @@ def progress_page(view: View, others: Sequence[View], choices: Choices) -> dict[
         figure("hypervolume", progress.hypervolume(views, against), 400, width="half"),
         figure("edf", progress.edf(views), 400, width="half"),
     ]
-    return {
-        "choices": [listed],
-        "blocks": [html("others", "", note(f"{count} judged by another number and not shown here.")), *blocks]
-        if unlike
-        else blocks,
-    }
+    return {"choices": [listed], "blocks": [*unlike_note(unlike), *blocks]}
 
 
 def why_page(source: Source, filtered: View, view: View, choices: Choices) -> dict[str, Any]:
@@ -290,8 +327,7 @@ def trained_in_full(source: Source, view: View, number: int) -> list[Block]:
     if not found:
         return []
     runs = retrained.curves_of([each for each in models.retrained if each.trial == number])
-    drawn = [figure("seeds", curves.together(view, runs), 380)] if runs else []
-    return [html("retrained", "Trained in full", found), *drawn]
+    return [html("retrained", "Trained in full", found), *together("seeds", curves.together(view, runs))]
 
 
 def facts(view: View) -> list[dict[str, Any]]:

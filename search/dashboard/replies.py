@@ -4,7 +4,7 @@ import importlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -55,11 +55,11 @@ class Replies:
             AbsentError: there is no such study or page.
         """
         source = self._source(key)
-        state, views = self._views(source if name != "progress" else None)
+        state, views = self._views(None if name in pages.SEVERAL else source)
         if key not in views:
             why = self._why[key]
             return dump({"revision": why, "title": f"{source.name} - posefront", "sentence": why})
-        state = (*state, last_written(source, number))
+        state = (*state, last_written(source, request.ticked if number is None else (number,)))
         if name == "now":
             return dump(self._page(source, views, name, number, request))
         revision = str(hash(state))
@@ -144,10 +144,10 @@ class Replies:
         return reply
 
 
-def last_written(source: Source, number: int | None) -> float:
-    """When models, or what a trial answered, or its ablation, were last written; 0 where none was."""
+def last_written(source: Source, numbers: Iterable[int]) -> float:
+    """When models, or what trials answered, or their ablations, were last written; 0 where none was."""
     newest = models.written(source.folder)
-    if number is not None:
+    for number in numbers:
         for file in (answers.file(source.folder, number), ablation.file_of(source.folder, number)):
             with suppress(OSError):
                 newest = max(newest, file.stat().st_mtime)

@@ -221,7 +221,13 @@ def test_axe_finds_nothing_serious(tmp_path: Path, see: Callable[..., Seen], wid
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     with served(sources([], trials_of(tmp_path), None)) as url:
         seen = see(url, width=width, dark=dark)
-        for tab, block in (("pareto", "pareto"), ("progress", "best"), ("why", "contour"), ("curves", "learning")):
+        for tab, block in (
+            ("pareto", "pareto"),
+            ("compare", "together"),
+            ("progress", "best"),
+            ("why", "contour"),
+            ("curves", "learning"),
+        ):
             seen.page.goto(f"{url}#/big/{tab}")
             seen.drawn(block)
             check(axe, seen, tab)

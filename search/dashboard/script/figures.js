@@ -153,8 +153,12 @@ const draw = (holder, block) => {
   });
   holder.on("plotly_doubleclick", () => release(holder));
   holder.on("plotly_click", (event) => {
-    const number = first(event.points[0] && event.points[0].customdata);
-    if (Number.isInteger(number)) location.hash = address(here().study, "trial", number);
+    const data = event.points[0] && event.points[0].customdata;
+    const number = first(data);
+    if (typeof number === "string" && Array.isArray(data)) location.hash = address(number, "trial", data[1]); // another study's
+    else if (!Number.isInteger(number)) return;
+    else if (event.event && event.event.shiftKey && !boot.offline) tick(number);
+    else location.hash = address(here().study, "trial", number);
   });
   if (block.brushes) holder.on("plotly_restyle", ([change]) => { if (Object.keys(change).some((key) => key.includes("constraintrange"))) brushes(holder); });
   if (!block.selects) return;

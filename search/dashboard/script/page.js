@@ -85,7 +85,7 @@ const offer = (holder, offered) => {
 };
 
 // ---- what stands around a page -------------------------------------------------------------------------------------
-const WHOLE = new Set(["now", "trial"]); // pages that no selection narrows
+const WHOLE = new Set(["now", "trial", "compare"]); // pages that no selection narrows
 const frame = (answer) => {
   const { study, page, trial } = here();
   if (!study) return;
@@ -109,6 +109,12 @@ const frame = (answer) => {
   element("clear").previousElementSibling.textContent = whole
     ? "This page shows all trials; others show the selected ones alone. "
     : `${count === null ? "\u2026" : count} trial${count === 1 ? "" : "s"} selected; tables and figures show ${count === 1 ? "it" : "them"} alone. `;
+  element("beside").hidden = !set || set.size < 2 || set.size > COMPARED || boot.offline;
+  const ticked = ticks(study);
+  element("ticked").hidden = !ticked.size;
+  element("ticked").firstElementChild.textContent = `${ticked.size === COMPARED ? "Four trials, as many as can be compared," : ticked.size === 1 ? "1 trial" : `${ticked.size} trials`} ticked: ${[...ticked].join(", ")}. `;
+  element("compare").href = address(study, "compare");
+  element("compare").hidden = page === "compare";
   const line = element("filter");
   if (document.activeElement !== line) line.value = filtered || "";
   line.setAttribute("aria-invalid", String(Boolean(answer && answer.wrong)));
@@ -116,14 +122,15 @@ const frame = (answer) => {
   element("wrong").hidden = !(answer && answer.wrong);
   element("optuna") && answer && answer.optuna && element("optuna").setAttribute("href", answer.optuna);
   if (!answer || !answer.facts) return;
-  const source = JSON.stringify([study, answer.facts]);
+  const source = JSON.stringify([study, answer.facts, [...ticked]]);
   if (element("facts").source === source) return;
   element("facts").source = source;
   element("facts").replaceChildren(...answer.facts.map(({ name, value, trial: number, filter }) => {
     const inner = make("div", { className: "value" });
     if (number !== undefined && number !== null) inner.append(make("a", { href: address(study, "trial", number), textContent: value }));
     else if (filter && !boot.offline) {
-      const link = make("a", { href: `${address(study, "pareto")}?filter=${encodeURIComponent(filter)}`, textContent: value, title: `show ${filter} alone` });
+      const kept = ticked.size ? `&compare=${[...ticked].join(",")}` : "";
+      const link = make("a", { href: `${address(study, "pareto")}?filter=${encodeURIComponent(filter)}${kept}`, textContent: value, title: `show ${filter} alone` });
       inner.append(link);
     } else inner.append(value);
     return make("div", {}, make("div", { className: "name", textContent: name }), inner);
@@ -134,6 +141,16 @@ const narrowTo = (line) => {
   if (line) state.filter.set(study, line); else state.filter.delete(study);
   show(true);
 };
+element("beside").addEventListener("click", () => {
+  const { study } = here();
+  state.ticked.set(study, new Set(state.chosen.get(study)));
+  location.hash = address(study, "compare");
+});
+element("untick").addEventListener("click", () => {
+  state.ticked.delete(here().study);
+  showTicks();
+  show(true);
+});
 element("clear").addEventListener("click", () => { state.filter.delete(here().study); choose(null); });
 element("filter").addEventListener("change", () => narrowTo(element("filter").value.trim()));
 element("filter").addEventListener("search", () => narrowTo(element("filter").value.trim()));
@@ -156,7 +173,7 @@ const asked = (orders, fresh = true) => {
   const { study, page } = here();
   const set = state.chosen.get(study);
   return ask(path(), { revision: fresh ? null : revision, chosen: set ? [...set] : null, filter: state.filter.get(study) || "",
-    choices: state.choices[page] || {}, orders: { ...Object.fromEntries(state.sorting), ...orders } });
+    choices: state.choices[page] || {}, ticked: page === "compare" ? [...ticks(study)] : [], orders: { ...Object.fromEntries(state.sorting), ...orders } });
 };
 
 let took = 0;

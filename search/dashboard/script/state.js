@@ -1,5 +1,5 @@
 // What the visitor has chosen. All of it stands in the address, so that a link shows what its sender saw:
-//   #/STUDY/PAGE/TRIAL?filter=...&trials=0-4,9&brush={"AXIS":[[LOW,HIGH]]}&sort.TABLE=-score@25&hide.TABLE=...&zoom.FIGURE=...&NAME=CHOICE
+//   #/STUDY/PAGE/TRIAL?filter=...&trials=0-4,9&brush={"AXIS":[[LOW,HIGH]]}&compare=17,3&sort.TABLE=-score@25&hide.TABLE=...&zoom.FIGURE=...&NAME=CHOICE
 const boot = JSON.parse(document.getElementById("boot").textContent);
 const element = (id) => document.getElementById(id);
 const make = (tag, attributes = {}, ...children) => {
@@ -12,6 +12,7 @@ const state = {
   filter: new Map(), // study -> filter line
   chosen: new Map(), // study -> Set of trial numbers
   brush: new Map(), // study -> { axis: [[low, high], ...] }, what made the selection in the parallel coordinates
+  ticked: new Map(), // study -> Set of trial numbers to compare, in the order of ticking
   choices: {}, // page -> { name: value }
   sorting: new Map(), // table -> { column, down, start }
   hidden: new Map(), // table -> Set of columns' titles
@@ -59,6 +60,10 @@ const unranged = (text) => {
   return numbers;
 };
 
+// Trials that are ticked, to be compared.
+const COMPARED = 4;
+const ticks = (study) => state.ticked.get(study) || new Set();
+
 // The address of what is on the screen, written without a step in the browser's history.
 const remember = () => {
   const { study, page, trial } = here();
@@ -67,6 +72,7 @@ const remember = () => {
   if (state.filter.get(study)) query.set("filter", state.filter.get(study));
   if (state.chosen.has(study)) query.set("trials", ranges(state.chosen.get(study)));
   if (state.brush.has(study)) query.set("brush", JSON.stringify(state.brush.get(study), (_, value) => (typeof value === "number" ? +value.toPrecision(6) : value)));
+  if (ticks(study).size) query.set("compare", [...ticks(study)].join(","));
   for (const [name, value] of Object.entries(state.choices[page] || {})) query.set(name, value);
   for (const holder of document.querySelectorAll("main .table[data-table]")) {
     const table = holder.dataset.table;
@@ -101,10 +107,12 @@ const adopt = () => {
   state.filter.delete(study);
   state.chosen.delete(study);
   state.brush.delete(study);
+  state.ticked.delete(study);
   for (const [name, value] of said) {
     const [kind, ...rest] = name.split(".");
     const of = rest.join(".");
     if (name === "filter") state.filter.set(study, value);
+    else if (name === "compare") state.ticked.set(study, new Set([...unranged(value)].slice(0, COMPARED)));
     else if (name === "trials") state.chosen.set(study, unranged(value));
     else if (name === "brush") {
       const brush = brushOf(value);
