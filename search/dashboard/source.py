@@ -11,6 +11,7 @@ from search import paths
 from search.after import models
 from search.after.models import Models
 from search.config_record import config_of, needs_file
+from search.dashboard.notes import noted
 from search.dashboard.reader import Reader
 from search.dashboard.reader import names as stored
 from search.load import load_study, study_file
@@ -42,6 +43,10 @@ class Source:
     def models(self, view: View) -> Models:
         """The models of its trials' full trainings; the view is of all of them."""
         return models.of(self.folder, self.reader.study_id, view)
+
+    def view(self) -> View:
+        """Its trials as they are now, with the notes that people gave them. Raises what the reader does."""
+        return noted(self.reader.read(), self.folder, self.reader.study_id)
 
     def network(self, view: View, number: int) -> NetworkRecord:
         """A trial's network: what was recorded when it was admitted, else built anew from its parameters.
