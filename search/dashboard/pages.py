@@ -323,7 +323,7 @@ def facts(view: View) -> list[dict[str, Any]]:
         error = measured(least.error or 0.0, view.unit)
         shown.append({"name": f"smallest {view.error_name}", "value": error, "trial": least.number})
         count = sum(entry.pareto for entry in finished)
-        shown.append({"name": "Pareto front", "value": f"{count} trials", "filter": "front=yes"})
+        shown.append({"name": "Pareto front", "value": f"{count} trial{'s' * (count != 1)}", "filter": "front=yes"})
     if view.goal is not None:
         reached = sum(map(view.reached, finished))
         shown.append({"name": f"goal: {view.goal_title}", "value": f"{reached} trials are to reach it"})
