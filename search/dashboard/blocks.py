@@ -26,8 +26,10 @@ Column = tuple[Block, Callable[[Entry], Any]]
 """A table's column, from `column`, and a trial's cell in it."""
 
 
-def figure(key: str, drawn: go.Figure, height: int, *, width: str = "", selects: bool = False) -> Block:
-    """A figure; `selects` where choosing points in it filters everything else."""
+def figure(
+    key: str, drawn: go.Figure, height: int, *, width: str = "", selects: bool = False, brushes: bool = False
+) -> Block:
+    """A figure; where choosing points in it filters everything else it `selects`, and `brushes` where lines do."""
     return {
         "kind": "figure",
         "id": key,
@@ -35,6 +37,7 @@ def figure(key: str, drawn: go.Figure, height: int, *, width: str = "", selects:
         "height": drawn.layout.height or height,
         "width": width,
         "selects": selects,
+        "brushes": brushes,
     }
 
 

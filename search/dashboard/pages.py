@@ -11,7 +11,9 @@ from typing import Any, cast
 from data.errors import UserError
 from search.after.models import by_trial
 from search.dashboard import (
+    colour,
     compare,
+    contour,
     curves,
     decision,
     errors,
@@ -43,7 +45,7 @@ from search.format import compact, duration, measured
 from search.results import ablation as ablations
 from search.results import answers, architecture, bands, noise
 from search.results.figures import ablation, pareto
-from search.results.importance import Target, tenths
+from search.results.importance import Target, distributions, tenths
 from search.results.view import View
 
 Choices = Mapping[str, str]
@@ -129,13 +131,13 @@ def page(
     if name == "progress":
         return frame | progress_page(shown, [v for key, v in views.items() if key != source.key], request.choices)
     if name == "why":
-        return frame | why_page(source, shown, request.choices)
+        return frame | why_page(source, filtered, shown, request.choices)
     if name == "curves":
         return frame | {"blocks": [figure("learning", curves.learning(shown), 620)]}
-    return frame | {"blocks": pareto_page(source, view, filtered, shown, request)}
+    return frame | pareto_page(source, view, filtered, shown, request)
 
 
-def pareto_page(source: Source, view: View, filtered: View, shown: View, request: Request) -> list[Block]:
+def pareto_page(source: Source, view: View, filtered: View, shown: View, request: Request) -> dict[str, Any]:
     """Price against error, and what is to be decided.
 
     Of a selection the plane shows the other trials, too, as faint points; what the filter leaves out is not there.
@@ -143,14 +145,17 @@ def pareto_page(source: Source, view: View, filtered: View, shown: View, request
     models = source.models(view)
     near, ties = ({e.number for e in noise.near_best(each, models.noise)} for each in (filtered, shown))
     means = {number: runs[-1].mean for number, runs in by_trial(models.retrained).items()}
-    plane = figure("pareto", pareto.figure(filtered, models.retrained, near), 560, selects=True)
+    listed = choice(request.choices, "colour", "colour by", colour.options(view), above="pareto")
+    drawn = colour.coloured(pareto.figure(filtered, models.retrained, near), view, listed["value"])
+    plane = figure("pareto", drawn, 560, selects=True)
     table_of_models = retrained.html(source.key, shown, models)
-    return [
+    blocks = [
         *decision.strip(source, shown, models, ties),
         plane,
         *([html("retrained", "Trained in full", table_of_models)] if table_of_models else []),
         board(shown, "trials", order=request.order("trials"), near=ties, means=means, ticks=True),
     ]
+    return {"choices": [listed], "blocks": blocks}
 
 
 def titled(study: str, name: str, number: int | None) -> str:
@@ -200,11 +205,16 @@ def capital(mistake: UserError) -> str:
     return str(mistake)[:1].upper() + str(mistake)[1:]
 
 
-def choice(choices: Choices, name: str, label: str, options: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """One of a page's lists; it is set to the first of its options where it isn't, or is to none of them."""
+def choice(
+    choices: Choices, name: str, label: str, options: Sequence[tuple[str, str]], above: str = ""
+) -> dict[str, Any]:
+    """One of a page's lists; it is set to the first of its options where it isn't, or is to none of them.
+
+    It stands above a block, or on top of the page.
+    """
     chosen = choices.get(name, "")
     value = chosen if chosen in dict(options) else options[0][0]
-    return {"name": name, "label": label, "options": options, "value": value}
+    return {"name": name, "label": label, "options": options, "value": value, "above": above}
 
 
 def compare_page(source: Source, views: Mapping[str, View], request: Request, href: Href) -> dict[str, Any]:
@@ -249,19 +259,35 @@ def progress_page(view: View, others: Sequence[View], choices: Choices) -> dict[
     return {"choices": [listed], "blocks": [*unlike_note(unlike), *blocks]}
 
 
-def why_page(source: Source, view: View, choices: Choices) -> dict[str, Any]:
-    """Which parameters matter, and how."""
+def why_page(source: Source, filtered: View, view: View, choices: Choices) -> dict[str, Any]:
+    """Which parameters matter, and how.
+
+    Parallel coordinates have all that the filter leaves: the page's script shows what of it is selected.
+    """
     targets = [("error", view.error_name), ("cost", "cost")]
     if not view.alone:
         targets.insert(0, ("value", "score" if view.scored else "value"))
-    listed = choice(choices, "target", "slices of", targets)
+    listed = choice(choices, "target", "slices and contour of", targets)
+    target = cast("Target", listed["value"])
+    over = contour_over(view, target, choices)
     blocks = [
         later("importance", "", f"{source.key}/importance/{tenths(view)}", height=380),
-        figure("slices", why.slices(view, cast("Target", listed["value"])), 520),
-        figure("parallel", why.parallel(view), 460),
+        figure("slices", why.slices(view, target), 520),
+        *([figure("contour", contour.figure(view, target, *(each["value"] for each in over)), 520)] if over else []),
+        figure("parallel", why.parallel(filtered), 460, brushes=True),
         later("hardest", "Images that most trials fail at", f"{source.key}/hardest/{tenths(view)}"),
     ]
-    return {"choices": [listed], "blocks": blocks}
+    return {"choices": [listed, *over], "blocks": blocks}
+
+
+def contour_over(view: View, target: Target, choices: Choices) -> list[dict[str, Any]]:
+    """The lists of the contour's two parameters, the most important first; none where there are no two."""
+    names = why.by_importance(view, target, list(distributions(view.trials)))
+    if len(names) < 2:
+        return []
+    across = choice(choices, "x", "contour over", [(name, name) for name in names], above="contour")
+    others = [(name, name) for name in names if name != across["value"]]
+    return [across, choice(choices, "y", "and", others, above="contour")]
 
 
 def trial_page(source: Source, view: View, number: int, href: Href) -> list[Block]:

@@ -21,7 +21,11 @@ const place = (answer, where) => {
   if (old) old.remove();
   const keep = new Set();
   let before = null;
-  for (const block of [...(answer.choices && !boot.offline ? [{ kind: "choices", id: "choices", choices: answer.choices }] : []), ...answer.blocks]) {
+  const lists = (above) => {
+    const choices = boot.offline ? [] : (answer.choices || []).filter((choice) => choice.above === above);
+    return choices.length ? [{ kind: "choices", id: `choices${above && `-${above}`}`, choices }] : [];
+  };
+  for (const block of [...lists(""), ...answer.blocks.flatMap((each) => [...lists(each.id), each])]) {
     const id = `block-${block.id}`;
     keep.add(id);
     let holder = element(id);

@@ -17,6 +17,9 @@ from search.results.pareto import Mark, Plane, Point, plane
 from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, RETRAINED_COLOUR, STATES
 from search.results.view import View
 
+TRIALS = "trials"
+"""What the traces have as `meta` whose points are the trials of one state."""
+
 
 def write(view: View, file: Path, retrained: Sequence[Retrained] = ()) -> None:
     """Write the picture alone: one page that opens offline. For the arguments see `figure`.
@@ -93,6 +96,7 @@ def _points(trace: Any, points: Sequence[Point], state: str, shown: Plane, view:
         x=np.array([point.x for point in points]),
         y=np.where(errors <= shown.ceiling, errors, shown.rail),
         customdata=_numbers(points, view),
+        meta=TRIALS,
         mode="markers",
         name=f"{state} ({len(points):,})",
         marker={
