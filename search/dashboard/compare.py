@@ -171,7 +171,10 @@ def side_by_side(loaded: Mapping[int, Answers | None], source: Source, href: Cal
     rows = [row for row, by in held.items() if len(by) > 1]
     rows.sort(key=lambda row: (row not in shared, -len(held[row]), -max(e.error for e in held[row].values())))
     if not rows:
-        return note("No image was kept of two of these trials: trials of before this was so keep their best and worst.")
+        return note(
+            "No image was kept by two of these trials: each keeps its own best, median and worst ones, and in searches "
+            f"begun since there are such {answers.SHARED} that all have."
+        )
     first = next(found for found in loaded.values() if found is not None)
     shown = []
     for row in rows[:IMAGES]:

@@ -100,8 +100,8 @@ def going_on(view: View, noise: Noise) -> list[str]:
         said = f"The newest of {len(over):,} trials that ended is the best."
     else:
         spent = duration(sum(entry.seconds for entry in over[len(over) - since :]))
-        trials = f"{since:,} of {len(over):,} trials" if since > 1 else f"of {len(over):,} trials"
-        said = f"No better {name} in the last {trials} ({spent} of training)."
+        last = f"the last {since:,} of {len(over):,} trials" if since > 1 else f"the newest of {len(over):,} trials"
+        said = f"No better {name} in {last} ({spent} of training)."
     gain = expected_gain(view)
     if gain is None:
         return [escape(f"{said} {_by_chance(since, len(over))}")]
@@ -130,7 +130,10 @@ def _expected(view: View, gain: float, noise: Noise) -> str:
         return f"The sampler expects the next trial to bring the error {_share(gain)} nearer to the goal on average."
     if not (view.scored or view.alone):
         return f"The sampler expects {compact(gain)} less of the value from the next trial."
+    small = (best.error or 0.0) / 1e4
     least = f"{_share(gain)} of the score" if view.scored else measured(gain, view.unit)
+    if view.alone and gain < small:
+        least = f"less than {compact(float(f'{small:.0e}'))} {view.unit}".strip()
     said = f"The sampler expects the next trial to gain {least} on average"
     chance = noise.deviation * (best.error or 0.0)
     if AHEAD * gain < chance:
@@ -144,8 +147,8 @@ def _expected(view: View, gain: float, noise: Noise) -> str:
 
 def _share(nats: float) -> str:
     """What a smaller logarithm means, in per cent of the number."""
-    share = 100 * -math.expm1(-max(nats, 0.0))
-    return f"{compact(float(f'{share:.2g}'))} %"
+    share = 100 * -math.expm1(-nats)
+    return f"{compact(float(f'{share:.2g}'))} %" if share >= 0.01 else "less than 0.01 %"
 
 
 def _noise(view: View, deviation: float) -> str:

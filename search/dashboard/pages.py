@@ -351,7 +351,7 @@ def facts(view: View) -> list[dict[str, Any]]:
         error = measured(least.error or 0.0, view.unit)
         shown.append({"name": f"smallest {view.error_name}", "value": error, "trial": least.number})
         count = sum(entry.pareto for entry in finished)
-        shown.append({"name": "Pareto front", "value": f"{count} trials", "filter": "front=yes"})
+        shown.append({"name": "Pareto front", "value": f"{count} trial{'s' * (count != 1)}", "filter": "front=yes"})
     if starred := sum(entry.star for entry in view.entries):
         shown.append({"name": "starred", "value": str(starred), "filter": "star=yes"})
     if view.goal is not None:

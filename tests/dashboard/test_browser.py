@@ -204,10 +204,18 @@ def test_the_report_opens_offline_and_has_every_page(tmp_path: Path, see: Callab
     file = tmp_path / "report.html"
     assert report.write(sources([str(TINY)], tmp_path, None), file) == 3
     seen = see(file.as_uri())
-    for tab, block in (("Pareto", "pareto"), ("Progress", "best"), ("Why", "importance"), ("Curves", "learning")):
+    for tab, block in (
+        ("Pareto", "pareto"),
+        ("Compare", "together"),
+        ("Progress", "best"),
+        ("Why", "importance"),
+        ("Curves", "learning"),
+    ):
         seen.page.get_by_role("link", name=tab).click()
         seen.drawn(block)
     seen.page.get_by_role("link", name="Pareto").click()
+    seen.page.wait_for_selector("#block-edges p")
+    assert seen.page.locator("#block-trials tbody input").count() == 0  # a report compares the best trials alone
     seen.page.locator("#block-trials tbody tr").first.click()
     seen.page.wait_for_selector("#block-network svg")
     seen.page.wait_for_selector("#block-layers table")

@@ -42,7 +42,7 @@ def figure(view: View, retrained: Sequence[Retrained] = (), near: Collection[int
         near: trials that seed noise does not tell apart from the best one, which are marked.
     """
     trained = [each for each in retrained if not math.isnan(_price(view, each.trial))]
-    shown = plane(view, [(_price(view, each.trial), each.mean.error) for each in trained])
+    shown = plane(view, [(_price(view, each.trial), end) for each in trained for end in each.mean])
     if not shown.points:
         return empty(
             "No trial has been priced yet." if view.trials else "No trial yet: the first appears when it is sampled."
