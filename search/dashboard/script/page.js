@@ -6,6 +6,8 @@ let revision = null;
 let pending = 0;
 let scrolled = null; // where to scroll once the page that one goes back to stands
 
+const WIDE = new Set(["importance", "slices", "parallel"]); // many panels or axes, which a phone scrolls
+
 const place = (answer, where) => {
   if (shown !== where) {
     for (const figure of main.querySelectorAll(".js-plotly-plot")) Plotly.purge(figure);
@@ -31,6 +33,10 @@ const place = (answer, where) => {
     let holder = element(id);
     if (!holder) {
       holder = make("section", { id, className: block.kind === "choices" ? "choices" : `block ${block.width || ""}` });
+      if (WIDE.has(block.id)) {
+        holder.classList.add("wide");
+        if (narrow.matches) Object.assign(holder, { tabIndex: 0, ariaLabel: block.id, role: "region" });
+      }
       if (block.title) holder.append(make("h2", { textContent: block.title }));
       holder.append(make("div", { className: block.kind }));
       if (block.height) holder.lastChild.style.minHeight = `${block.height}px`;
