@@ -14,7 +14,7 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 
 from search.dashboard.request import LINES, WHOLE, Order
-from search.format import between, compact, digits
+from search.format import between, compact, digits, line
 from search.full_length import Interval
 from search.results.bands import LABELS
 from search.results.leaderboard import Entry
@@ -26,8 +26,10 @@ Column = tuple[Block, Callable[[Entry], Any]]
 """A table's column, from `column`, and a trial's cell in it."""
 
 
-def figure(key: str, drawn: go.Figure, height: int, *, width: str = "", selects: bool = False) -> Block:
-    """A figure; `selects` where choosing points in it filters everything else."""
+def figure(
+    key: str, drawn: go.Figure, height: int, *, width: str = "", selects: bool = False, brushes: bool = False
+) -> Block:
+    """A figure; where choosing points in it filters everything else it `selects`, and `brushes` where lines do."""
     return {
         "kind": "figure",
         "id": key,
@@ -35,7 +37,13 @@ def figure(key: str, drawn: go.Figure, height: int, *, width: str = "", selects:
         "height": drawn.layout.height or height,
         "width": width,
         "selects": selects,
+        "brushes": brushes,
     }
+
+
+def together(key: str, drawn: Sequence[go.Figure], height: int = 380) -> list[Block]:
+    """Figures side by side, two in a row."""
+    return [figure(f"{key}-{place}" if place else key, each, height, width="half") for place, each in enumerate(drawn)]
 
 
 def html(key: str, title: str, source: str, *, width: str = "") -> Block:
@@ -51,6 +59,18 @@ def note(text: str) -> str:
 def link(study: str, number: int, text: str = "") -> str:
     """A link to a trial's page as HTML; the text, which is escaped, is its number where there is none."""
     return f'<a href="#/{quote(study, safe="")}/trial/{number}">{escape(text or str(number))}</a>'
+
+
+def selection(study: str, numbers: Collection[int], text: str) -> str:
+    """A link to the plane on which these trials are selected, as HTML; the text is escaped."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    told = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in parts)
+    return f'<a href="#/{quote(study, safe="")}/pareto?trials={told}">{escape(text)}</a>'
 
 
 def later(key: str, title: str, path: str, *, height: int = 0) -> Block:
@@ -155,6 +175,7 @@ def board(
     order: Order = WHOLE,
     near: Collection[int] = (),
     means: Mapping[int, Interval] = EMPTY,
+    ticks: bool = False,
 ) -> Block:
     """The leaderboard as a table, parameters included.
 
@@ -166,6 +187,7 @@ def board(
         order: see `table`.
         near: trials that seed noise does not tell apart from the best one.
         means: what full trainings came to, by the trial's number.
+        ticks: whether trials are ticked in it, to be compared.
     """
     lines = list(view.entries if entries is None else entries)
     # What the study minimises, unless that is the error itself.
@@ -176,6 +198,7 @@ def board(
         (column("trial"), lambda e: e.number),
         (column("name", text=True), lambda e: e.name),
         (column("state", text=True), lambda e: e.state),
+        *([(column("note", text=True), note_cell)] if any(e.star or e.note for e in lines) else []),
         *value,
         (column(view.error_title), lambda e: error_cell(e.error)),
         (column("in full, predicted"), lambda e: full_cell(view, e)),
@@ -189,7 +212,12 @@ def board(
         *parameter_columns(lines),
         (column("reason", text=True), lambda e: e.reason.splitlines()[0][:200] if e.reason else ""),
     ]
-    return table(key, title, columns, lines, "No trials.", order)
+    return table(key, title, columns, lines, "No trials.", order) | {"ticks": ticks}
+
+
+def note_cell(entry: Entry) -> str:
+    """A trial's star and the beginning of its note."""
+    return " ".join([*["\u2605"] * entry.star, *([line(entry.note, 80)] if entry.note else [])])
 
 
 def parameter_columns(entries: Sequence[Entry]) -> list[Column]:

@@ -259,29 +259,26 @@ def _line(x: Any, rows: "Sequence[Row]", what: str, name: str, colour: str) -> g
     )
 
 
-def together(view: View, runs: Mapping[str, "Sequence[Row]"], colours: Sequence[str] = SERIES) -> go.Figure:
-    """Curves of some trainings over each other: their errors, and their losses beside them.
+def together(view: View, runs: Mapping[str, "Sequence[Row]"], colours: Sequence[str] = SERIES) -> list[go.Figure]:
+    """Curves of some trainings over each other: a figure of their errors, and one of their losses.
 
     Args:
         view: the study.
-        runs: rows an epoch by what each training is called.
+        runs: rows an epoch by what each training is called; empty for no figure.
         colours: of the trainings in their order.
     """
     if not runs:
-        return empty("None of them has ended an epoch yet.")
-    drawn = make_subplots(1, 2, horizontal_spacing=0.1)
-    drawn.update_xaxes(matches="x")
-    last = 1
+        return []
+    errors, losses = go.Figure(), go.Figure()
     for (name, rows), colour in zip(runs.items(), [*colours] * len(runs), strict=False):
         x = np.array([row["epoch"] for row in rows], dtype=np.int32)
-        last = max(last, int(x[-1]))
-        drawn.add_trace(_line(x, rows, "error", escape(name), colour).update(legendgroup=name), row=1, col=1)
+        errors.add_trace(_line(x, rows, "error", escape(name), colour))
         for what, words, dash in LOSSES:
             loss = _line(x, rows, what, escape(f"{name}, {words}"), colour)
-            loss.update(legendgroup=name, showlegend=False, mode="lines", line={"dash": dash, "width": 1.5})
-            drawn.add_trace(loss, row=1, col=2)
-    base(drawn, x="epoch", y="")
-    drawn.update_yaxes(title={"text": escape(view.error_title), "standoff": 6}, row=1, col=1)
-    drawn.update_yaxes(title={"text": "loss (dotted: training)", "standoff": 6}, row=1, col=2)
-    drawn.update_xaxes(range=[0.5, last + 0.5])
-    return drawn.update_layout(margin={"t": 24})
+            losses.add_trace(loss.update(mode="lines", line={"dash": dash, "width": 1.5}, showlegend=dash == "solid"))
+    base(errors, x="epoch", y=escape(view.error_title))
+    base(losses, x="epoch", y="loss")
+    heading(errors, f"{view.error_name} by epoch", "of the validation part")
+    heading(losses, "Loss by epoch", "dotted: training loss")
+    last = max(int(rows[-1]["epoch"]) for rows in runs.values())
+    return [drawn.update_xaxes(range=[0.5, last + 0.5]) for drawn in (errors, losses)]

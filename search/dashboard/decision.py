@@ -7,12 +7,12 @@ import math
 import statistics
 from collections.abc import Collection, Sequence
 from html import escape
-from urllib.parse import quote
 
 from search.after.models import Models, by_trial
-from search.dashboard.blocks import Block, html, later, link, note
+from search.dashboard.blocks import Block, html, later, link, note, selection
 from search.dashboard.source import Source
 from search.format import between, compact, duration, measured, percent
+from search.objective import band
 from search.results import bands, edges
 from search.results.importance import tenths
 from search.results.leaderboard import Entry
@@ -79,11 +79,20 @@ def _card(source: Source, view: View, models: Models, entry: Entry, label: str, 
         lines.append(f"retrained {between(runs[-1].mean)} {view.unit}, {trained}")
     command = bands.command(view, entry.number, source.given, source.out, source.storage)
     return (
-        f'<li style="border-color: {colour}">{f"<h3>{escape(label)}</h3>" if label else ""}'
+        f'<li style="border-color: {colour}">{_heading(source, view, label)}'
         f"<p><strong>{link(source.key, entry.number, f'trial {entry.number}')}</strong>{ranked}</p>"
         f"{''.join(f'<p>{escape(line)}</p>' for line in lines)}"
         f'<pre tabindex="0">{escape(command)}</pre></li>'
     )
+
+
+def _heading(source: Source, view: View, label: str) -> str:
+    """A band's name, which leads to its finished trials; nothing where there are no bands."""
+    if not label:
+        return ""
+    numbers = [e.number for e in view.by_state["finished"] if e.error is not None and band(e.error) == label]
+    count = f"{len(numbers):,} finished trial{'s' * (len(numbers) != 1)}"
+    return f"<h3>{escape(label)}: {selection(source.key, numbers, count)}</h3>"
 
 
 def since_best(view: View) -> int:
@@ -100,8 +109,8 @@ def going_on(view: View, noise: Noise) -> list[str]:
         said = f"The newest of {len(over):,} trials that ended is the best."
     else:
         spent = duration(sum(entry.seconds for entry in over[len(over) - since :]))
-        trials = f"{since:,} of {len(over):,} trials" if since > 1 else f"of {len(over):,} trials"
-        said = f"No better {name} in the last {trials} ({spent} of training)."
+        last = f"the last {since:,} of {len(over):,} trials" if since > 1 else f"the newest of {len(over):,} trials"
+        said = f"No better {name} in {last} ({spent} of training)."
     gain = expected_gain(view)
     if gain is None:
         return [escape(f"{said} {_by_chance(since, len(over))}")]
@@ -130,7 +139,10 @@ def _expected(view: View, gain: float, noise: Noise) -> str:
         return f"The sampler expects the next trial to bring the error {_share(gain)} nearer to the goal on average."
     if not (view.scored or view.alone):
         return f"The sampler expects {compact(gain)} less of the value from the next trial."
+    small = (best.error or 0.0) / 1e4
     least = f"{_share(gain)} of the score" if view.scored else measured(gain, view.unit)
+    if view.alone and gain < small:
+        least = f"less than {compact(float(f'{small:.0e}'))} {view.unit}".strip()
     said = f"The sampler expects the next trial to gain {least} on average"
     chance = noise.deviation * (best.error or 0.0)
     if AHEAD * gain < chance:
@@ -144,8 +156,8 @@ def _expected(view: View, gain: float, noise: Noise) -> str:
 
 def _share(nats: float) -> str:
     """What a smaller logarithm means, in per cent of the number."""
-    share = 100 * -math.expm1(-max(nats, 0.0))
-    return f"{compact(float(f'{share:.2g}'))} %"
+    share = 100 * -math.expm1(-nats)
+    return f"{compact(float(f'{share:.2g}'))} %" if share >= 0.01 else "less than 0.01 %"
 
 
 def _noise(view: View, deviation: float) -> str:
@@ -160,10 +172,9 @@ def ties(source: Source, view: View, near: Collection[int], noise: Noise) -> lis
         return []
     best = view.by_state["finished"][0].number
     race = bands.command(view, best, source.given, source.out, source.storage, top=min(3, len(numbers) + 1))
-    shown = f"#/{quote(source.key, safe='')}/pareto?trials={','.join(map(str, [best, *numbers]))}"
-    count = f"{len(numbers):,} trial{'s' * (len(numbers) != 1)}"
+    shown = selection(source.key, [best, *numbers], f"{len(numbers):,} trial{'s' * (len(numbers) != 1)}")
     return [
-        f'<a href="{shown}">{count}</a> may be as good as the best ({escape(noise.words)}).'
+        f"{shown} may be as good as the best ({escape(noise.words)})."
         f' Let a race decide:<pre tabindex="0">{escape(race)}</pre>'
     ]
 

@@ -14,6 +14,8 @@ from search.results.style import ACCENT, MUTED, SERIES
 LIMIT_PX = 30.0
 """The area under a PCK curve in pixels ends here (Zimmermann and Brox 2017, table 1: hands, 0 to 30 px)."""
 MARKS_PX = (5.0, 10.0, 15.0, 20.0)
+COLOURS = (ACCENT, *SERIES)
+"""Of trials that are compared, the one in question first."""
 MANY, MOST = 80, 40
 """Of more than MANY labels the MOST that are worst have bars."""
 UNANSWERED = "This trial kept no answers to its validation images."
@@ -73,12 +75,53 @@ def _bars(answers: Answers, places: Sequence[int], names: Sequence[str]) -> go.B
     )
 
 
+def joints_together(answers_by_name: Mapping[str, Answers], colours: Sequence[str] = COLOURS) -> go.Figure:
+    """Mean error of each label, a bar for each of some trials.
+
+    The labels are the first trial's; of more than `MOST` those of its largest errors are shown, in their own order.
+    """
+    if not answers_by_name:
+        return empty(UNANSWERED)
+    first = next(iter(answers_by_name.values()))
+    places = list(range(len(first.errors)))
+    left_out = len(places) > MOST
+    if left_out:
+        places = sorted(sorted(places, key=lambda place: -(first.errors[place] or 0.0))[:MOST])
+    names = [first.labels[place] or f"{place}" for place in places]
+    drawn = go.Figure()
+    for (name, answers), colour in zip(answers_by_name.items(), colours, strict=False):
+        by_label = dict(zip(answers.labels, answers.errors, strict=True))
+        drawn.add_bar(
+            x=[by_label.get(first.labels[place]) for place in places],
+            y=list(range(len(places))),
+            orientation="h",
+            name=escape(name),
+            marker={"color": colour},
+            text=[escape(label) for label in names],
+            textposition="none",
+            hovertemplate=f"%{{text}}: %{{x:{HOVER}}} {escape(first.unit)}<extra>{escape(name)}</extra>",
+        )
+    row = 8 + 7 * len(answers_by_name)
+    base(drawn, x=escape(titled("mean error", first.unit)), y="", height=max(280, 170 + row * len(places)))
+    what = "point" if first.pointed else "label"
+    heading(drawn, f"Error of each {what}", f"the {MOST} largest of {len(first.errors)}" if left_out else "")
+    drawn.update_yaxes(
+        range=[len(places) - 0.4, -0.6],
+        ticklabelstandoff=6,
+        tickmode="array",
+        tickvals=list(range(len(places))),
+        ticktext=[escape(_short(name)) for name in names],
+        title=None,
+    )
+    return drawn.update_layout(barmode="group", bargap=0.25, margin={"t": 56, "b": 96})
+
+
 def _short(name: str) -> str:
     """A label that leaves room for its bar; what it ends with tells it from its neighbours."""
     return name if len(name) <= 26 else f"{name[:12]}\u2026{name[-13:]}"
 
 
-def pck(answers_by_name: Mapping[str, Answers]) -> go.Figure:
+def pck(answers_by_name: Mapping[str, Answers], colours: Sequence[str] = COLOURS) -> go.Figure:
     """The share of points within a distance against the distance, a curve a trial (PCK: Yang and Ramanan 2013).
 
     The area under a curve, up to the limit that its legend states, is the mean of the share over the distances. Pixels
@@ -94,7 +137,7 @@ def pck(answers_by_name: Mapping[str, Answers]) -> go.Figure:
     limit = LIMIT_PX if pixels else max(within95(answers.quantiles) for answers in answers_by_name.values()) or 1.0
     drawn = go.Figure()
     for place, (name, answers) in enumerate(answers_by_name.items()):
-        colour = ACCENT if place == 0 else SERIES[(place - 1) % len(SERIES)]
+        colour = colours[place % len(colours)]
         area = f"area to {f'{compact(limit)} {unit}'.strip()} {area_under(answers.quantiles, limit):.3f}"
         median = f"half within {measured(answers.quantiles[len(answers.quantiles) // 2], unit)}"
         # From nothing at distance 0; beyond the largest error every point is found.

@@ -10,7 +10,24 @@ from typing import Any, cast
 
 from data.errors import UserError
 from search.after.models import by_trial
-from search.dashboard import curves, decision, errors, gallery, gpu, hardest, now, progress, retrained, trial, why
+from search.dashboard import (
+    colour,
+    compare,
+    contour,
+    curves,
+    decision,
+    errors,
+    fronts,
+    gallery,
+    gpu,
+    hardest,
+    notes,
+    now,
+    progress,
+    retrained,
+    trial,
+    why,
+)
 from search.dashboard.blocks import (
     Block,
     board,
@@ -18,6 +35,7 @@ from search.dashboard.blocks import (
     html,
     later,
     note,
+    together,
 )
 from search.dashboard.filters import matching
 from search.dashboard.now import Machine
@@ -28,15 +46,25 @@ from search.format import compact, duration, measured
 from search.results import ablation as ablations
 from search.results import answers, architecture, bands, noise
 from search.results.figures import ablation, pareto
-from search.results.importance import Target, tenths
+from search.results.importance import Target, distributions, tenths
 from search.results.view import View
 
 Choices = Mapping[str, str]
 Href = Callable[[int], str]
 """Where the picture of a data-set row is to be had."""
 
-PAGES = (("pareto", "Pareto"), ("progress", "Progress"), ("why", "Why"), ("curves", "Curves"), ("now", "Now"))
+PAGES = (
+    ("pareto", "Pareto"),
+    ("compare", "Compare"),
+    ("progress", "Progress"),
+    ("why", "Why"),
+    ("curves", "Curves"),
+    ("now", "Now"),
+)
 """Key and title of each page that a study has; a trial's own page is beside them."""
+
+SEVERAL = ("progress", "compare")
+"""Pages that show other studies, too."""
 
 DRAWING = Lock()
 """Held while figures are made: plotly imports its parts at their first use, which two threads at once may spoil."""
@@ -94,6 +122,8 @@ def page(
         return frame | {"blocks": trial_page(source, view, number or 0, href)}
     if name == "now":
         return frame | {"blocks": now.page(view, source.key, machine, request)}
+    if name == "compare":
+        return frame | compare_page(source, views, request, href)
     filtered, shown, wrong = narrowed(view, request)
     frame |= {"shown": len(shown.entries), "wrong": wrong}
     if sentence := trouble(view):
@@ -102,13 +132,13 @@ def page(
     if name == "progress":
         return frame | progress_page(shown, [v for key, v in views.items() if key != source.key], request.choices)
     if name == "why":
-        return frame | why_page(source, shown, request.choices)
+        return frame | why_page(source, filtered, shown, request.choices)
     if name == "curves":
         return frame | {"blocks": [figure("learning", curves.learning(shown), 620)]}
-    return frame | {"blocks": pareto_page(source, view, filtered, shown, request)}
+    return frame | pareto_page(source, view, filtered, shown, request)
 
 
-def pareto_page(source: Source, view: View, filtered: View, shown: View, request: Request) -> list[Block]:
+def pareto_page(source: Source, view: View, filtered: View, shown: View, request: Request) -> dict[str, Any]:
     """Price against error, and what is to be decided.
 
     Of a selection the plane shows the other trials, too, as faint points; what the filter leaves out is not there.
@@ -116,14 +146,17 @@ def pareto_page(source: Source, view: View, filtered: View, shown: View, request
     models = source.models(view)
     near, ties = ({e.number for e in noise.near_best(each, models.noise)} for each in (filtered, shown))
     means = {number: runs[-1].mean for number, runs in by_trial(models.retrained).items()}
-    plane = figure("pareto", pareto.figure(filtered, models.retrained, near), 560, selects=True)
+    listed = choice(request.choices, "colour", "colour by", colour.options(view), above="pareto")
+    drawn = colour.coloured(pareto.figure(filtered, models.retrained, near), view, listed["value"])
+    plane = figure("pareto", drawn, 560, selects=True)
     table_of_models = retrained.html(source.key, shown, models)
-    return [
+    blocks = [
         *decision.strip(source, shown, models, ties),
         plane,
         *([html("retrained", "Trained in full", table_of_models)] if table_of_models else []),
-        board(shown, "trials", order=request.order("trials"), near=ties, means=means),
+        board(shown, "trials", order=request.order("trials"), near=ties, means=means, ticks=True),
     ]
+    return {"choices": [listed], "blocks": blocks}
 
 
 def titled(study: str, name: str, number: int | None) -> str:
@@ -173,18 +206,50 @@ def capital(mistake: UserError) -> str:
     return str(mistake)[:1].upper() + str(mistake)[1:]
 
 
-def choice(choices: Choices, name: str, label: str, options: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """One of a page's lists; it is set to the first of its options where it isn't, or is to none of them."""
+def choice(
+    choices: Choices, name: str, label: str, options: Sequence[tuple[str, str]], above: str = ""
+) -> dict[str, Any]:
+    """One of a page's lists; it is set to the first of its options where it isn't, or is to none of them.
+
+    It stands above a block, or on top of the page.
+    """
     chosen = choices.get(name, "")
     value = chosen if chosen in dict(options) else options[0][0]
-    return {"name": name, "label": label, "options": options, "value": value}
+    return {"name": name, "label": label, "options": options, "value": value, "above": above}
+
+
+def compare_page(source: Source, views: Mapping[str, View], request: Request, href: Href) -> dict[str, Any]:
+    """Trials of a study side by side, and studies in one plane, which have a front in common."""
+    view = views[source.key]
+    shown = compare.blocks(source, view, request.ticked, href)
+    others = {key: other for key, other in views.items() if key != source.key}
+    alike = {key: other for key, other in others.items() if not progress.unlike([view, other])}
+    alike = {key: other for key, other in alike.items() if other.cost_title == view.cost_title}
+    if not alike:
+        return {"blocks": [*shown, *unlike_note(len(others))]}
+    listed = choice(
+        request.choices, "with", "common front with", [("", "all studies"), *((k, alike[k].name) for k in alike)]
+    )
+    beside = {source.key: view} | (alike if not listed["value"] else {listed["value"]: alike[listed["value"]]})
+    studies = [
+        figure("fronts", fronts.figure(beside), 460),
+        html("common", "Trials on the common front", fronts.listed(beside)),
+    ]
+    several = len(request.ticked) < 2  # where trials are ticked these come first
+    blocks = [*studies, *shown] if several else [*shown, *studies]
+    return {"choices": [listed], "blocks": [*unlike_note(len(others) - len(alike)), *blocks]}
+
+
+def unlike_note(count: int) -> list[Block]:
+    """How many studies are not shown beside others; nothing where there are none."""
+    studies = "1 other study is" if count == 1 else f"{count} other studies are"
+    return [html("others", "", note(f"{studies} judged by another number and not shown here."))] if count else []
 
 
 def progress_page(view: View, others: Sequence[View], choices: Choices) -> dict[str, Any]:
     """Whether the search is getting anywhere; all studies that are judged by the same number in one picture each."""
     alike = [other for other in others if not progress.unlike([view, other])]
     views, unlike = [view, *alike], len(others) - len(alike)
-    count = "1 other study is" if unlike == 1 else f"{unlike} other studies are"
     listed = choice(choices, "against", "against", AGAINST)
     against = cast("Against", listed["value"])
     blocks = [
@@ -192,27 +257,38 @@ def progress_page(view: View, others: Sequence[View], choices: Choices) -> dict[
         figure("hypervolume", progress.hypervolume(views, against), 400, width="half"),
         figure("edf", progress.edf(views), 400, width="half"),
     ]
-    return {
-        "choices": [listed],
-        "blocks": [html("others", "", note(f"{count} judged by another number and not shown here.")), *blocks]
-        if unlike
-        else blocks,
-    }
+    return {"choices": [listed], "blocks": [*unlike_note(unlike), *blocks]}
 
 
-def why_page(source: Source, view: View, choices: Choices) -> dict[str, Any]:
-    """Which parameters matter, and how."""
+def why_page(source: Source, filtered: View, view: View, choices: Choices) -> dict[str, Any]:
+    """Which parameters matter, and how.
+
+    Parallel coordinates have all that the filter leaves: the page's script shows what of it is selected.
+    """
     targets = [("error", view.error_name), ("cost", "cost")]
     if not view.alone:
         targets.insert(0, ("value", "score" if view.scored else "value"))
-    listed = choice(choices, "target", "slices of", targets)
+    listed = choice(choices, "target", "slices and contour of", targets)
+    target = cast("Target", listed["value"])
+    over = contour_over(view, target, choices)
     blocks = [
         later("importance", "", f"{source.key}/importance/{tenths(view)}", height=380),
-        figure("slices", why.slices(view, cast("Target", listed["value"])), 520),
-        figure("parallel", why.parallel(view), 460),
+        figure("slices", why.slices(view, target), 520),
+        *([figure("contour", contour.figure(view, target, *(each["value"] for each in over)), 520)] if over else []),
+        figure("parallel", why.parallel(filtered), 460, brushes=True),
         later("hardest", "Images that most trials fail at", f"{source.key}/hardest/{tenths(view)}"),
     ]
-    return {"choices": [listed], "blocks": blocks}
+    return {"choices": [listed, *over], "blocks": blocks}
+
+
+def contour_over(view: View, target: Target, choices: Choices) -> list[dict[str, Any]]:
+    """The lists of the contour's two parameters, the most important first; none where there are no two."""
+    names = why.by_importance(view, target, list(distributions(view.trials)))
+    if len(names) < 2:
+        return []
+    across = choice(choices, "x", "contour over", [(name, name) for name in names], above="contour")
+    others = [(name, name) for name in names if name != across["value"]]
+    return [across, choice(choices, "y", "and", others, above="contour")]
 
 
 def trial_page(source: Source, view: View, number: int, href: Href) -> list[Block]:
@@ -221,6 +297,7 @@ def trial_page(source: Source, view: View, number: int, href: Href) -> list[Bloc
     command = bands.command(view, number, source.given, source.out, source.storage)
     pictures = gallery.gallery(answered, href, lambda row: answers.sides(source.folder, row))
     blocks: list[Block] = [
+        notes.block(view, number, source.folder, source.reader.study_id),
         html("facts", "What it is", trial.parameters(view, number), width="third"),
         figure("one", curves.of_trial(view, number), 620, width="two-thirds"),
         *gpu.blocks(view, gpu.measured(view, [view.by_number[number]])),
@@ -252,8 +329,7 @@ def trained_in_full(source: Source, view: View, number: int) -> list[Block]:
     if not found:
         return []
     runs = retrained.curves_of([each for each in models.retrained if each.trial == number])
-    drawn = [figure("seeds", curves.together(view, runs), 380)] if runs else []
-    return [html("retrained", "Trained in full", found), *drawn]
+    return [html("retrained", "Trained in full", found), *together("seeds", curves.together(view, runs))]
 
 
 def facts(view: View) -> list[dict[str, Any]]:
@@ -275,7 +351,9 @@ def facts(view: View) -> list[dict[str, Any]]:
         error = measured(least.error or 0.0, view.unit)
         shown.append({"name": f"smallest {view.error_name}", "value": error, "trial": least.number})
         count = sum(entry.pareto for entry in finished)
-        shown.append({"name": "Pareto front", "value": f"{count} trials", "filter": "front=yes"})
+        shown.append({"name": "Pareto front", "value": f"{count} trial{'s' * (count != 1)}", "filter": "front=yes"})
+    if starred := sum(entry.star for entry in view.entries):
+        shown.append({"name": "starred", "value": str(starred), "filter": "star=yes"})
     if view.goal is not None:
         reached = sum(map(view.reached, finished))
         shown.append({"name": f"goal: {view.goal_title}", "value": f"{reached} trials are to reach it"})

@@ -43,7 +43,7 @@ def unlike(views: Sequence[View]) -> str:
     return ""
 
 
-def _data_note(views: Sequence[View]) -> str:
+def data_note(views: Sequence[View]) -> str:
     """A warning for the subtitle where studies were judged on different data."""
     kinds = {view.attrs.get("data") for view in views}
     return "; these studies were judged on different data" if len(kinds) > 1 else ""
@@ -102,7 +102,7 @@ def best_so_far(views: Sequence[View], against: Against) -> go.Figure:
     base(drawn, x=title, y=ranked_title(views[0]))
     note = f"; {beyond:,} points above the picture, double-click to see them" if beyond else ""
     aims = "".join(f"; {escape(brief(v.name))}: those with {escape(v.goal_title)}" for v in views if v.goal is not None)
-    subtitle = "over trials that finished, in the order in which they ended" + aims + note + _data_note(views)
+    subtitle = "over trials that finished, in the order in which they ended" + aims + note + data_note(views)
     heading(drawn, "Best so far", subtitle)
     if lows:
         _show_from(drawn, min(lows), max(highs), views[0].scored)
@@ -195,7 +195,7 @@ def hypervolume(views: Sequence[View], against: Against) -> go.Figure:
     base(drawn, x=title, y=f"dominated hypervolume [{escape(unit)}]")
     start = f"ln(price) {worst[0]:.2f} and {views[0].error_name} {measured(worst[1], views[0].unit)}"
     heading(
-        drawn, "Dominated hypervolume", f"of finished trials, from the worst of all shown: {start}{_data_note(views)}"
+        drawn, "Dominated hypervolume", f"of finished trials, from the worst of all shown: {start}{data_note(views)}"
     )
     drawn.update_xaxes(rangemode="tozero")
     return drawn.update_yaxes(rangemode="tozero")
@@ -263,7 +263,7 @@ def edf(views: Sequence[View]) -> go.Figure:
     heading(
         drawn,
         "Distribution of the " + ("score" if views[0].scored else views[0].error_name),
-        "finished trials only (trained in full); those stopped early or failed do not enter" + _data_note(views),
+        "finished trials only (trained in full); those stopped early or failed do not enter" + data_note(views),
     )
     if views[0].scored:
         drawn.update_xaxes(log_axis(value for view in views for value in _finished_values(view)))

@@ -4,7 +4,7 @@ import importlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from data.errors import UserError
 from search.after import models
-from search.dashboard import pages
+from search.dashboard import notes, pages
 from search.dashboard.now import Machine
 from search.dashboard.reader import GoneError, Reader
 from search.dashboard.request import Request
@@ -55,11 +55,11 @@ class Replies:
             AbsentError: there is no such study or page.
         """
         source = self._source(key)
-        state, views = self._views(source if name != "progress" else None)
+        state, views = self._views(None if name in pages.SEVERAL else source)
         if key not in views:
             why = self._why[key]
             return dump({"revision": why, "title": f"{source.name} - posefront", "sentence": why})
-        state = (*state, last_written(source, number))
+        state = (*state, last_written(source, request.ticked if number is None else (number,)))
         if name == "now":
             return dump(self._page(source, views, name, number, request))
         revision = str(hash(state))
@@ -101,7 +101,7 @@ class Replies:
         for source in self._sources.values() if only is None else (only,):
             before = source.reader.revision  # if another thread reads meanwhile, what is sent now is sent once more
             try:
-                views[source.key] = source.reader.read()
+                views[source.key] = source.view()
             except GoneError:
                 self._why[source.key] = (
                     f"The study {source.name!r} is no longer in its storage: it was deleted or moved. "
@@ -144,10 +144,10 @@ class Replies:
         return reply
 
 
-def last_written(source: Source, number: int | None) -> float:
-    """When models, or what a trial answered, or its ablation, were last written; 0 where none was."""
-    newest = models.written(source.folder)
-    if number is not None:
+def last_written(source: Source, numbers: Iterable[int]) -> float:
+    """When models, or what trials answered, or their ablations, were last written; 0 where none was."""
+    newest = max(models.written(source.folder), notes.written(source.folder) / 1e9)
+    for number in numbers:
         for file in (answers.file(source.folder, number), ablation.file_of(source.folder, number)):
             with suppress(OSError):
                 newest = max(newest, file.stat().st_mtime)

@@ -10,6 +10,9 @@ from typing import Any
 LONGEST_FILTER = 500
 """Characters of a filter line."""
 
+COMPARED = 4
+"""Trials that are compared at once."""
+
 LINES = 25
 """Lines of a table that are shown at once."""
 
@@ -46,6 +49,7 @@ class Request:
         choices: what the page's lists are set to.
         orders: of tables, by their ids.
         other: order of tables that have none there.
+        ticked: trials that are to be compared, at most COMPARED.
     """
 
     revision: str | None = None
@@ -54,6 +58,7 @@ class Request:
     choices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     orders: Mapping[str, Order] = field(default_factory=lambda: MappingProxyType({}))
     other: Order = Order()
+    ticked: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, body: Any) -> Request:
@@ -80,6 +85,7 @@ class Request:
                 )
                 for name, order in (body.get("orders") or {}).items()
             },
+            ticked=tuple(map(int, (body.get("ticked") or ())[:COMPARED])),
         )
 
     @property
@@ -88,6 +94,7 @@ class Request:
         return (
             self.chosen,
             self.filter,
+            self.ticked,
             tuple(sorted(self.choices.items())),
             tuple(sorted(self.orders.items(), key=str)),
         )

@@ -1,7 +1,7 @@
 """Why trials are good: which parameters matter for the score, the error and the price, and how."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,12 @@ FEW = 3
 """Finished trials from which on those that were stopped do not say how high the panels are."""
 LINES = 1500
 """Trials in the parallel coordinates."""
+STEPS = 40
+"""Ends that a brush along an axis of numbers may have."""
 
 _ORDERS: dict[tuple[Any, ...], list[str]] = {}
 
-AGES = [[0.0, "#3b82c4"], [0.5, "#8d9a7b"], [1.0, "#e08a1e"]]
+AGES = ((0.0, "#3b82c4"), (0.5, "#8d9a7b"), (1.0, "#e08a1e"))
 RANKS = [[0.0, ACCENT], [0.25, "#8d6bb8"], [1.0, "#8296ad"]]
 NONE = "\u2014"
 """What stands where a trial was not asked for a parameter."""
@@ -136,7 +138,8 @@ def slices(view: View, target: Target) -> go.Figure:
             having = [entry for entry in entries if name in entry.params]
             if having:
                 drawn.add_trace(_slice(trace, view, having, target, name, asked[name], faint), **where)
-        _parameter_axis(drawn, name, asked[name], [e.params[name] for e in shown if name in e.params], where)
+        sampled = [entry.params[name] for entry in shown if name in entry.params]
+        drawn.update_xaxes(parameter_axis(name, asked[name], sampled), **where)
     ceiling = _ceiling([ordinate(view, entry, target) for entry in whole], target == "value" and view.scored)
     _frame_slices(drawn, view, target, rows, [min(ordinate(view, entry, target), ceiling) for entry in shown])
     above = sum(ordinate(view, entry, target) > ceiling for entry in rest)
@@ -203,24 +206,17 @@ def _slice(
     )
 
 
-def _parameter_axis(
-    drawn: go.Figure, name: str, distribution: BaseDistribution, values: Sequence[Any], where: Mapping[str, int]
-) -> None:
-    """The x axis of a panel: choices by their names, a number on the scale that it was sampled on."""
+def parameter_axis(name: str, distribution: BaseDistribution, values: Sequence[Any]) -> dict[str, Any]:
+    """A parameter's axis: choices by their names, a number on the scale that it was sampled on."""
     numbers, choices, log = scale(distribution, values)
-    drawn.update_xaxes(title={"text": brief(name, 30), "standoff": 4}, **where)
+    axis: dict[str, Any] = {"title": {"text": brief(name, 30), "standoff": 4}}
     if choices:
-        drawn.update_xaxes(
-            tickvals=list(range(len(choices))),
-            ticktext=[brief(choice, 14) for choice in choices],
-            range=[-0.6, len(choices) - 0.4],
-            **where,
-        )
-    elif log:
+        texts = [brief(choice, 14) for choice in choices]
+        return axis | {"tickvals": list(range(len(choices))), "ticktext": texts, "range": [-0.6, len(choices) - 0.4]}
+    if log:
         ticks, texts = log_ticks(math.log10(numbers.min()), math.log10(numbers.max()))
-        drawn.update_xaxes(type="log", tickvals=[10**tick for tick in ticks], ticktext=texts, **where)
-    else:
-        drawn.update_xaxes(nticks=6, **where)
+        return axis | {"type": "log", "tickvals": [10**tick for tick in ticks], "ticktext": texts}
+    return axis | {"nticks": 6}
 
 
 def _frame_slices(drawn: go.Figure, view: View, target: Target, rows: int, values: Sequence[float]) -> None:
@@ -278,6 +274,7 @@ def parallel(view: View) -> go.Figure:
         go.Parcoords(
             line={"color": values, "colorscale": RANKS, "cmin": low, "cmax": max(high, low + 1e-9)},
             dimensions=axes,
+            customdata=np.array([entry.number for entry in finished], dtype=np.int32),
             unselected={"line": {"color": MUTED, "opacity": 0.08}},
             labelangle=-18 if len(axes) > 9 else 0,
         )
@@ -320,6 +317,16 @@ def _axis(name: str, values: Numbers, choices: Sequence[str], log: bool) -> dict
         ticks, texts = [float(place) for place in range(len(choices))], [brief(choice, 14) for choice in choices]
     else:
         ticks, texts = (log_ticks if log else even_ticks)(low, high)
+        if high - low >= 1e-12:
+            # A brush ends between two ticks: those without a name let it end nearly anywhere.
+            step = (high - low) / STEPS
+            between = [low + step * place for place in range(STEPS + 1)]
+            between = [tick for tick in between if min(abs(tick - other) for other in ticks) > step / 2]
+            # Nothing is to be read there, but plotly takes equal texts for one tick: spaces of no width.
+            unnamed = {tick: "\u200b" * place for place, tick in enumerate(between, 1)}
+            named = dict(zip(ticks, texts, strict=True)) | unnamed
+            ticks = sorted(named)
+            texts = [named[tick] for tick in ticks]
     if high - low < 1e-12:
         low, high = low - 0.5, high + 0.5
     if missing.any():
@@ -327,6 +334,7 @@ def _axis(name: str, values: Numbers, choices: Sequence[str], log: bool) -> dict
         values = np.where(missing, below, values)
         low, ticks, texts = below, [below, *ticks], [NONE, *texts]
     return {
+        "name": escape(name),  # two labels may be alike
         "label": brief(name, 16),
         "values": values.astype(np.float32),
         "range": [low, high],

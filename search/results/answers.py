@@ -7,7 +7,7 @@ folder, and the pictures it names, shared by all trials, as `pictures/ROW.jpg` (
 import io
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,6 +25,9 @@ RANKS: tuple["Rank", ...] = ("best", "median", "worst")
 EACH = 4
 """Images of each rank."""
 
+SHARED = 6
+"""Images, the same ones in all trials of a study, that trials are compared by."""
+
 QUANTILES = 201
 """Quantiles of the error that are kept: 0, 0.005 ... 1."""
 
@@ -32,7 +35,7 @@ QUALITY = 88
 """Of the pictures' JPEG."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Rank = Literal["best", "median", "worst"]
+Rank = Literal["best", "median", "worst", "shared"]
 Place = Annotated[int, Field(ge=0)]
 Pair = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
 Edge = Annotated[list[Place], Field(min_length=2, max_length=2)]
@@ -46,7 +49,7 @@ class Example:
 
     __pydantic_config__ = _STRICT
 
-    rank: Rank  # 'best', 'median' or 'worst'
+    rank: Rank  # 'best', 'median', 'worst', or 'shared' by all trials
     row: Annotated[Place, Field(lt=2**53)]  # the image's row in the data set
     error: FiniteFloat  # the mean over those of its labels that have one
     # [x, y] of each label's point as fractions of the picture's sides: [0, 1] spans the edges, and a point may lie
@@ -71,6 +74,13 @@ class Answers:
     # the 4 best, 4 median and 4 worst images by mean error, ascending; of fewer than 12 images each one once
     examples: list[Example]
     unit: str = ""  # of all these errors, which need not be that of the study's error; empty for none
+    # images spread evenly over the validation part, in its order; empty in files of before they were kept
+    shared: list[Example] = field(default_factory=list)
+
+    @property
+    def pictured(self) -> list[Example]:
+        """All images of which the picture is kept; one may be there twice, by different ranks."""
+        return [*self.examples, *self.shared]
 
     @property
     def pointed(self) -> bool:
@@ -87,12 +97,14 @@ def of(task: "Task", outputs: Array, part: "Part", epoch: int) -> Answers:
     judged = ~np.isnan(errors)
     means = averages(errors, 1)
     order = np.argsort(means, kind="stable")[: np.count_nonzero(judged.any(1))]  # NaN, of images without any, is last
-    examples = []
-    for rank, chosen in zip(RANKS, ranked(len(order)), strict=True):
-        for i in order[chosen]:
-            answered, true = places(outputs[i], len(task.labels)), known_places(part.targets[i], len(task.labels))
-            words = task.caption(outputs[i], part.targets[i])
-            examples.append(Example(rank, int(part.rows[i]), short(means[i]), answered, true, words))
+
+    def example(rank: Rank, i: int) -> Example:
+        answered, true = places(outputs[i], len(task.labels)), known_places(part.targets[i], len(task.labels))
+        words = task.caption(outputs[i], part.targets[i])
+        return Example(rank, int(part.rows[i]), short(means[i]), answered, true, words)
+
+    every = np.flatnonzero(judged.any(1))
+    spread = every[np.unique(np.linspace(0, len(every) - 1, SHARED).round().astype(int))] if len(every) else every
     quantiles = np.quantile(errors[judged], np.linspace(0, 1, QUANTILES))
     return Answers(
         epoch=epoch,
@@ -100,8 +112,11 @@ def of(task: "Task", outputs: Array, part: "Part", epoch: int) -> Answers:
         edges=[list(edge) for edge in task.edges],
         errors=[None if math.isnan(error) else short(error) for error in averages(errors, 0)],
         quantiles=[short(quantile) for quantile in quantiles],
-        examples=examples,
+        examples=[
+            example(rank, i) for rank, chosen in zip(RANKS, ranked(len(order)), strict=True) for i in order[chosen]
+        ],
         unit=task.each_unit,
+        shared=[example("shared", int(i)) for i in spread],
     )
 
 
@@ -159,7 +174,7 @@ def save(answers: Answers, folder: Path, number: int) -> None:
 
 def save_pictures(answers: Answers, task: "Task", folder: Path) -> None:
     """Write the pictures of the examples that are not there yet, each whole or not at all."""
-    for example in answers.examples:
+    for example in answers.pictured:
         wanted = picture(folder, example.row)
         if not wanted.exists():
             with replacing(wanted) as half:
@@ -193,7 +208,7 @@ def load(folder: Path, number: int, unit: str = "") -> Answers | None:
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     count = len(answers.labels)
-    points = [len(points) for example in answers.examples for points in (example.answered, example.true)]
+    points = [len(points) for example in answers.pictured for points in (example.answered, example.true)]
     fits = len(answers.errors) == count and all(end < count for edge in answers.edges for end in edge)
     return answers if fits and set(points) <= {0, count} else None
 
@@ -207,7 +222,7 @@ def sweep(folder: Path) -> None:
     kept = set()
     for saved in (folder / "answers").glob("*.json"):
         answers = load(folder, int(saved.stem)) if saved.stem.isdigit() else None
-        kept |= {picture(folder, example.row).name for example in answers.examples} if answers else set()
+        kept |= {picture(folder, example.row).name for example in answers.pictured} if answers else set()
     for file in [*(folder / "pictures").glob("*"), *(folder / "answers").glob("*.half")]:
         if is_stale(file) or (file.suffix == ".jpg" and file.name not in kept):
             file.unlink(missing_ok=True)

@@ -150,11 +150,12 @@ def _wrong_answers(claim: Answers, own: Answers, outputs: Any, task: Task, part:
         yield "names other points or epochs than the study"
     if not (near(claim.errors, own.errors) and near(claim.quantiles, own.quantiles)):
         yield "has other errors than the packed weights"
-    if [example.rank for example in claim.examples] != [example.rank for example in own.examples]:
+    there = own.pictured if claim.shared else own.examples  # models of before there were shared ones have none
+    if [example.rank for example in claim.pictured] != [example.rank for example in there]:
         yield "shows other images than the best, median and worst"
     place = {int(row): i for i, row in enumerate(part.rows)}
     means, count = answers.averages(task.errors(outputs, part), 1), len(own.labels)
-    for shown, ranked in zip(claim.examples, own.examples, strict=False):
+    for shown, ranked in zip(claim.pictured, there, strict=False):
         i = place.get(shown.row)
         if i is None:
             yield f"shows image {shown.row}, which is not of the validation part"

@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from werkzeug.serving import make_server
 
 from search.after.model import CURVES, FACTS, Facts, Loser, Seed
 from search.dashboard.server import Application, Find
 from search.dashboard.source import Source
 from search.load import load_study
+from search.results import answers
+from search.results.answers import Answers, Example
 from search.run.ledger import ROW, Ledger, open_storage
 
 TINY = Path(__file__).parent.parent / "tiny_study.py"
@@ -141,3 +144,26 @@ def retrained(folder: Path, study_id: str | None, trial: int, errors: Sequence[f
     ]
     (place / CURVES).write_text(json.dumps(rows))
     return place
+
+
+def answered(folder: Path, number: int, errors: Sequence[float], rows: Sequence[int], shared: Sequence[int]) -> None:
+    """What a trial answered: mean errors of three points, and images of which the pictures are kept."""
+
+    def example(rank: Any, row: int) -> Example:
+        return Example(rank, row, errors[0] + row / 100, [[0.2, 0.3 + number / 50]] * 3, [[0.2, 0.3]] * 3)
+
+    found = Answers(
+        epoch=4,
+        labels=["wrist", HOSTILE, "tip"],
+        edges=[[0, 1], [1, 2]],
+        errors=list(errors),
+        quantiles=[max(errors) * i / 200 for i in range(201)],
+        examples=[example("worst", row) for row in rows],
+        unit="px",
+        shared=[example("shared", row) for row in shared],
+    )
+    answers.save(found, folder, number)
+    for row in (*rows, *shared):
+        file = answers.picture(folder, row)
+        file.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (48, 48), (row % 200, 90, 90)).save(file)

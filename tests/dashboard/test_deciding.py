@@ -2,9 +2,11 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -104,6 +106,49 @@ def test_an_empty_lasso_lets_go(tmp_path: Path, see: Callable[[str], Seen]) -> N
         seen.until(lambda: page.evaluate(faint) == 0, "no faint point")
 
 
+def test_a_brush_selects_and_points_have_colours(tmp_path: Path, see: Callable[..., Seen]) -> None:
+    with served(sources([], trials_of(tmp_path), None)) as url:
+        seen = see(f"{url}#/big/why", width=1920)
+        seen.drawn("parallel")
+        page = seen.page
+        page.locator("#block-parallel").scroll_into_view_if_needed()
+        axes = page.locator("#block-parallel .axis-brush .background")
+        box = axes.nth(axes.count() - 2).bounding_box()
+        assert box is not None
+        x = box["x"] + box["width"] / 2
+        page.mouse.move(x, box["y"] + box["height"])
+        page.mouse.down()
+        page.mouse.move(x, box["y"] + box["height"] * 0.8, steps=4)
+        page.mouse.move(x, box["y"] + box["height"] * 0.55, steps=4)
+        page.mouse.up()
+        seen.until(lambda: "brush=" in page.url and page.is_visible("#chosen"), "a selection")
+        brushed = parse_qs(page.url.partition("?")[2])
+        low, high = json.loads(brushed["brush"][0])["PixelDiff [px]"][0]
+        view = sources([], tmp_path, None)[0].reader.read()
+        inside = {e.number for e in view.by_state["finished"] if low <= (e.error or 0) <= high}
+        assert 0 < len(inside) < len(view.by_state["finished"])
+        assert f"{len(inside)} trial" in page.inner_text("#chosen")
+
+        # Whoever is sent the address sees the same; other pages and colours keep it.
+        other = see(page.url)
+        other.drawn("parallel")
+        constraint = """JSON.stringify(document.querySelector('#block-parallel .js-plotly-plot').data[0].dimensions
+            .filter((axis) => axis.constraintrange).map((axis) => axis.name))"""
+        other.until(lambda: other.page.evaluate(constraint) == '["PixelDiff [px]"]', "the brush")
+        page.get_by_role("link", name="Pareto", exact=True).click()
+        seen.until(lambda: set(seen.rows()) == inside, "those trials alone")
+        page.select_option("select[name=colour]", "head")
+        seen.until(lambda: "colour=head" in page.url and page.locator("text=head = heatmap").count(), "its colours")
+        assert "brush=" in page.url
+        page.get_by_role("button", name="show all").click()
+        seen.until(lambda: "brush=" not in page.url, "no brush")
+        assert "colour=head" in page.url
+        page.get_by_role("link", name="Why", exact=True).click()
+        seen.drawn("parallel")
+        assert page.evaluate(constraint) == "[]"
+        assert seen.wrong + other.wrong == []
+
+
 def test_a_table_keeps_its_place(tmp_path: Path, see: Callable[[str], Seen]) -> None:
     book = recorded(tmp_path)
     for error in range(40):
@@ -171,12 +216,18 @@ def test_nothing_offers_to_leave_and_figures_are_saved(tmp_path: Path, see: Call
         assert saved.value.suggested_filename == "big-pareto.svg"
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True), (1920, False)])
 def test_axe_finds_nothing_serious(tmp_path: Path, see: Callable[..., Seen], width: int, dark: bool) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     with served(sources([], trials_of(tmp_path), None)) as url:
         seen = see(url, width=width, dark=dark)
-        for tab, block in (("pareto", "pareto"), ("progress", "best"), ("why", "parallel"), ("curves", "learning")):
+        for tab, block in (
+            ("pareto", "pareto"),
+            ("compare", "together"),
+            ("progress", "best"),
+            ("why", "contour"),
+            ("curves", "learning"),
+        ):
             seen.page.goto(f"{url}#/big/{tab}")
             seen.drawn(block)
             check(axe, seen, tab)

@@ -14,8 +14,9 @@ from search.dashboard.source import sources
 from search.objective import CourseScore
 from search.results.noise import Noise
 from search.results.view import View
-from tests.dashboard.seen import TINY, Seen, recorded, retrained, served, trained
-from tests.dashboard.test_deciding import trials_of
+from tests.big_study import make
+from tests.dashboard.seen import TINY, Seen, answered, place, recorded, retrained, served, trained
+from tests.dashboard.test_deciding import check, trials_of
 
 
 def test_retrained_models_and_their_seeds_are_shown(tmp_path: Path, see: Callable[[str], Seen]) -> None:
@@ -74,6 +75,108 @@ def test_the_strip_names_the_best_and_what_trains_it(tmp_path: Path, see: Callab
         alike = page.locator("#block-trials td", has_text="ties the best")
         seen.until(lambda: 1 <= alike.count() == len(seen.rows()) - 1, "these alone")
         assert seen.rows()[0] == best.number
+        assert seen.wrong == []
+
+
+def test_ticked_trials_are_compared(tmp_path: Path, see: Callable[..., Seen]) -> None:
+    book, folder = recorded(tmp_path), tmp_path / "tiny_study"
+    for number, error in enumerate((12.0, 13.0, 14.0, 15.0, 16.0)):
+        trained(book, error)
+        answered(folder, number, [error, error + 1, error + 2], [100 + number, 110 + number // 2], [3, 9])
+    trials = book.optuna_study.trials
+    with served(sources([str(TINY)], tmp_path, None)) as url:
+        seen = see(url)
+        page = seen.page
+        for number in (2, 0):
+            page.get_by_label(f"compare trial {number}", exact=True).check()
+        seen.until(lambda: "compare=2%2C0" in page.url, "the ticks in the address")
+        assert page.inner_text("#ticked").startswith("2 trials ticked: 2, 0.")
+        page.get_by_role("link", name="compare", exact=True).click()
+        for block in ("together", "together-1", "joints", "pck"):
+            seen.drawn(block)
+        told = page.inner_text("#block-differences")
+        assert [link.inner_text() for link in page.locator("#block-differences thead a").all()] == ["2", "0"]
+        row = page.locator("#block-differences tr", has_text="PixelDiff").inner_text()
+        assert row.split() == ["PixelDiff", "[px]", "14", "12", "\N{MINUS SIGN}14", "%"]
+        differing = {name for name in trials[0].params if trials[0].params[name] != trials[2].params[name]}
+        assert set(page.locator("#block-differences tr.differs th").all_inner_texts()) == differing
+        assert ("The same in all" in told) == (differing != set(trials[0].params))
+        data = "document.querySelector('#block-%s .js-plotly-plot')._fullData.map((trace) => %s)"
+        assert page.evaluate(data % ("joints", "[trace.name, Array.from(trace.x)]")) == [
+            ["trial 2", [14, 15, 16]],
+            ["trial 0", [12, 13, 14]],
+        ]
+        assert page.evaluate(data % ("together", "Array.from(trace.y)")) == [[17, 16, 15, 14], [15, 14, 13, 12]]
+        # The images that every trial answers, and in this order; both kept 3 and 9 alone.
+        pictures = page.locator("#block-images img")
+        assert [image.get_attribute("src").rsplit("/", 1)[1] for image in pictures.all()] == [  # type: ignore[union-attr]
+            "9.jpg",
+            "9.jpg",
+            "3.jpg",
+            "3.jpg",
+        ]
+
+        # Whoever is sent the address sees the same; four are the most.
+        other = see(page.url, width=390, dark=True)
+        other.drawn("pck")
+        assert other.page.inner_text("#block-differences thead") == page.inner_text("#block-differences thead")
+        assert other.page.evaluate("document.documentElement.scrollWidth") <= 390
+        other.page.get_by_role("link", name="Pareto").click()
+        for number in (1, 3):
+            other.page.get_by_label(f"compare trial {number}", exact=True).check()
+        assert other.page.get_by_label("compare trial 4", exact=True).is_disabled()
+        other.page.get_by_role("button", name="untick").click()
+        seen.until(lambda: "compare" not in other.page.url, "none ticked")
+        assert other.page.get_by_label("compare trial 4", exact=True).is_enabled()
+
+        # Those of a selection; and a point that is clicked with the shift key.
+        other.page.goto(f"{url}#/tiny_study/pareto?trials=1,4")
+        other.page.get_by_role("button", name="compare them").click()
+        other.drawn("pck")
+        assert "compare=1%2C4" in other.page.url
+        page.get_by_role("link", name="Pareto").click()
+        seen.drawn("pareto")
+        page.locator("#block-pareto").scroll_into_view_if_needed()
+        x, y, number = place(seen, min)
+        page.mouse.move(x, y)
+        page.wait_for_selector(".hoverlayer .hovertext")
+        page.keyboard.down("Shift")
+        page.mouse.click(x, y)
+        page.keyboard.up("Shift")
+        wanted = {2, 0} ^ {number}
+        seen.until(
+            lambda: page.locator("#block-trials tbody input:checked").count() == len(wanted), "a tick by the point"
+        )
+        assert page.evaluate("window.hurt") is None
+        assert seen.wrong + other.wrong == []
+
+
+def test_studies_have_one_common_front(tmp_path: Path, see: Callable[..., Seen]) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    trials_of(tmp_path, 150)
+    (tmp_path / "other").mkdir()
+    make(tmp_path / "other" / "study.db", trials=150, seed=5, name="other")
+    found = sources([], tmp_path, None)
+    points = [
+        (view.price(e), e.error, source.name, e.number)
+        for source in found
+        for view in [source.reader.read()]
+        for e in view.by_state["finished"]
+    ]
+    wanted = sorted(p for p in points if not any(q[0] <= p[0] and q[1] <= p[1] and q != p for q in points))
+    with served(found) as url:
+        seen = see(f"{url}#/big/compare")
+        seen.drawn("fronts")
+        rows = seen.page.locator("#block-common tbody tr").all()
+        listed = [(row.locator("th").inner_text(), int(row.locator("a").inner_text())) for row in rows]
+        assert listed == [(study, number) for _, _, study, number in wanted]
+        assert {study for study, _ in listed} == {"big", "other"}
+        check(axe, seen, "compare")
+        seen.page.select_option("select[name=with]", "other")
+        seen.until(lambda: "with=other" in seen.page.url, "the choice in the address")
+        seen.page.locator("#block-common tbody tr", has_text="other").first.locator("a").click()
+        seen.page.wait_for_selector("#block-command")
+        assert "#/other/trial/" in seen.page.url
         assert seen.wrong == []
 
 

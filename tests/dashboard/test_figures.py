@@ -15,11 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import ecdf
 
 from search.dashboard import curves, progress, why
+from search.full_length import Interval
 from search.objective import REFERENCE, CourseScore
 from search.results import importance
 from search.results import pareto as plane
 from search.results.figures import base, pareto
 from search.results.importance import shares
+from search.results.noise import Retrained
 from search.results.style import ACCENT
 from search.results.view import View
 from search.schedulers import recorded
@@ -455,6 +457,19 @@ def test_a_study_says_itself_what_it_is_measured_against() -> None:
     assert "1620.6" in mark.name
     assert "published" not in drawn.to_json()
     assert not any("<img" in text for text in strings(strict(drawn)))
+
+
+def test_a_full_training_stands_below_its_trial_with_its_interval() -> None:
+    seen = view(trial(0, price=(1.0, 0.2)), trial(1, price=(0.1, 0.1)))
+    run = Retrained(1, 90, ((7, 9.0, "last"), (8, 9.4, "last")), Interval(8.8, 9.2, 9.7), NASTY, "", ())
+    drawn = pareto.figure(seen, [run, run._replace(trial=5)], near=[0])
+    (found,) = (trace for trace in drawn.data if (trace.name or "").startswith("retrained"))
+    assert (list(found.x), list(found.y)) == ([pytest.approx(math.log(0.1 * 0.1))], [9.2])
+    assert (found.error_y.array[0], found.error_y.arrayminus[0]) == (pytest.approx(0.5), pytest.approx(0.4))
+    assert NASTY not in drawn.to_json()
+    assert "9.000, 9.400" in found.text[0]
+    (marked,) = (trace for trace in drawn.data if (trace.name or "").startswith("within seed noise"))
+    assert list(marked.x) == [pytest.approx(math.log(1.0 * 0.2))]
 
 
 def test_the_page_of_the_picture_is_one_file(tmp_path: Any) -> None:

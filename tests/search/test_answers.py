@@ -191,6 +191,18 @@ def test_the_sides_of_a_picture(tmp_path: Path) -> None:
     assert answers.sides(tmp_path, 10**6) == (1, 1)
 
 
+def test_all_trials_answer_the_same_images() -> None:
+    (one, valid, _), (other, _, outputs) = made(40, 0), made(40, 1)
+    assert (
+        [e.row for e in one.shared]
+        == [e.row for e in other.shared]
+        == [int(valid.rows[i]) for i in (0, 8, 16, 23, 31, 39)]
+    )
+    means = {int(row): np.mean(errors) for row, errors in zip(valid.rows, by_hand(outputs, valid.targets), strict=True)}
+    assert [e.error for e in other.shared] == pytest.approx([means[e.row] for e in other.shared], rel=1e-5)
+    assert [e.row for e in made(3)[0].shared] == [1, 3, 5]
+
+
 def spoilt() -> list[bytes]:
     good = asdict(made()[0])
     changes: list[dict[str, Any]] = [
@@ -214,7 +226,9 @@ def spoilt() -> list[bytes]:
     ]
     text = json.dumps(good).encode()
     broken = [b"", b"{}", b"[]", b"5", text[:-20], b"\xff\xfe" + text, b"[" * 100_000]
-    missing = [json.dumps({k: v for k, v in good.items() if k != key}).encode() for key in good if key != "unit"]
+    missing = [
+        json.dumps({k: v for k, v in good.items() if k != key}).encode() for key in good.keys() - {"unit", "shared"}
+    ]
     return broken + missing + [json.dumps({**good, **change}).encode() for change in changes]
 
 
@@ -231,8 +245,8 @@ def write_for_ever(folder: Path, first: Answers, second: Answers) -> None:
         for found in (first, second):
             answers.save(found, folder, 1)
             answers.save_pictures(found, Dots(), folder)  # type: ignore[arg-type]
-            for example in found.examples:
-                answers.picture(folder, example.row).unlink()
+            for example in found.pictured:
+                answers.picture(folder, example.row).unlink(missing_ok=True)
 
 
 def test_a_reader_meets_the_old_or_the_new_whoever_is_killed(tmp_path: Path) -> None:
@@ -259,7 +273,7 @@ def test_a_reader_meets_the_old_or_the_new_whoever_is_killed(tmp_path: Path) -> 
     (tmp_path / "pictures" / f"9@{os.uname().nodename}@{writer.pid}.half").touch()
     answers.sweep(tmp_path)
     left = {file.name for folder in ("answers", "pictures") for file in (tmp_path / folder).iterdir()}
-    assert left <= {"000001.json"} | {f"{example.row}.jpg" for example in second.examples}
+    assert left <= {"000001.json"} | {f"{example.row}.jpg" for example in second.pictured}
 
 
 def test_pictures_are_written_once_and_those_no_trial_shows_are_swept(tmp_path: Path) -> None:
@@ -281,7 +295,7 @@ def test_pictures_are_written_once_and_those_no_trial_shows_are_swept(tmp_path: 
     assert {file: file.stat().st_mtime_ns for file in before} == before
     answers.save(other, tmp_path, 5)
     answers.sweep(tmp_path)
-    assert {file.name for file in (tmp_path / "pictures").iterdir()} == {f"{e.row}.jpg" for e in other.examples}
+    assert {file.name for file in (tmp_path / "pictures").iterdir()} == {f"{e.row}.jpg" for e in other.pictured}
     assert answers.load(tmp_path, 5) == other
 
 

@@ -259,7 +259,7 @@ def test_every_epoch_leaves_its_answers_before_its_row_is_known(tmp_path: Path) 
         assert found is not None
         assert found.epoch == row["epoch"]
         assert np.mean(found.errors) == pytest.approx(row["error"], rel=1e-5)
-        assert {answers.picture(tmp_path, example.row).is_file() for example in found.examples} == {True}
+        assert {answers.picture(tmp_path, example.row).is_file() for example in found.pictured} == {True}
 
 
 def test_states_hold_tensors_and_numbers_alone_and_few_are_kept(tmp_path: Path) -> None:

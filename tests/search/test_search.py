@@ -92,7 +92,7 @@ def attached(search: Search, folder: Path) -> None:
         assert found.epoch >= trial.user_attrs["epochs"]  # a worker killed later may have been an epoch ahead
         if found.epoch == trial.user_attrs["epochs"]:
             assert sum(found.errors) / 21 == pytest.approx(trial.user_attrs["pixel_diff"], rel=1e-4)
-        shown |= {f"{example.row}.jpg" for example in found.examples}
+        shown |= {f"{example.row}.jpg" for example in found.pictured}
     assert {file.name for file in (folder / "pictures").iterdir()} == shown
     store = FileSystemArtifactStore(folder / "artifacts")
     with_weights = set()

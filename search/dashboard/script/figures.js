@@ -60,18 +60,50 @@ element("theme").addEventListener("click", () => {
 const WIDTH = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i2: Int16Array, i1: Int8Array, u4: Uint32Array,
   u2: Uint16Array, u1: Uint8Array };
 const first = (data) => (Array.isArray(data) || ArrayBuffer.isView(data) ? data[0] : data);
+const decoded = (data) => {
+  if (!data.bdata) return data;
+  const bytes = Uint8Array.from(atob(data.bdata), (letter) => letter.charCodeAt(0));
+  return new WIDTH[data.dtype](bytes.buffer);
+};
 const numbers = (trace) => {
   const data = trace.customdata;
   if (!data) return null;
   if (!data.bdata) return Array.from(data, first);
-  const bytes = Uint8Array.from(atob(data.bdata), (letter) => letter.charCodeAt(0));
-  const flat = new WIDTH[data.dtype](bytes.buffer);
+  const flat = decoded(data);
   const columns = data.shape ? Number(String(data.shape).split(",")[1] || 1) : 1;
   return Array.from({ length: flat.length / columns }, (_, row) => flat[row * columns]);
+};
+
+// Parallel coordinates: which trials a brush leaves, and the lines of a selection that another figure made.
+const picked = (trace, brush) => {
+  const columns = trace.dimensions.filter(({ name }) => brush[name]).map(({ name, values }) => [brush[name], decoded(values)]);
+  return numbers(trace).filter((_, row) => columns.every(([parts, values]) => parts.some(([low, high]) => values[row] >= low && values[row] <= high)));
+};
+const brushed = (trace) => {
+  const { study } = here();
+  const [brush, set] = [state.brush.get(study), state.chosen.get(study)];
+  if (brush) {
+    const dimensions = trace.dimensions.map((each) => ({ ...each, constraintrange: brush[each.name] || null }));
+    return { ...trace, dimensions };
+  }
+  if (!set || !trace.customdata) return trace;
+  const keep = numbers(trace).flatMap((number, row) => (set.has(number) ? [row] : []));
+  const kept = (data) => { const all = decoded(data); return keep.map((row) => all[row]); };
+  return { ...trace, customdata: kept(trace.customdata), line: { ...trace.line, color: kept(trace.line.color) },
+    dimensions: trace.dimensions.map((each) => ({ ...each, values: kept(each.values), constraintrange: null })) };
+};
+const brushes = (holder) => {
+  const brush = {};
+  for (const { name, constraintrange: range } of holder.data[0].dimensions || []) {
+    if (range && range.length) brush[name] = Array.isArray(range[0]) ? range.map((part) => [...part]) : [[...range]];
+  }
+  const some = Object.keys(brush).length > 0;
+  choose(some ? new Set(picked(holder.block.figure.data[0], brush)) : null, some ? brush : null);
 };
 const marked = (figure, block) => {
   const set = state.chosen.get(here().study);
   return figure.data.map((trace) => {
+    if (trace.type === "parcoords") return brushed(trace);
     if (!block.selects && !(boot.offline && set)) return trace;
     const of = trace.mode === "lines" ? null : numbers(trace);
     if (!of) return trace;
@@ -79,12 +111,30 @@ const marked = (figure, block) => {
     return { ...trace, selectedpoints };
   });
 };
+// The small line below a title is broken for half a page of 1,280 pixels, and anew for a phone.
+const LETTER = 6.4; // pixels of a letter of 12, in the mean
+const wrapped = (layout, width) => {
+  const text = layout.title && layout.title.subtitle && layout.title.subtitle.text;
+  const margin = layout.margin || {};
+  const most = Math.floor((width - Math.max(margin.l || 64, 100)) / LETTER);
+  if (!text || text.split("<br>").every((line) => line.length <= most)) return layout;
+  const lines = [""];
+  for (const word of text.split(/ |<br>/)) {
+    if (lines.at(-1) && lines.at(-1).length + word.length >= most) lines.push("");
+    lines[lines.length - 1] += (lines.at(-1) ? " " : "") + word;
+  }
+  const more = 15 * (lines.length - text.split("<br>").length);
+  return { ...layout, title: { ...layout.title, subtitle: { ...layout.title.subtitle, text: lines.join("<br>") } },
+    margin: { ...margin, t: (margin.t || 64) + more }, height: layout.height + more };
+};
 let cleared = 0; // plotly keeps its own selection until this changes
 const draw = (holder, block) => {
   if (holder._dragging) { changed = true; return; } // drawn anew it would lose the lasso; the next update draws it
-  const layout = { ...block.figure.layout, template: template() };
-  layout.height = layout.height || block.height;
+  const given = { ...block.figure.layout, template: template() };
+  given.height = given.height || block.height;
+  const layout = narrow.matches ? wrapped(given, holder.clientWidth || innerWidth) : given;
   layout.uirevision = `${layout.uirevision} ${holder.released || 0}`;
+  if (block.brushes) layout.uirevision += ` ${cleared}`; // plotly keeps a brush that was let go of, too
   if (block.selects) {
     layout.dragmode = narrow.matches ? false : (holder.layout && holder.layout.dragmode) || "lasso";
     // Which points are selected is ours to say: an outline that stays would light up points that come later.
@@ -120,9 +170,14 @@ const draw = (holder, block) => {
   });
   holder.on("plotly_doubleclick", () => release(holder));
   holder.on("plotly_click", (event) => {
-    const number = first(event.points[0] && event.points[0].customdata);
-    if (Number.isInteger(number)) location.hash = address(here().study, "trial", number);
+    const data = event.points[0] && event.points[0].customdata;
+    const number = first(data);
+    if (typeof number === "string" && Array.isArray(data)) location.hash = address(number, "trial", data[1]); // another study's
+    else if (!Number.isInteger(number)) return;
+    else if (event.event && event.event.shiftKey && !boot.offline) tick(number);
+    else location.hash = address(here().study, "trial", number);
   });
+  if (block.brushes) holder.on("plotly_restyle", ([change]) => { if (Object.keys(change).some((key) => key.includes("constraintrange"))) brushes(holder); });
   if (!block.selects) return;
   holder.on("plotly_selected", (event) => {
     if (holder.drawing || !event || !event.points) return;
@@ -131,8 +186,10 @@ const draw = (holder, block) => {
   });
   holder.on("plotly_deselect", () => { if (!holder.drawing) choose(null); });
 };
-const choose = (set) => {
-  if (set) state.chosen.set(here().study, set); else state.chosen.delete(here().study);
+const choose = (set, brush = null) => {
+  const { study } = here();
+  if (set) state.chosen.set(study, set); else state.chosen.delete(study);
+  if (brush) state.brush.set(study, brush); else state.brush.delete(study);
   cleared += 1;
   show(true);
 };

@@ -6,6 +6,8 @@ let revision = null;
 let pending = 0;
 let scrolled = null; // where to scroll once the page that one goes back to stands
 
+const WIDE = new Set(["importance", "slices", "parallel"]); // many panels or axes, which a phone scrolls
+
 const place = (answer, where) => {
   if (shown !== where) {
     for (const figure of main.querySelectorAll(".js-plotly-plot")) Plotly.purge(figure);
@@ -21,12 +23,20 @@ const place = (answer, where) => {
   if (old) old.remove();
   const keep = new Set();
   let before = null;
-  for (const block of [...(answer.choices && !boot.offline ? [{ kind: "choices", id: "choices", choices: answer.choices }] : []), ...answer.blocks]) {
+  const lists = (above) => {
+    const choices = (answer.choices || []).filter((choice) => choice.above === above && (!boot.offline || answer.varied));
+    return choices.length ? [{ kind: "choices", id: `choices${above && `-${above}`}`, choices }] : [];
+  };
+  for (const block of [...lists(""), ...answer.blocks.flatMap((each) => [...lists(each.id), each])]) {
     const id = `block-${block.id}`;
     keep.add(id);
     let holder = element(id);
     if (!holder) {
       holder = make("section", { id, className: block.kind === "choices" ? "choices" : `block ${block.width || ""}` });
+      if (WIDE.has(block.id)) {
+        holder.classList.add("wide");
+        if (narrow.matches) Object.assign(holder, { tabIndex: 0, ariaLabel: block.id, role: "region" });
+      }
       if (block.title) holder.append(make("h2", { textContent: block.title }));
       holder.append(make("div", { className: block.kind }));
       if (block.height) holder.lastChild.style.minHeight = `${block.height}px`;
@@ -38,6 +48,7 @@ const place = (answer, where) => {
     else if (block.kind === "table") fill(inner, block);
     else if (block.kind === "html") { if (inner.source !== block.html) { inner.innerHTML = block.html; inner.source = block.html; } }
     else if (block.kind === "later") fetchOnce(inner, block);
+    else if (block.kind === "note") noting(inner, block);
     else if (block.kind === "choices") offer(inner, block.choices);
   }
   for (const holder of [...main.children]) if (!keep.has(holder.id)) holder.remove();
@@ -81,7 +92,7 @@ const offer = (holder, offered) => {
 };
 
 // ---- what stands around a page -------------------------------------------------------------------------------------
-const WHOLE = new Set(["now", "trial"]); // pages that no selection narrows
+const WHOLE = new Set(["now", "trial", "compare"]); // pages that no selection narrows
 const frame = (answer) => {
   const { study, page, trial } = here();
   if (!study) return;
@@ -105,6 +116,12 @@ const frame = (answer) => {
   element("clear").previousElementSibling.textContent = whole
     ? "This page shows all trials; others show the selected ones alone. "
     : `${count === null ? "\u2026" : count} trial${count === 1 ? "" : "s"} selected; tables and figures show ${count === 1 ? "it" : "them"} alone. `;
+  element("beside").hidden = !set || set.size < 2 || set.size > COMPARED || boot.offline;
+  const ticked = ticks(study);
+  element("ticked").hidden = !ticked.size;
+  element("ticked").firstElementChild.textContent = `${ticked.size === COMPARED ? "Four trials, as many as can be compared," : ticked.size === 1 ? "1 trial" : `${ticked.size} trials`} ticked: ${[...ticked].join(", ")}. `;
+  element("compare").href = address(study, "compare");
+  element("compare").hidden = page === "compare";
   const line = element("filter");
   if (document.activeElement !== line) line.value = filtered || "";
   line.setAttribute("aria-invalid", String(Boolean(answer && answer.wrong)));
@@ -112,14 +129,15 @@ const frame = (answer) => {
   element("wrong").hidden = !(answer && answer.wrong);
   element("optuna") && answer && answer.optuna && element("optuna").setAttribute("href", answer.optuna);
   if (!answer || !answer.facts) return;
-  const source = JSON.stringify([study, answer.facts]);
+  const source = JSON.stringify([study, answer.facts, [...ticked]]);
   if (element("facts").source === source) return;
   element("facts").source = source;
   element("facts").replaceChildren(...answer.facts.map(({ name, value, trial: number, filter }) => {
     const inner = make("div", { className: "value" });
     if (number !== undefined && number !== null) inner.append(make("a", { href: address(study, "trial", number), textContent: value }));
     else if (filter && !boot.offline) {
-      const link = make("a", { href: `${address(study, "pareto")}?filter=${encodeURIComponent(filter)}`, textContent: value, title: `show ${filter} alone` });
+      const kept = ticked.size ? `&compare=${[...ticked].join(",")}` : "";
+      const link = make("a", { href: `${address(study, "pareto")}?filter=${encodeURIComponent(filter)}${kept}`, textContent: value, title: `show ${filter} alone` });
       inner.append(link);
     } else inner.append(value);
     return make("div", {}, make("div", { className: "name", textContent: name }), inner);
@@ -130,14 +148,40 @@ const narrowTo = (line) => {
   if (line) state.filter.set(study, line); else state.filter.delete(study);
   show(true);
 };
+element("beside").addEventListener("click", () => {
+  const { study } = here();
+  state.ticked.set(study, new Set(state.chosen.get(study)));
+  location.hash = address(study, "compare");
+});
+element("untick").addEventListener("click", () => {
+  state.ticked.delete(here().study);
+  showTicks();
+  show(true);
+});
 element("clear").addEventListener("click", () => { state.filter.delete(here().study); choose(null); });
 element("filter").addEventListener("change", () => narrowTo(element("filter").value.trim()));
 element("filter").addEventListener("search", () => narrowTo(element("filter").value.trim()));
 
 // ---- asking ----------------------------------------------------------------------------------------------------------
+// A report has its pages once, and for other values of their lists what then differs.
+const changedBy = (base, difference) => {
+  if (!difference) return base;
+  if ("=" in difference) return difference["="];
+  const copy = Array.isArray(base) ? base.slice(0, difference.n) : { ...base };
+  for (const [key, each] of Object.entries(difference["~"])) copy[key] = changedBy(base[key], each);
+  return copy;
+};
+const varied = (page) => {
+  if (!page || !page.variants) return page;
+  const wanted = Object.entries(state.choices[here().page] || {});
+  const fits = ({ values }) => wanted.every(([name, value]) => !(name in values) || values[name] === value);
+  const first = Object.fromEntries(page.choices.map(({ name, value }) => [name, value]));
+  const variant = fits({ values: first }) ? null : page.variants.find(fits);
+  return { ...(variant ? changedBy(page, variant.difference) : page), varied: true };
+};
 const ask = async (path, body) => {
   if (boot.offline) {
-    return boot.offline[path] || { sentence: "This trial is not in the report, which has the best ones alone; posefront dashboard shows all." };
+    return varied(boot.offline[path]) || { sentence: "This trial is not in the report, which has the best ones alone; posefront dashboard shows all." };
   }
   const reply = await fetch(`view/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   if (reply.status === 204) return null;
@@ -152,7 +196,7 @@ const asked = (orders, fresh = true) => {
   const { study, page } = here();
   const set = state.chosen.get(study);
   return ask(path(), { revision: fresh ? null : revision, chosen: set ? [...set] : null, filter: state.filter.get(study) || "",
-    choices: state.choices[page] || {}, orders: { ...Object.fromEntries(state.sorting), ...orders } });
+    choices: state.choices[page] || {}, ticked: page === "compare" ? [...ticks(study)] : [], orders: { ...Object.fromEntries(state.sorting), ...orders } });
 };
 
 let took = 0;

@@ -1,5 +1,5 @@
 // What the visitor has chosen. All of it stands in the address, so that a link shows what its sender saw:
-//   #/STUDY/PAGE/TRIAL?filter=...&trials=0-4,9&sort.TABLE=-score@25&hide.TABLE=...&zoom.FIGURE=...&NAME=CHOICE
+//   #/STUDY/PAGE/TRIAL?filter=...&trials=0-4,9&brush={"AXIS":[[LOW,HIGH]]}&compare=17,3&sort.TABLE=-score@25&hide.TABLE=...&zoom.FIGURE=...&NAME=CHOICE
 const boot = JSON.parse(document.getElementById("boot").textContent);
 const element = (id) => document.getElementById(id);
 const make = (tag, attributes = {}, ...children) => {
@@ -11,6 +11,8 @@ const make = (tag, attributes = {}, ...children) => {
 const state = {
   filter: new Map(), // study -> filter line
   chosen: new Map(), // study -> Set of trial numbers
+  brush: new Map(), // study -> { axis: [[low, high], ...] }, what made the selection in the parallel coordinates
+  ticked: new Map(), // study -> Set of trial numbers to compare, in the order of ticking
   choices: {}, // page -> { name: value }
   sorting: new Map(), // table -> { column, down, start }
   hidden: new Map(), // table -> Set of columns' titles
@@ -58,6 +60,10 @@ const unranged = (text) => {
   return numbers;
 };
 
+// Trials that are ticked, to be compared.
+const COMPARED = 4;
+const ticks = (study) => state.ticked.get(study) || new Set();
+
 // The address of what is on the screen, written without a step in the browser's history.
 const remember = () => {
   const { study, page, trial } = here();
@@ -65,6 +71,8 @@ const remember = () => {
   const query = new URLSearchParams();
   if (state.filter.get(study)) query.set("filter", state.filter.get(study));
   if (state.chosen.has(study)) query.set("trials", ranges(state.chosen.get(study)));
+  if (state.brush.has(study)) query.set("brush", JSON.stringify(state.brush.get(study), (_, value) => (typeof value === "number" ? +value.toPrecision(6) : value)));
+  if (ticks(study).size) query.set("compare", [...ticks(study)].join(","));
   for (const [name, value] of Object.entries(state.choices[page] || {})) query.set(name, value);
   for (const holder of document.querySelectorAll("main .table[data-table]")) {
     const table = holder.dataset.table;
@@ -83,6 +91,13 @@ const remember = () => {
   if (location.hash !== wanted) history.replaceState(history.state, "", wanted);
 };
 
+const brushOf = (text) => {
+  try {
+    const entries = Object.entries(JSON.parse(text)).filter(([, parts]) => Array.isArray(parts) && parts.length && parts.every((part) => Array.isArray(part) && part.length === 2 && part.every(Number.isFinite)));
+    return entries.length ? Object.fromEntries(entries) : null;
+  } catch { return null; }
+};
+
 // Take over what an address says; one without a question mark, as tabs and links have, says nothing and changes nothing.
 const adopt = () => {
   const { study, page } = here();
@@ -91,12 +106,18 @@ const adopt = () => {
   const said = new URLSearchParams(query);
   state.filter.delete(study);
   state.chosen.delete(study);
+  state.brush.delete(study);
+  state.ticked.delete(study);
   for (const [name, value] of said) {
     const [kind, ...rest] = name.split(".");
     const of = rest.join(".");
     if (name === "filter") state.filter.set(study, value);
+    else if (name === "compare") state.ticked.set(study, new Set([...unranged(value)].slice(0, COMPARED)));
     else if (name === "trials") state.chosen.set(study, unranged(value));
-    else if (kind === "sort" && of) {
+    else if (name === "brush") {
+      const brush = brushOf(value);
+      if (brush) state.brush.set(study, brush);
+    } else if (kind === "sort" && of) {
       const [, down, column, start] = /^(-?)(.*?)(?:@(\d{1,7}))?$/.exec(value);
       state.sorting.set(of, { column, down: down === "-", start: Number(start || 0) });
     } else if (kind === "hide" && of) state.hidden.set(of, new Set(value.split("|")));

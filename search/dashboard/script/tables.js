@@ -58,6 +58,7 @@ const fill = (holder, block) => {
       return make("th", { className: column.right ? "right" : "", scope: "col" }, button);
     })));
     // Frozen with the trial's number; what a trial is called, where that is the second column.
+    holder.table.classList.toggle("ticks", ticking(block));
     holder.table.classList.toggle("named", columns.length > 1 && columns[1].title === "name");
   }
   [...thead.firstChild.children].forEach((cell, place) => {
@@ -74,9 +75,14 @@ const fill = (holder, block) => {
       line = make("tr", {}, ...columns.map((column, at) => make(at ? "td" : "th", { className: column.right ? "right" : "", ...(at ? {} : { scope: "row" }) })));
       line.dataset.trial = row[0];
       const link = make("a", { href: address(here().study, "trial", row[0]), textContent: row[0] });
+      if (ticking(block)) {
+        const box = make("input", { type: "checkbox", ariaLabel: `compare trial ${row[0]}` });
+        box.addEventListener("change", () => tick(row[0]));
+        line.firstChild.append(box);
+      }
       line.firstChild.append(link);
       line.addEventListener("click", (event) => {
-        if (event.target.closest("a, button") || String(getSelection())) return;
+        if (event.target.closest("a, button, input") || String(getSelection())) return;
         location.hash = address(here().study, "trial", row[0]);
       });
     }
@@ -93,8 +99,28 @@ const fill = (holder, block) => {
     if (tbody.children[place] !== line) tbody.insertBefore(line, tbody.children[place] || null);
   });
   for (const line of old.values()) line.remove();
+  showTicks();
   if (focused && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
   pages(holder, block, rows, total, columns, turn);
+};
+
+// Trials to compare are ticked where a study's trials are listed; a report has no answers to compare.
+const ticking = (block) => Boolean(block.ticks) && !boot.offline;
+const showTicks = () => {
+  const set = ticks(here().study);
+  for (const box of main.querySelectorAll("tr[data-trial] > th > input")) {
+    box.checked = set.has(Number(box.closest("tr").dataset.trial));
+    box.disabled = !box.checked && set.size >= COMPARED;
+  }
+};
+const tick = (number) => {
+  const { study } = here();
+  const set = new Set(ticks(study));
+  if (!set.delete(number) && set.size < COMPARED) set.add(number);
+  state.ticked.set(study, set);
+  showTicks();
+  frame(null);
+  remember();
 };
 
 const pages = (holder, block, rows, total, columns, turn) => {

@@ -17,6 +17,9 @@ from search.results.pareto import Mark, Plane, Point, plane
 from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, RETRAINED_COLOUR, STATES
 from search.results.view import View
 
+TRIALS = "trials"
+"""What the traces have as `meta` whose points are the trials of one state."""
+
 
 def write(view: View, file: Path, retrained: Sequence[Retrained] = ()) -> None:
     """Write the picture alone: one page that opens offline. For the arguments see `figure`.
@@ -39,7 +42,7 @@ def figure(view: View, retrained: Sequence[Retrained] = (), near: Collection[int
         near: trials that seed noise does not tell apart from the best one, which are marked.
     """
     trained = [each for each in retrained if not math.isnan(_price(view, each.trial))]
-    shown = plane(view, [(_price(view, each.trial), each.mean.error) for each in trained])
+    shown = plane(view, [(_price(view, each.trial), end) for each in trained for end in each.mean])
     if not shown.points:
         return empty(
             "No trial has been priced yet." if view.trials else "No trial yet: the first appears when it is sampled."
@@ -93,6 +96,7 @@ def _points(trace: Any, points: Sequence[Point], state: str, shown: Plane, view:
         x=np.array([point.x for point in points]),
         y=np.where(errors <= shown.ceiling, errors, shown.rail),
         customdata=_numbers(points, view),
+        meta=TRIALS,
         mode="markers",
         name=f"{state} ({len(points):,})",
         marker={
