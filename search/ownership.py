@@ -14,7 +14,7 @@ from search.storage_url import file_of
 
 RESULTS = (
     *("weights", "answers", "pictures", "networks", "artifacts", "models", "retrain", "folds", "ensembles", "ablation"),
-    *("submission", "pareto.html", "report.html"),
+    *("submission", "pareto.html", "report.html", "notes.json"),
 )
 """What a search, and what comes after it, leaves in a study's folder."""
 

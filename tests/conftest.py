@@ -79,6 +79,8 @@ SLOW = (
     "test_browser",
     "test_clean",
     "test_deciding",
+    "test_a_star_and_a_note",
+    "test_networks",
     "test_decision",
     "test_ensemble",
     "test_fit",

@@ -22,8 +22,11 @@ def dashboard(
     storage: Storage = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Take no notes and stars for trials; nothing else is ever written.")
+    ] = False,
 ) -> None:
-    """Watch a running or finished search in the browser, Optuna's own pages beside ours; nothing is ever written."""
+    """Watch a running or finished search in the browser, Optuna's own pages beside ours; no study is written to."""
     from search.dashboard import server
     from search.dashboard.source import Source, sources
 
@@ -37,9 +40,12 @@ def dashboard(
         console.print(f"{names}: {url}", soft_wrap=True)
         console.print(f"Optuna's own pages: {url}dashboard. Ctrl-C ends this; a search goes on.", soft_wrap=True)
         if host not in server.LOCAL:
-            complaints.print(f"[yellow]everyone who reaches {host} can read these studies[/]; there is no password.")
+            and_write = "" if read_only else " and write notes to them (--read-only: not that)"
+            complaints.print(
+                f"[yellow]everyone who reaches {host} can read these studies{and_write}[/]; there is no password."
+            )
 
-    server.serve(found, find, host, port, ready)
+    server.serve(found, find, host, port, ready, notes=not read_only)
 
 
 def report(

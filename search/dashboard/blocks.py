@@ -14,7 +14,7 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 
 from search.dashboard.request import LINES, WHOLE, Order
-from search.format import between, compact, digits
+from search.format import between, compact, digits, line
 from search.full_length import Interval
 from search.results.bands import LABELS
 from search.results.leaderboard import Entry
@@ -186,6 +186,7 @@ def board(
         (column("trial"), lambda e: e.number),
         (column("name", text=True), lambda e: e.name),
         (column("state", text=True), lambda e: e.state),
+        *([(column("note", text=True), note_cell)] if any(e.star or e.note for e in lines) else []),
         *value,
         (column(view.error_title), lambda e: error_cell(e.error)),
         (column("in full, predicted"), lambda e: full_cell(view, e)),
@@ -200,6 +201,11 @@ def board(
         (column("reason", text=True), lambda e: e.reason.splitlines()[0][:200] if e.reason else ""),
     ]
     return table(key, title, columns, lines, "No trials.", order) | {"ticks": ticks}
+
+
+def note_cell(entry: Entry) -> str:
+    """A trial's star and the beginning of its note."""
+    return " ".join([*["\u2605"] * entry.star, *([line(entry.note, 80)] if entry.note else [])])
 
 
 def parameter_columns(entries: Sequence[Entry]) -> list[Column]:

@@ -42,7 +42,8 @@ def fields(view: View) -> dict[str, Read]:
         view.error_name: attrgetter("error"),
         view.metric: attrgetter("error"),
         "front": lambda e: "yes" if e.pareto else "no",
-        **{name: attrgetter(name) for name in ("epochs", "seconds", "worker", "reason")},
+        **{name: attrgetter(name) for name in ("epochs", "seconds", "worker", "reason", "note")},
+        "star": lambda e: "yes" if e.star else "no",
         "images/s": attrgetter("images_per_s"),
     }
     for reading in view.readings:

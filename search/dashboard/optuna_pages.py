@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
+from werkzeug.wrappers import Response
 
 from data.errors import UserError
 from search.dashboard.reader import Reader, State
@@ -29,6 +30,14 @@ SLOTS = 1000
 
 LONG = ("curve", "config")
 """Attributes that Optuna's page of a trial would show on one line, 8,000 pixels wide; our own page has them."""
+
+UNOFFERED = """<style>
+button:is([aria-label="rename study"], [aria-label="delete study"]),
+button:has(:is([data-testid="AddBoxIcon"], [data-testid="EditIcon"], [data-testid="DeleteIcon"])),
+.MuiCard-root:has([data-testid="UploadFileIcon"]) { display: none !important; }
+</style>
+</head>"""
+"""Ends the head of Optuna's pages: what they offer that would write is not shown, for it is refused."""
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -247,7 +256,10 @@ class OptunaPages:
             if artifact is None or not self._storage.holds(key, trial) or self._artifacts.file(artifact[2]) is None:
                 return answer(start, "404 Not Found", "there is no such artifact")
             start = sandboxed(start)
-        return self._pages()(environ, start)
+        pages = self._pages()
+        if path == "/dashboard" or path.startswith("/dashboard/"):
+            return without_writing(pages, environ, start)
+        return pages(environ, start)
 
     def _pages(self) -> WSGIApplication:
         """Optuna's application. The first request waits seconds for it: scikit-learn and pandas come with it."""
@@ -263,6 +275,17 @@ def answer(start: StartResponse, status: str, reason: str) -> list[bytes]:
     """A refusal as Optuna's pages expect it."""
     start(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
     return [json.dumps({"reason": reason}).encode()]
+
+
+def without_writing(pages: WSGIApplication, environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+    """One of Optuna's pages, without the buttons that would write."""
+    reply = Response.from_app(pages, environ, buffered=True)
+    if reply.mimetype == "text/html" and environ["REQUEST_METHOD"] == "GET" and reply.status_code == 200:
+        reply.direct_passthrough = False
+        reply.set_data(reply.get_data(as_text=True).replace("</head>", UNOFFERED, 1))
+        for header in ("Last-Modified", "ETag"):
+            reply.headers.pop(header, None)
+    return list(reply(environ, start))
 
 
 def sandboxed(start: StartResponse) -> StartResponse:

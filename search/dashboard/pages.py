@@ -21,6 +21,7 @@ from search.dashboard import (
     gallery,
     gpu,
     hardest,
+    notes,
     now,
     progress,
     retrained,
@@ -296,6 +297,7 @@ def trial_page(source: Source, view: View, number: int, href: Href) -> list[Bloc
     command = bands.command(view, number, source.given, source.out, source.storage)
     pictures = gallery.gallery(answered, href, lambda row: answers.sides(source.folder, row))
     blocks: list[Block] = [
+        notes.block(view, number, source.folder, source.reader.study_id),
         html("facts", "What it is", trial.parameters(view, number), width="third"),
         figure("one", curves.of_trial(view, number), 620, width="two-thirds"),
         *gpu.blocks(view, gpu.measured(view, [view.by_number[number]])),
@@ -350,6 +352,8 @@ def facts(view: View) -> list[dict[str, Any]]:
         shown.append({"name": f"smallest {view.error_name}", "value": error, "trial": least.number})
         count = sum(entry.pareto for entry in finished)
         shown.append({"name": "Pareto front", "value": f"{count} trial{'s' * (count != 1)}", "filter": "front=yes"})
+    if starred := sum(entry.star for entry in view.entries):
+        shown.append({"name": "starred", "value": str(starred), "filter": "star=yes"})
     if view.goal is not None:
         reached = sum(map(view.reached, finished))
         shown.append({"name": f"goal: {view.goal_title}", "value": f"{reached} trials are to reach it"})

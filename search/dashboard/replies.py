@@ -13,7 +13,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from data.errors import UserError
 from search.after import models
-from search.dashboard import pages, retrained
+from search.dashboard import notes, pages, retrained
 from search.dashboard.now import Machine
 from search.dashboard.reader import GoneError, Reader
 from search.dashboard.request import Request
@@ -101,7 +101,7 @@ class Replies:
         for source in self._sources.values() if only is None else (only,):
             before = source.reader.revision  # if another thread reads meanwhile, what is sent now is sent once more
             try:
-                views[source.key] = source.reader.read()
+                views[source.key] = source.view()
             except GoneError:
                 self._why[source.key] = (
                     f"The study {source.name!r} is no longer in its storage: it was deleted or moved. "
@@ -146,7 +146,7 @@ class Replies:
 
 def last_written(source: Source, numbers: Iterable[int]) -> float:
     """When models, or what trials answered, or their ablations, were last written; 0 where none was."""
-    newest = models.written(source.folder)
+    newest = max(models.written(source.folder), notes.written(source.folder) / 1e9)
     for number in numbers:
         newest = max(newest, retrained.changed(source.folder, number))
         for file in (answers.file(source.folder, number), ablation.file_of(source.folder, number)):

@@ -27,7 +27,7 @@ def write(sources: Sequence[Source], file: Path) -> int:
     Raises:
         UserError: the file cannot be written.
     """
-    views = {source.key: source.reader.read() for source in sources}
+    views = {source.key: source.view() for source in sources}
     shown = [(name, title) for name, title in pages.PAGES if name != "now"]
     offline: dict[str, Any] = {}
     trials = 0

@@ -11,6 +11,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import flask
@@ -21,6 +22,7 @@ from werkzeug.exceptions import HTTPException
 
 from data.errors import UserError
 from search.dashboard import pages
+from search.dashboard.notes import Note, save
 from search.dashboard.optuna_pages import OptunaPages
 from search.dashboard.replies import Replies, dump
 from search.dashboard.request import Request
@@ -30,7 +32,7 @@ from search.signals import handle
 
 HERE = Path(__file__).parent
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-SCRIPTS = tuple(HERE / "script" / f"{name}.js" for name in ("state", "figures", "tables", "page"))
+SCRIPTS = tuple(HERE / "script" / f"{name}.js" for name in ("state", "figures", "tables", "notes", "page"))
 """The page's script, in the order of its parts."""
 
 POLL_MS = 2000
@@ -39,7 +41,7 @@ POLL_MS = 2000
 LARGEST = 4 << 20
 """Bytes of a request: a selection of 100,000 trials is 0.7 MB."""
 
-OURS = ("/assets/", "/view/", "/file/")
+OURS = ("/assets/", "/view/", "/file/", "/note/")
 """Where our own addresses begin; all others are Optuna's."""
 
 Find = Callable[[Collection[str]], Sequence[Source]]
@@ -63,6 +65,8 @@ class Application:
         sources: Sequence[Source],
         hosts: Sequence[str] = LOCAL,
         find: Find | None = None,
+        *,
+        notes: bool = True,
     ) -> None:
         """For some studies.
 
@@ -72,9 +76,10 @@ class Application:
                 be.
             hosts: names under which the server may be asked for. A page of a stranger that points its own name at this
                 machine (DNS rebinding) is refused. '*' allows any.
+            notes: whether trials may be given stars and notes here; nothing else is ever written.
         """
         self._sources = {source.key: source for source in sources}
-        self._hosts, self._find = hosts, find
+        self._hosts, self._find, self._notes = hosts, find, notes
         self._finding = threading.Lock()
         self._replies = Replies(sources)
         self._optuna = OptunaPages(
@@ -93,6 +98,7 @@ class Application:
             self._flask.add_url_rule(path, view_func=answer)
         for path in ("/view/<key>/<page>", "/view/<key>/<page>/<int:number>"):
             self._flask.add_url_rule(path, view_func=self._view, methods=["POST"])
+        self._flask.add_url_rule("/note/<key>/<int:number>", view_func=self._note, methods=["POST"])
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Answer a request: ours, or Optuna's."""
@@ -130,7 +136,7 @@ class Application:
     def _index(self) -> flask.Response:
         """The page's frame, which the script fills."""
         self.refresh()
-        page = frame(list(self._sources.values()), pages.PAGES, poll=POLL_MS)
+        page = frame(list(self._sources.values()), pages.PAGES, poll=POLL_MS, notes=self._notes)
         return flask.Response(page, mimetype="text/html", headers={"Cache-Control": "no-store"})
 
     def _view(self, key: str, page: str, number: int | None = None) -> flask.Response:
@@ -150,6 +156,27 @@ class Application:
         if reply is None:
             return flask.Response(status=204)
         return flask.Response(reply, mimetype="application/json", headers={"Cache-Control": "no-store"})
+
+    def _note(self, key: str, number: int) -> flask.Response:
+        """Keep the star and the note of a trial, sent by the dashboard's own page."""
+        if not self._notes:
+            flask.abort(403, "this dashboard was started with --read-only")
+        if not own_page(flask.request.environ):
+            flask.abort(403, "notes are taken from the dashboard's own page alone")
+        source = self._sources.get(key)
+        try:
+            note = Note.of(flask.request.get_json())
+        except (TypeError, ValueError, RecursionError) as mistake:
+            flask.abort(400, str(mistake))
+        try:
+            if source is None or number not in source.view().by_number:
+                flask.abort(404)
+            if source.folder != source.home:
+                flask.abort(409, f"{source.home} holds the results of another study of this name")
+            save(source.folder, source.reader.study_id, number, note)
+        except UserError as mistake:
+            flask.abort(409, str(mistake))
+        return flask.Response(status=204)
 
     def _picture(self, key: str, row: int) -> flask.Response:
         if key not in self._sources:
@@ -200,8 +227,10 @@ def secured(response: flask.Response) -> flask.Response:
 
 
 def in_words(error: HTTPException) -> tuple[str, int, dict[str, str]]:
-    """A refusal as one line of text."""
-    return f"{error.code} {error.name}\n", error.code or 500, {"Content-Type": "text/plain"}
+    """A refusal as one line of text; what we say of our own accord stands in the place of its name."""
+    usual = error.description is None or error.description == type(error).description
+    said = f"{error.code} {error.name}" if usual else error.description
+    return f"{said}\n", error.code or 500, {"Content-Type": "text/plain"}
 
 
 def host_of(environ: WSGIEnvironment) -> str:
@@ -211,20 +240,29 @@ def host_of(environ: WSGIEnvironment) -> str:
     return head if colon and port.isdigit() else name
 
 
+def own_page(environ: WSGIEnvironment) -> bool:
+    """Whether a request comes from a page of this server: browsers say from which in each request that may write."""
+    origin, host = environ.get("HTTP_ORIGIN", ""), environ.get("HTTP_HOST", "")
+    return (
+        bool(host) and urlsplit(origin).netloc == host and environ.get("HTTP_SEC_FETCH_SITE") in (None, "same-origin")
+    )
+
+
 def frame(
     sources: Sequence[Source],
     shown: Sequence[tuple[str, str]],
     *,
     poll: int = 0,
+    notes: bool = False,
     offline: Mapping[str, Any] | None = None,
     inline: Mapping[str, str] | None = None,
 ) -> str:
     """The page's frame, which its script fills.
 
-    The script asks for news every `poll` milliseconds, unless that is 0. A report has every answer by its path, and the
-    texts of `css`, `js` and `plotly`.
+    The script asks for news every `poll` milliseconds, unless that is 0, and lets `notes` be written. A report has
+    every answer by its path, and the texts of `css`, `js` and `plotly`.
     """
-    boot = dump({"studies": listed(sources), "pages": shown, "poll": poll, "offline": offline})
+    boot = dump({"studies": listed(sources), "pages": shown, "poll": poll, "notes": notes, "offline": offline})
     template = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE)).get_template("page.html")
     title = " - ".join([*([", ".join(source.name for source in sources)] if sources else []), "posefront"])
     return template.render(title=title, inline=inline, boot=boot.replace("<", "\\u003c"))  # it stands in a <script>
@@ -240,7 +278,9 @@ def style() -> str:
     return "".join((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "fragments.css"))
 
 
-def serve(sources: Sequence[Source], find: Find, host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(
+    sources: Sequence[Source], find: Find, host: str, port: int, ready: Callable[[str], None], *, notes: bool = True
+) -> None:
     """Serve until Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
@@ -249,6 +289,7 @@ def serve(sources: Sequence[Source], find: Find, host: str, port: int, ready: Ca
         host: address to listen on.
         port: 0 takes a free one.
         ready: called with the address once it answers.
+        notes: whether trials may be given stars and notes.
 
     Raises:
         UserError: the address cannot be listened on.
@@ -257,7 +298,7 @@ def serve(sources: Sequence[Source], find: Find, host: str, port: int, ready: Ca
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a request that waits its turn is no news
     gc.set_threshold(200_000, 20, 50)  # 10,000 trials are a million objects that stay: 1.3 s instead of 1.7 to read
     hosts = (*LOCAL, host) if host in ("127.0.0.1", "localhost", "::1") else ("*",)
-    application = Application(sources, hosts, find)
+    application = Application(sources, hosts, find, notes=notes)
     try:
         server = waitress.create_server(
             application, host=host, port=port, threads=6, ident=None, channel_timeout=60, max_request_body_size=LARGEST

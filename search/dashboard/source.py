@@ -10,10 +10,12 @@ from data.errors import UserError
 from search import paths
 from search.after import models
 from search.after.models import Models
-from search.config_record import config_of, needs_file
+from search.config_record import needs_file
+from search.dashboard.networks import built
+from search.dashboard.notes import noted
 from search.dashboard.reader import Reader
 from search.dashboard.reader import names as stored
-from search.load import load_study, study_file
+from search.load import study_file
 from search.ownership import results_of
 from search.results import network
 from search.results.network import NetworkRecord
@@ -43,10 +45,14 @@ class Source:
         """The models of its trials' full trainings; the view is of all of them."""
         return models.of(self.folder, self.reader.study_id, view)
 
+    def view(self) -> View:
+        """Its trials as they are now, with the notes that people gave them. Raises what the reader does."""
+        return noted(self.reader.read(), self.folder, self.reader.study_id)
+
     def network(self, view: View, number: int) -> NetworkRecord:
         """A trial's network: what was recorded when it was admitted, else built anew from its parameters.
 
-        To build it is slow the first time: torch is imported and the study's file is run.
+        To build it is slow the first time: a process is begun that imports torch and runs the study's file.
 
         Raises:
             UserError: there is no record, and the file is not known or does not make this trial any more.
@@ -66,14 +72,7 @@ class Source:
                 f"the network of a trial is built by the study's file, and studies/ has none named {self.name!r}; "
                 "give the dashboard the path of that file."
             )
-        try:
-            study = str(self.file) if kept is None or not needs_file(kept) else load_study(str(self.file))
-            return network.record(number, config_of(study, trial.params, kept).arch)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise UserError(
-                f"{self.file} makes no network from the parameters of trial {number}: {str(error).rstrip('.')}; it was "
-                "changed since, or the trial failed while it was built."
-            ) from error
+        return built((str(self.file), number, dict(trial.params), kept))
 
 
 def sources(

@@ -49,6 +49,8 @@ class Entry:
     worker: str  # host and process that trained it last, else empty
     started: datetime | None  # local time
     ended: datetime | None  # local time
+    star: bool = False  # that someone gave it on the dashboard
+    note: str = ""  # likewise
 
     @property
     def params_m(self) -> float | None:

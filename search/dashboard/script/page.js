@@ -42,6 +42,7 @@ const place = (answer, where) => {
     else if (block.kind === "table") fill(inner, block);
     else if (block.kind === "html") { if (inner.source !== block.html) { inner.innerHTML = block.html; inner.source = block.html; } }
     else if (block.kind === "later") fetchOnce(inner, block);
+    else if (block.kind === "note") noting(inner, block);
     else if (block.kind === "choices") offer(inner, block.choices);
   }
   for (const holder of [...main.children]) if (!keep.has(holder.id)) holder.remove();
