@@ -61,6 +61,18 @@ def link(study: str, number: int, text: str = "") -> str:
     return f'<a href="#/{quote(study, safe="")}/trial/{number}">{escape(text or str(number))}</a>'
 
 
+def selection(study: str, numbers: Collection[int], text: str) -> str:
+    """A link to the plane on which these trials are selected, as HTML; the text is escaped."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    told = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in parts)
+    return f'<a href="#/{quote(study, safe="")}/pareto?trials={told}">{escape(text)}</a>'
+
+
 def later(key: str, title: str, path: str, *, height: int = 0) -> Block:
     """What is asked for by itself, under `path`."""
     return {"kind": "later", "id": key, "title": title, "path": path, "height": height}

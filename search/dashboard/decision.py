@@ -7,12 +7,12 @@ import math
 import statistics
 from collections.abc import Collection, Sequence
 from html import escape
-from urllib.parse import quote
 
 from search.after.models import Models, by_trial
-from search.dashboard.blocks import Block, html, later, link, note
+from search.dashboard.blocks import Block, html, later, link, note, selection
 from search.dashboard.source import Source
 from search.format import between, compact, duration, measured, percent
+from search.objective import band
 from search.results import bands, edges
 from search.results.importance import tenths
 from search.results.leaderboard import Entry
@@ -79,11 +79,20 @@ def _card(source: Source, view: View, models: Models, entry: Entry, label: str, 
         lines.append(f"retrained {between(runs[-1].mean)} {view.unit}, {trained}")
     command = bands.command(view, entry.number, source.given, source.out, source.storage)
     return (
-        f'<li style="border-color: {colour}">{f"<h3>{escape(label)}</h3>" if label else ""}'
+        f'<li style="border-color: {colour}">{_heading(source, view, label)}'
         f"<p><strong>{link(source.key, entry.number, f'trial {entry.number}')}</strong>{ranked}</p>"
         f"{''.join(f'<p>{escape(line)}</p>' for line in lines)}"
         f'<pre tabindex="0">{escape(command)}</pre></li>'
     )
+
+
+def _heading(source: Source, view: View, label: str) -> str:
+    """A band's name, which leads to its finished trials; nothing where there are no bands."""
+    if not label:
+        return ""
+    numbers = [e.number for e in view.by_state["finished"] if e.error is not None and band(e.error) == label]
+    count = f"{len(numbers):,} finished trial{'s' * (len(numbers) != 1)}"
+    return f"<h3>{escape(label)}: {selection(source.key, numbers, count)}</h3>"
 
 
 def since_best(view: View) -> int:
@@ -163,10 +172,9 @@ def ties(source: Source, view: View, near: Collection[int], noise: Noise) -> lis
         return []
     best = view.by_state["finished"][0].number
     race = bands.command(view, best, source.given, source.out, source.storage, top=min(3, len(numbers) + 1))
-    shown = f"#/{quote(source.key, safe='')}/pareto?trials={','.join(map(str, [best, *numbers]))}"
-    count = f"{len(numbers):,} trial{'s' * (len(numbers) != 1)}"
+    shown = selection(source.key, [best, *numbers], f"{len(numbers):,} trial{'s' * (len(numbers) != 1)}")
     return [
-        f'<a href="{shown}">{count}</a> may be as good as the best ({escape(noise.words)}).'
+        f"{shown} may be as good as the best ({escape(noise.words)})."
         f' Let a race decide:<pre tabindex="0">{escape(race)}</pre>'
     ]
 

@@ -2,6 +2,9 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from search.dashboard import pages
 from search.dashboard.now import Machine
 from search.dashboard.server import PLOTLY, frame, script, style
 from search.dashboard.source import Source
+from search.dashboard.variants import with_variants
 from search.results import answers
 from search.results.importance import tenths
 from search.results.view import View
@@ -36,7 +40,7 @@ def write(sources: Sequence[Source], file: Path) -> int:
         trials += len(numbers)
         offline |= content(source, views, [name for name, _ in shown], numbers)
     inline = {"css": style(), "js": script(), "plotly": PLOTLY.read_text(encoding="utf-8")}
-    text = frame(sources, shown, offline=offline, inline=inline)
+    text = frame(sources, shown, offline=offline, inline=inline | {"made": f"{datetime.now():%Y-%m-%d %H:%M}"})
     with writing(file, "give --file a path of yours") as half:
         half.write_text(text, encoding="utf-8")
     return trials
@@ -61,7 +65,12 @@ def content(source: Source, views: Mapping[str, View], names: Sequence[str], num
             return ""
 
     key, view, machine = source.key, views[source.key], Machine()
-    by_path = {f"{key}/{name}": pages.page(source, views, name, href=picture, machine=machine) for name in names}
+
+    def made(name: str, choices: Mapping[str, str]) -> dict[str, Any]:
+        request = replace(pages.REPORT, choices=choices)
+        return pages.page(source, views, name, request=request, href=picture, machine=machine)
+
+    by_path = {f"{key}/{name}": with_variants(partial(made, name)) for name in names}
     for what in ("importance", "hardest", "edges"):
         by_path[f"{key}/{what}/{tenths(view)}"] = pages.part(source, view, what, 0, picture)
     for number in numbers:

@@ -260,12 +260,14 @@ def frame(
     """The page's frame, which its script fills.
 
     The script asks for news every `poll` milliseconds, unless that is 0, and lets `notes` be written. A report has
-    every answer by its path, and the texts of `css`, `js` and `plotly`.
+    every answer by its path, and the texts of `css`, `js` and `plotly`, and when it was `made`.
     """
     boot = dump({"studies": listed(sources), "pages": shown, "poll": poll, "notes": notes, "offline": offline})
     template = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(HERE)).get_template("page.html")
     title = " - ".join([*([", ".join(source.name for source in sources)] if sources else []), "posefront"])
-    return template.render(title=title, inline=inline, boot=boot.replace("<", "\\u003c"))  # it stands in a <script>
+    return template.render(
+        title=title, inline=inline, several=len(sources) > 1, boot=boot.replace("<", "\\u003c")
+    )  # it stands in a <script>
 
 
 def listed(sources: Iterable[Source]) -> list[dict[str, str]]:

@@ -213,7 +213,21 @@ def test_the_report_opens_offline_and_has_every_page(tmp_path: Path, see: Callab
     ):
         seen.page.get_by_role("link", name=tab).click()
         seen.drawn(block)
+    # Its lists work, alone and together, and stand in the address.
+    seen.page.get_by_role("link", name="Why").click()
+    seen.drawn("contour")
+    seen.page.select_option("select[name=target]", "cost")
+    seen.page.wait_for_selector("text=Price against each parameter")
+    before = seen.page.input_value("select[name=x]")
+    other = seen.page.input_value("select[name=y]")
+    seen.page.select_option("select[name=x]", other)
+    seen.page.select_option("select[name=y]", before)
+    seen.page.wait_for_selector(f"text=Price over {other} and {before}")
+    assert {"target=cost", f"x={other}", f"y={before}"} <= set(seen.page.url.partition("?")[2].split("&"))
     seen.page.get_by_role("link", name="Pareto").click()
+    seen.page.select_option("select[name=colour]", "size")
+    seen.page.wait_for_selector("#block-pareto >> text=size = 32")
+    assert re.search(r"Report of 20\d\d-\d\d-\d\d \d\d:\d\d", seen.page.inner_text("body"))
     seen.page.wait_for_selector("#block-edges p")
     assert seen.page.locator("#block-trials tbody input").count() == 0  # a report compares the best trials alone
     seen.page.locator("#block-trials tbody tr").first.click()

@@ -10,6 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from search.dashboard import colour, contour
+from search.dashboard.variants import difference
 from search.results.figures import pareto
 from search.results.style import MUTED, SERIES
 from search.results.view import View
@@ -124,3 +125,36 @@ def test_a_contour_that_cannot_be() -> None:
     few = view.only([0, 2])
     assert "from three finished trials on" in contour.figure(few, "error", "lr", "width").layout.annotations[0].text
     assert contour.figure(view.only([0, 1, 2]), "cost", "lr", "head").data
+
+
+def changed(base: Any, told: Any) -> Any:
+    """As the page's script does it."""
+    if told is None:
+        return base
+    if "=" in told:
+        return told["="]
+    copy = dict(enumerate(base)) if isinstance(base, list) else dict(base)
+    for key, each in told["~"].items():
+        at = int(key) if isinstance(base, list) else key
+        copy[at] = changed(copy.get(at), each)
+    return [copy[place] for place in range(told["n"])] if isinstance(base, list) else copy
+
+
+def test_a_difference_turns_one_page_into_the_other() -> None:
+    rng = np.random.default_rng(0)
+
+    def random_value(depth: int) -> Any:
+        kind = rng.integers(5 if depth else 3)
+        if kind < 3:
+            return [None, int(rng.integers(3)), "text"][kind]
+        count = int(rng.integers(4))
+        if kind == 3:
+            return [random_value(depth - 1) for _ in range(count)]
+        return {"abc"[place % 3]: random_value(depth - 1) for place in range(count)}
+
+    for _ in range(500):
+        base, other = random_value(4), random_value(4)
+        assert changed(base, difference(base, other)) == other
+    assert difference({"a": [{"x": 1}, {"y": 2}], "b": 1}, {"a": [{"x": 1}, {"y": 3}], "b": 1}) == {
+        "~": {"a": {"~": {"1": {"~": {"y": {"=": 3}}}}, "n": 2}}
+    }

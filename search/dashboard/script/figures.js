@@ -111,11 +111,28 @@ const marked = (figure, block) => {
     return { ...trace, selectedpoints };
   });
 };
+// The small line below a title is broken for half a page of 1,280 pixels, and anew for a phone.
+const LETTER = 6.4; // pixels of a letter of 12, in the mean
+const wrapped = (layout, width) => {
+  const text = layout.title && layout.title.subtitle && layout.title.subtitle.text;
+  const margin = layout.margin || {};
+  const most = Math.floor((width - Math.max(margin.l || 64, 100)) / LETTER);
+  if (!text || text.split("<br>").every((line) => line.length <= most)) return layout;
+  const lines = [""];
+  for (const word of text.split(/ |<br>/)) {
+    if (lines.at(-1) && lines.at(-1).length + word.length >= most) lines.push("");
+    lines[lines.length - 1] += (lines.at(-1) ? " " : "") + word;
+  }
+  const more = 15 * (lines.length - text.split("<br>").length);
+  return { ...layout, title: { ...layout.title, subtitle: { ...layout.title.subtitle, text: lines.join("<br>") } },
+    margin: { ...margin, t: (margin.t || 64) + more }, height: layout.height + more };
+};
 let cleared = 0; // plotly keeps its own selection until this changes
 const draw = (holder, block) => {
   if (holder._dragging) { changed = true; return; } // drawn anew it would lose the lasso; the next update draws it
-  const layout = { ...block.figure.layout, template: template() };
-  layout.height = layout.height || block.height;
+  const given = { ...block.figure.layout, template: template() };
+  given.height = given.height || block.height;
+  const layout = narrow.matches ? wrapped(given, holder.clientWidth || innerWidth) : given;
   layout.uirevision = `${layout.uirevision} ${holder.released || 0}`;
   if (block.brushes) layout.uirevision += ` ${cleared}`; // plotly keeps a brush that was let go of, too
   if (block.selects) {

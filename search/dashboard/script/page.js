@@ -6,6 +6,8 @@ let revision = null;
 let pending = 0;
 let scrolled = null; // where to scroll once the page that one goes back to stands
 
+const WIDE = new Set(["importance", "slices", "parallel"]); // many panels or axes, which a phone scrolls
+
 const place = (answer, where) => {
   if (shown !== where) {
     for (const figure of main.querySelectorAll(".js-plotly-plot")) Plotly.purge(figure);
@@ -22,7 +24,7 @@ const place = (answer, where) => {
   const keep = new Set();
   let before = null;
   const lists = (above) => {
-    const choices = boot.offline ? [] : (answer.choices || []).filter((choice) => choice.above === above);
+    const choices = (answer.choices || []).filter((choice) => choice.above === above && (!boot.offline || answer.varied));
     return choices.length ? [{ kind: "choices", id: `choices${above && `-${above}`}`, choices }] : [];
   };
   for (const block of [...lists(""), ...answer.blocks.flatMap((each) => [...lists(each.id), each])]) {
@@ -31,6 +33,10 @@ const place = (answer, where) => {
     let holder = element(id);
     if (!holder) {
       holder = make("section", { id, className: block.kind === "choices" ? "choices" : `block ${block.width || ""}` });
+      if (WIDE.has(block.id)) {
+        holder.classList.add("wide");
+        if (narrow.matches) Object.assign(holder, { tabIndex: 0, ariaLabel: block.id, role: "region" });
+      }
       if (block.title) holder.append(make("h2", { textContent: block.title }));
       holder.append(make("div", { className: block.kind }));
       if (block.height) holder.lastChild.style.minHeight = `${block.height}px`;
@@ -157,9 +163,25 @@ element("filter").addEventListener("change", () => narrowTo(element("filter").va
 element("filter").addEventListener("search", () => narrowTo(element("filter").value.trim()));
 
 // ---- asking ----------------------------------------------------------------------------------------------------------
+// A report has its pages once, and for other values of their lists what then differs.
+const changedBy = (base, difference) => {
+  if (!difference) return base;
+  if ("=" in difference) return difference["="];
+  const copy = Array.isArray(base) ? base.slice(0, difference.n) : { ...base };
+  for (const [key, each] of Object.entries(difference["~"])) copy[key] = changedBy(base[key], each);
+  return copy;
+};
+const varied = (page) => {
+  if (!page || !page.variants) return page;
+  const wanted = Object.entries(state.choices[here().page] || {});
+  const fits = ({ values }) => wanted.every(([name, value]) => !(name in values) || values[name] === value);
+  const first = Object.fromEntries(page.choices.map(({ name, value }) => [name, value]));
+  const variant = fits({ values: first }) ? null : page.variants.find(fits);
+  return { ...(variant ? changedBy(page, variant.difference) : page), varied: true };
+};
 const ask = async (path, body) => {
   if (boot.offline) {
-    return boot.offline[path] || { sentence: "This trial is not in the report, which has the best ones alone; posefront dashboard shows all." };
+    return varied(boot.offline[path]) || { sentence: "This trial is not in the report, which has the best ones alone; posefront dashboard shows all." };
   }
   const reply = await fetch(`view/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   if (reply.status === 204) return null;
