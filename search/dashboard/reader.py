@@ -106,6 +106,10 @@ class Reader:
             except (sa.exc.SQLAlchemyError, OSError, VersionError):
                 return None
 
+    def close(self) -> None:
+        """Let go of the storage; the next reading opens it again."""
+        self._tables.close()
+
     def _refreshed(self) -> State:
         """The state as it is now; the previous one where nothing has changed or the database is busy."""
         previous = self._state
