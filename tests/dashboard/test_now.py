@@ -229,5 +229,7 @@ def test_a_card_whose_driver_says_nothing_is_asked_once(monkeypatch: pytest.Monk
         assert memory.busy() is None
     assert len(asked) == 4
     assert memory.held_mb() == 2.5
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # as where it is not installed
+    assert fit.Memory(torch.device("cuda")).busy() is None
     on_a_cpu = fit.Memory(torch.device("cpu"))
     assert (on_a_cpu.held_mb(), on_a_cpu.busy()) == (None, None)
