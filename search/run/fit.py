@@ -316,9 +316,12 @@ class Memory:
         return mean
 
     def _look(self, gpu: torch.device) -> None:
-        """Ask the driver, which for a part of a card (MIG) does not say, and need not be there."""
-        import pynvml
-
+        """Ask the driver, which for a part of a card (MIG) does not say; without NVML's package nobody is asked."""
+        try:
+            import pynvml
+        except ImportError:
+            self._said = False
+            return
         self._looked = time.monotonic()
         try:
             self._busy.append(torch.cuda.utilization(gpu))
