@@ -264,6 +264,8 @@ def settle(threads: int, device: torch.device) -> None:
     torch.backends.cudnn.benchmark = False
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # Read at the first allocation: less of a shared card is held in pieces that nothing fits into.
+        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
 def larger(first: Any, second: Any) -> Any:
