@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = {
     "pareto": ("#/quickstart/pareto", "#block-pareto .main-svg"),
+    "compare": ("#/quickstart/compare", "#block-pck .main-svg"),
     "progress": ("#/quickstart/progress", "#block-edf .main-svg"),
     "why": ("#/quickstart/why", "#block-importance .main-svg"),
     "curves": ("#/quickstart/curves", "#block-learning .main-svg"),
@@ -41,15 +42,15 @@ def main() -> None:
                 window = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)
                 page = window.new_page()
                 page.goto(url)
-                page.wait_for_selector("#facts a")
-                best = (page.get_attribute("#facts a", "href") or "").rsplit("/", 1)[1]
+                page.wait_for_selector("#facts a[href*='/trial/']")
+                best = (page.get_attribute("#facts a[href*='/trial/']", "href") or "").rsplit("/", 1)[1]
                 for name, (path, ready) in PAGES.items():
                     if theme == "dark" and name != "pareto":
                         continue
                     page.goto(url + path.format(best=best))
                     page.wait_for_selector(ready, timeout=60_000)
                     page.wait_for_timeout(1200)
-                    full = name in ("trial", "why", "progress")
+                    full = name in ("trial", "why", "progress", "compare")
                     suffix = "-dark" if theme == "dark" else ""
                     take(page, f"dashboard-{name}{suffix}.png", full)
                 if theme == "light":

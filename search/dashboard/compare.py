@@ -33,16 +33,16 @@ def compared(view: View, ticked: Sequence[int]) -> list[Entry]:
     return [*chosen, *best][: max(UNTOLD - len(chosen), 2)]
 
 
-def blocks(source: Source, view: View, ticked: Sequence[int], href: Callable[[int], str]) -> list[Block]:
+def blocks(source: Source, view: View, ticked: Sequence[int] | None, href: Callable[[int], str]) -> list[Block]:
     """The comparison of some trials.
 
     Args:
         source: of the study.
         view: all of its trials.
-        ticked: trials that are asked for.
+        ticked: trials that are asked for; None where nobody can ask.
         href: where the picture of a row of the data set is to be had.
     """
-    chosen, models = compared(view, ticked), source.models(view)
+    chosen, models = compared(view, ticked or ()), source.models(view)
     told = _told(view, chosen, ticked, models)
     if len(chosen) < 2:
         return [html("differences", "Compare", told)]
@@ -66,12 +66,12 @@ def blocks(source: Source, view: View, ticked: Sequence[int], href: Callable[[in
     return [*compared_blocks, html("images", "The same validation images", pictures)]
 
 
-def _told(view: View, chosen: Sequence[Entry], ticked: Sequence[int], models: Models) -> str:
+def _told(view: View, chosen: Sequence[Entry], ticked: Sequence[int] | None, models: Models) -> str:
     """Which trials these are, and which of them seed noise does not tell apart, as HTML."""
     parts = []
-    if absent := [number for number in ticked if number not in view.by_number]:
+    if absent := [number for number in ticked or () if number not in view.by_number]:
         parts.append(f"This study has no trial {', '.join(map(str, absent))}.")
-    if len([number for number in ticked if number in view.by_number]) < 2:
+    if ticked is not None and sum(number in view.by_number for number in ticked) < 2:
         parts.append(
             f"Tick two to {COMPARED} trials in the table of the Pareto page, or click their points with the shift key."
             + (" Until then the best are shown." if len(chosen) > 1 else "")

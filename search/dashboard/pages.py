@@ -221,7 +221,7 @@ def choice(
 def compare_page(source: Source, views: Mapping[str, View], request: Request, href: Href) -> dict[str, Any]:
     """Trials of a study side by side, and studies in one plane, which have a front in common."""
     view = views[source.key]
-    shown = compare.blocks(source, view, request.ticked, href)
+    shown = compare.blocks(source, view, None if request is REPORT else request.ticked, href)
     others = {key: other for key, other in views.items() if key != source.key}
     alike = {key: other for key, other in others.items() if not progress.unlike([view, other])}
     alike = {key: other for key, other in alike.items() if other.cost_title == view.cost_title}
@@ -324,11 +324,11 @@ def trial_page(source: Source, view: View, number: int, href: Href) -> list[Bloc
 
 def trained_in_full(source: Source, view: View, number: int) -> list[Block]:
     """A trial's full trainings: their seeds' errors and curves; nothing where there is none."""
-    models = source.models(view)
-    found = retrained.html(source.key, view, models, number)
+    models, trainings = source.models(view), retrained.going(source.folder, view, number)
+    found = retrained.html(source.key, view, models, number) + retrained.going_html(trainings)
     if not found:
         return []
-    runs = retrained.curves_of([each for each in models.retrained if each.trial == number])
+    runs = retrained.curves_of([each for each in models.retrained if each.trial == number], trainings)
     return [html("retrained", "Trained in full", found), *together("seeds", curves.together(view, runs))]
 
 

@@ -98,6 +98,10 @@ class Reader:
         with self._lock:
             return self._refreshed()
 
+    def close(self) -> None:
+        """Let go of the storage; the next reading opens it again."""
+        self._tables.close()
+
     def _refreshed(self) -> State:
         """The state as it is now; the previous one where nothing has changed or the database is busy."""
         previous = self._state

@@ -13,7 +13,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from data.errors import UserError
 from search.after import models
-from search.dashboard import notes, pages
+from search.dashboard import notes, pages, retrained
 from search.dashboard.now import Machine
 from search.dashboard.reader import GoneError, Reader
 from search.dashboard.request import Request
@@ -148,6 +148,7 @@ def last_written(source: Source, numbers: Iterable[int]) -> float:
     """When models, or what trials answered, or their ablations, were last written; 0 where none was."""
     newest = max(models.written(source.folder), notes.written(source.folder) / 1e9)
     for number in numbers:
+        newest = max(newest, retrained.changed(source.folder, number))
         for file in (answers.file(source.folder, number), ablation.file_of(source.folder, number)):
             with suppress(OSError):
                 newest = max(newest, file.stat().st_mtime)

@@ -3,21 +3,36 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from search.after.model import CURVES
-from search.after.models import Models
+from data.errors import UserError
+from search.after.model import CURVES, FACTS
+from search.after.models import FOLDER, Models
+from search.config_record import digest
 from search.dashboard.blocks import link, note
-from search.format import between, compact, digits, titled
+from search.dashboard.reader import Reader
+from search.format import between, compact, digits, measured, titled
 from search.full_length import FullLength, Interval
 from search.objective import band, score
+from search.paths import url_of
 from search.results.noise import CHANCE, Retrained
 from search.results.view import View
 
+RETRAIN = "retrain"
+"""Of a study's folder, the one with the storages of full trainings, see `search.after.retrain`."""
+
 HEADS = ("trial", "epochs", "errors of the seeds", "mean", f"{1 - CHANCE:.0%} for the mean", "predicted of it", "score")
+
+
+class Going(NamedTuple):
+    """A full training that has no model yet."""
+
+    folder: Path
+    view: View  # of its seeds, a trial each
 
 
 def html(key: str, view: View, models: Models, number: int | None = None) -> str:
@@ -88,7 +103,7 @@ def _of_seeds(each: Retrained) -> str:
     return note(" ".join(parts)) + f'<pre tabindex="0">{escape(each.folder)}</pre>'
 
 
-def curves_of(retrained: Sequence[Retrained]) -> Mapping[str, Sequence[Any]]:
+def curves_of(retrained: Sequence[Retrained], trainings: Sequence[Going]) -> Mapping[str, Sequence[Any]]:
     """The curves of full trainings, rows an epoch by a name for each seed; what cannot be read is left out."""
     found: dict[str, Sequence[Any]] = {}
     for each in retrained:
@@ -99,4 +114,50 @@ def curves_of(retrained: Sequence[Retrained]) -> Mapping[str, Sequence[Any]]:
         for (seed, _, _), curve in zip(each.seeds, rows, strict=False):
             if curve:
                 found[f"{each.epochs:,} epochs, seed {seed}"] = curve
+    for training in trainings:
+        for number, rows in training.view.curves.items():
+            entry = training.view.by_number[number]
+            found[f"{training.folder.name}, {entry.name or number}, {entry.state}"] = rows
     return found
+
+
+def going(folder: Path, view: View, number: int) -> list[Going]:
+    """A trial's full trainings that are not over, or have left no model: being trained, or interrupted.
+
+    Those of another study, of another configuration of the trial and what cannot be read are left out.
+    """
+    found = []
+    for file in sorted((folder / RETRAIN).glob(f"{number:06d}-*/study.db")):
+        if (folder / FOLDER / file.parent.name / FACTS).is_file():
+            continue
+        entry, url = view.by_number[number], url_of(file.parent.absolute(), None)
+        kept = f" {digest(entry.config)}" if entry.config is not None else ""
+        reader = Reader(url, f"{view.name} trial {number} in full{kept}")
+        with suppress(UserError):
+            found.append(Going(file.parent, reader.read()))
+        reader.close()
+    return found
+
+
+def going_html(trainings: Sequence[Going]) -> str:
+    """How far the seeds of full trainings are, as HTML."""
+    lines = []
+    for training in trainings:
+        seeds = []
+        for entry in sorted(training.view.entries, key=lambda entry: entry.number):
+            reached = f", {measured(entry.error, training.view.unit)}" if entry.error is not None else ""
+            reason = f": {entry.reason.splitlines()[0]}" if entry.reason else ""
+            seeds.append(
+                f"{entry.name or entry.number} {entry.state}, epoch {entry.epochs} of {entry.budget}{reached}{reason}"
+            )
+        lines.append(note(f"{training.folder.name}, no model yet. {'; '.join(seeds)}."))
+    return "".join(lines)
+
+
+def changed(folder: Path, number: int) -> float:
+    """When a full training of a trial was last written to; 0 where there is none."""
+    times = [0.0]
+    for file in (folder / RETRAIN).glob(f"{number:06d}-*/study.db*"):
+        with suppress(OSError):
+            times.append(file.stat().st_mtime)
+    return max(times)

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from optuna.trial import create_trial
 
+from search.after.retrain import full_training
+from search.after.training import SearchedTrial, choose_trial
 from search.dashboard import decision
 from search.dashboard.source import sources
 from search.objective import CourseScore
 from search.results.noise import Noise
 from search.results.view import View
+from search.run.ledger import ROW
 from tests.big_study import make
 from tests.dashboard.seen import TINY, Seen, answered, place, recorded, retrained, served, trained
 from tests.dashboard.test_deciding import check, trials_of
@@ -53,6 +56,31 @@ def test_retrained_models_and_their_seeds_are_shown(tmp_path: Path, see: Callabl
         page.goto(f"{url}#/tiny_study/pareto")
         page.wait_for_selector("text=has no model.json")
         assert page.locator("#block-retrained tbody tr").count() == 1
+        assert seen.wrong == []
+
+
+def test_a_full_training_is_followed_before_it_has_a_model(tmp_path: Path, see: Callable[[str], Seen]) -> None:
+    book = recorded(tmp_path)
+    trained(book, 12.0)
+    folder = tmp_path / "tiny_study"
+    searched = SearchedTrial(
+        book.study, "tiny_study", TINY, folder, choose_trial(book.optuna_study, 0), study_id=book.id
+    )
+    with served(sources([str(TINY)], tmp_path, None)) as url:
+        seen = see(f"{url}#/tiny_study/trial/0")
+        seen.page.wait_for_selector("#block-command")
+        assert seen.page.locator("#block-retrained").count() == 0
+        seeds = full_training(searched, 6, 2).ledger
+        asked = seeds.ask()
+        assert asked is not None
+        for epoch in (1, 2):
+            seeds.report(asked.number, dict.fromkeys(ROW, 1.0) | {"epoch": epoch, "error": 12.5 - epoch})
+        seen.page.wait_for_selector("text=seed 0 running, epoch 2 of 6, 10.50 px; seed 1 waiting")
+        seen.drawn("seeds")
+        # With a model it is told by that.
+        retrained(folder, book.id, 0, [9.0], epochs=6)
+        seen.page.wait_for_selector("#block-retrained table")
+        assert "waiting" not in seen.page.inner_text("#block-retrained")
         assert seen.wrong == []
 
 
