@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
 import psutil
@@ -22,7 +22,7 @@ from search.dashboard.blocks import (
     table,
 )
 from search.dashboard.request import WHOLE, Order, Request
-from search.dashboard.workers import Worker, Workers, logs_html
+from search.dashboard.workers import Worker, Workers, driver_lives, logs_html
 from search.format import duration
 from search.results.leaderboard import Entry
 from search.results.view import View
@@ -88,19 +88,29 @@ class Machine:
         return gpus
 
 
-def page(view: View, study: str, machine: Machine, request: Request) -> list[Block]:
-    """What is being trained, on what, and how long it will take. The study is its key in addresses."""
+def page(view: View, study: str, machine: Machine, request: Request, driver: str | None = None) -> list[Block]:
+    """What is being trained, on what, and how long it will take.
+
+    Args:
+        view: the study.
+        study: its key in addresses.
+        machine: this one.
+        request: orders of tables.
+        driver: what the search's driver wrote of itself, see `driver_lives`.
+    """
     said = sorted(view.by_state["running"], key=lambda entry: entry.number)
-    workers = machine.workers.look(said)
-    gone = [entry.number for entry in said if entry.number in workers and workers[entry.number] is None]
+    workers, lives = machine.workers.look(said), driver_lives(driver)
+    ended = [entry.number for entry in said if entry.number in workers and workers[entry.number] is None]
+    # A trial that an earlier run began has that run's worker until its next epoch ends: the driver knows better.
+    gone = ended if lives is None else [] if lives else [entry.number for entry in said]
     running = [entry for entry in said if entry.number not in gone]
     over = [entry for entry in view.entries if entry.ended is not None]
     newest = sorted(over, key=lambda entry: entry.ended or 0, reverse=True)[:10]
-    logs = logs_html(workers, running)
+    logs = logs_html(machine.workers.look([*running, *newest]), running, newest)
     failed = failures.html(study, view.by_state["failed"])
     return [
         html("pace", "The search", pace.html(view, running, gone)),
-        training(view, said, workers, request.order("training")),
+        training(view, said, workers, gone, request.order("training")),
         *gpu.blocks(view, gpu.measured(view, running)),
         *([html("failures", "Failures", failed)] if failed else []),
         *([html("logs", "Last lines of the workers' logs", logs)] if logs else []),
@@ -109,8 +119,21 @@ def page(view: View, study: str, machine: Machine, request: Request) -> list[Blo
     ]
 
 
-def training(view: View, running: Sequence[Entry], workers: Mapping[int, Worker | None], order: Order = WHOLE) -> Block:
-    """The trials that are being trained, as a table."""
+def _process(entry: Entry, workers: Mapping[int, Worker | None], gone: Collection[int]) -> str:
+    """Who trains a trial, or did; of an earlier run's process, which is no more, nothing is said."""
+    if entry.number in gone:
+        return f"{entry.worker}, ended" if entry.worker else "ended"
+    return entry.worker if workers.get(entry.number, True) else ""
+
+
+def training(
+    view: View,
+    running: Sequence[Entry],
+    workers: Mapping[int, Worker | None],
+    gone: Collection[int],
+    order: Order = WHOLE,
+) -> Block:
+    """The trials that are being trained as a table, also those that are `gone`: whose process is no more."""
     use = {number: worker for number, worker in workers.items() if worker is not None}
     columns: list[Column] = [
         (column("trial"), lambda e: e.number),
@@ -121,7 +144,7 @@ def training(view: View, running: Sequence[Entry], workers: Mapping[int, Worker 
         (column("images/s"), lambda e: rounded(pace.speed(view, e))),
         (column("time left"), lambda e: cell(pace.seconds_left(e), duration)),
         *((column(r.label), lambda e, name=r.name: cell(e.readings.get(name))) for r in view.readings),
-        (column("host, process", text=True), lambda e: e.worker if workers.get(e.number, 1) else f"{e.worker}, ended"),
+        (column("host, process", text=True), lambda e: _process(e, workers, gone)),
         (column("CPU [%]"), lambda e: rounded(use[e.number].cpu) if e.number in use else None),
         (column("memory [MB]"), lambda e: rounded(use[e.number].memory_mb) if e.number in use else None),
         *parameter_columns(running),

@@ -96,7 +96,7 @@ def html(view: View, running: Sequence[Entry], gone: Collection[int]) -> str:
     if gone:
         which = ", ".join(map(str, sorted(gone)[:8])) + (", \u2026" if len(gone) > 8 else "")
         words = note(
-            f"Said to be in training, but without a process on this machine: trial{'s' * (len(gone) > 1)} {which}. "
+            f"Said to be in training, but by no process any more: trial{'s' * (len(gone) > 1)} {which}. "
             "The search was killed; started again, it goes on with them."
         )
     return f'{words}<dl class="facts-of-trial">{listed}</dl>' if listed else words

@@ -121,7 +121,7 @@ def page(
             return frame | {"sentence": f"There is no trial {number}; this study has {len(view.entries)} trials."}
         return frame | {"blocks": trial_page(source, view, number or 0, href)}
     if name == "now":
-        return frame | {"blocks": now.page(view, source.key, machine, request)}
+        return frame | {"blocks": now.page(view, source.key, machine, request, source.reader.driver())}
     if name == "compare":
         return frame | compare_page(source, views, request, href)
     filtered, shown, wrong = narrowed(view, request)

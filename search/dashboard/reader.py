@@ -98,6 +98,14 @@ class Reader:
         with self._lock:
             return self._refreshed()
 
+    def driver(self) -> str | None:
+        """What says whose driver the study has, as JSON; None where nothing does, or it cannot be read."""
+        with self._lock:
+            try:
+                return self._tables.driver()
+            except (sa.exc.SQLAlchemyError, OSError, VersionError):
+                return None
+
     def close(self) -> None:
         """Let go of the storage; the next reading opens it again."""
         self._tables.close()

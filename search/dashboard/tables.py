@@ -139,6 +139,16 @@ class Tables:
             if len(fresh) < BATCH and not due:
                 return study, sorted(self._kept.values(), key=lambda trial: trial.number)
 
+    def driver(self) -> str | None:
+        """What says whose driver the study has, as JSON; None where nothing does. Raises what `stamp` does.
+
+        It changes every few seconds, so that `read` leaves it out.
+        """
+        with self._database.transaction() as connection:
+            held = sa.select(STUDY_USER.value_json).where(STUDY_USER.study_id == self._study, STUDY_USER.key == LEASE)
+            found: str | None = connection.scalar(held)
+            return found
+
     def names(self) -> list[str]:
         """The studies in the same database. Raises what `stamp` does."""
         return names(self._database)

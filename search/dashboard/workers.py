@@ -1,5 +1,6 @@
 """The processes of this machine that train a study's trials: what they use, and what they last printed."""
 
+import json
 import re
 import socket
 import stat
@@ -67,6 +68,25 @@ class Workers:
         return worker
 
 
+def driver_lives(held: str | None) -> bool | None:
+    """Whether a study's driver is at work; None where that cannot be seen from this machine.
+
+    Args:
+        held: what the driver wrote of itself, as JSON, see `search.run.lease`; None where there is nothing.
+    """
+    holder = None if held is None else json.loads(held)
+    if holder is None:
+        return None if held is None else False
+    from search.run.lease import machine
+
+    if not isinstance(holder, dict) or holder.get("machine") != machine():
+        return None
+    try:
+        return bool(psutil.Process(holder["process"]).create_time() == holder["born"])
+    except psutil.Error:
+        return False
+
+
 def logs(number: int) -> Iterator[tuple[str, tuple[str, ...]]]:
     """What a process printed, by its standard error and output; nothing where these are no files (Linux only)."""
     for name, descriptor in (("errors and warnings", 2), ("output", 1)):
@@ -99,21 +119,28 @@ def printable(line: str) -> str:
     )
 
 
-def logs_html(workers: Mapping[int, Worker | None], running: Sequence[Entry]) -> str:
-    """The last lines of each worker as HTML, escaped; empty where none of this machine is at work."""
+def logs_html(workers: Mapping[int, Worker | None], running: Sequence[Entry], over: Sequence[Entry] = ()) -> str:
+    """The last lines of each worker as HTML, escaped; empty where none of this machine is at work.
+
+    Args:
+        workers: by trial, as `Workers.look` finds them.
+        running: trials in training; of one in its first epoch the worker is not known yet.
+        over: trials that ended lately, whose workers are at others by now.
+    """
     seen: set[str] = set()
     parts: list[str] = []
     silent: list[str] = []
     below: list[str] = []
-    for entry in sorted(running, key=lambda entry: entry.number):
+    for entry in (*sorted(running, key=lambda entry: entry.number), *over):
         worker = workers.get(entry.number)
         if worker is None or entry.worker in seen:
             continue
         seen.add(entry.worker)
         if not worker.printed:
             silent.append(entry.worker)
+        after = "" if entry.ended is None else "after "
         logs_of = "".join(
-            f'<h3>{escape(entry.worker)}, trial {entry.number}: {name}</h3><pre class="log" tabindex="0">'
+            f'<h3>{escape(entry.worker)}, {after}trial {entry.number}: {name}</h3><pre class="log" tabindex="0">'
             f"{escape(chr(10).join(lines))}</pre>"
             for name, lines in worker.printed
         )

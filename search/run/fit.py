@@ -1,5 +1,6 @@
 """Training as a generator of epochs: who iterates decides when to stop."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,18 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 import torch
-from timm.optim import create_optimizer_v2
-from timm.utils.model_ema import ModelEmaV3
 from torch import nn
-from torch.optim import Optimizer
 
 from data.storage.batches import batches
 from data.storage.pack import Part
 from search.network import build
-from search.run.graph import GraphedGradients
-from search.run.learning_rate import schedule
+from search.run.graph import GraphedStep, Step
 from search.run.settings import Epoch as Epoch
-from search.study import Config, Task, Training
+from search.run.update import Update
+from search.study import Config, Task
 
 State = dict[str, Any]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -130,44 +128,34 @@ class Learner:
         self._task, self._config, self._part, self._seed, self._device = task, config, part, seed, device
         torch.manual_seed(seed)
         self.net = build(config).to(device).to(memory_format=torch.channels_last)
-        self._optimizer = optimizer_of(self.net, training)
-        self._ema = ModelEmaV3(self.net, decay=training.ema, use_warmup=True) if training.ema else None
-        self._half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float16
-        self._amp = training.amp and device.type == "cuda"
-        self._scaler = torch.amp.GradScaler(device.type, enabled=self._amp and self._half is torch.float16)
+        on_gpu = device.type == "cuda"
+        self._half = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported(False) else torch.float16
+        self._amp = training.amp and on_gpu
         self._steps = max(1, len(part.rows) // training.batch)
-        self._set_rate = schedule(self._optimizer, training, self._steps, epochs)
+        self._update = Update(self.net, training, self._steps, epochs, self._half if self._amp else None)
         self._random = torch.Generator(device)
-        self._graphed = GraphedGradients(self._gradients) if device.type == "cuda" and teacher is None else None
+        self._step: Step = self._whole if self._update.is_recordable else self._gradients
+        if on_gpu and teacher is None:
+            self._step = GraphedStep(self._step, self._update.clear)
 
     @property
     def judged(self) -> nn.Module:
         """The network that is judged: the running mean of the weights where one is kept."""
-        return self.net if self._ema is None else self._ema.module
+        return self.net if self._update.ema is None else self._update.ema.module
 
     @property
-    def lr(self) -> float:
-        """The learning rate of the last step."""
-        rate: float = self._optimizer.param_groups[0]["lr"]
-        return rate
+    def is_recorded(self) -> bool:
+        """Whether steps are replayed from a recording."""
+        return isinstance(self._step, GraphedStep) and self._step.is_replayed
 
     def state(self, epoch: int) -> State:
         """Everything needed to go on after `epoch`; it shares memory with the network."""
-        return {
-            "epoch": epoch,
-            "net": self.net.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "scaler": self._scaler.state_dict(),
-            "ema": self._ema.state_dict() if self._ema is not None else {},
-        }
+        return {"epoch": epoch, "net": self.net.state_dict(), **self._update.state()}
 
     def load(self, state: State) -> None:
         """Be as the network was when `state` was taken."""
         self.net.load_state_dict(state["net"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
-        if self._ema is not None:
-            self._ema.load_state_dict(state["ema"])
+        self._update.load(state)
 
     def run_epoch(self, epoch: int, valid: Part, memory: "Memory") -> Reached:
         """Train for one epoch, and judge on the validation part.
@@ -188,7 +176,7 @@ class Learner:
             error=error,
             train_loss=train_loss,
             valid_loss=valid_loss,
-            lr=self.lr,
+            lr=self._update.lr,
             seconds=time.perf_counter() - started,
             train_seconds=train_seconds,
             images=images,
@@ -212,27 +200,25 @@ class Learner:
         images = done = 0
         for pixels, true in batches(part.pixels, part.rows, part.targets, training.batch, self._device, shuffle):
             step = (epoch - 1) * self._steps + done
-            self._set_rate(step)
-            if self._graphed is not None:
-                loss = self._graphed(pixels, true, self._random, self._optimizer.zero_grad)
-            else:
-                self._optimizer.zero_grad()
-                loss = self._gradients(pixels, true, self._random)
-            if training.clip:
-                self._scaler.unscale_(self._optimizer)
-                nn.utils.clip_grad_norm_(self.net.parameters(), training.clip)
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
-            if self._ema is not None:
-                self._ema.update(self.net, step=step)
+            self._update.prepare(step)
+            loss = self._step(pixels, true, self._random)
+            if not self._update.is_recordable:
+                self._update.apply()
             total += loss
             images += len(pixels)
             done += 1
             after_step()
         return float(total) / done, images
 
+    def _whole(self, pixels: torch.Tensor, true: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        """A batch's loss; the network has learnt from it."""
+        loss = self._gradients(pixels, true, random)
+        self._update.apply()
+        return loss
+
     def _gradients(self, pixels: torch.Tensor, true: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-        """A batch's loss; its gradients are added to the parameters'."""
+        """A batch's loss; the parameters have its gradients."""
+        self._update.clear()
         before = None if self._teacher is None else random.get_state()
         inputs, targets = self._task.augment(pixels, true, self._config.arch.size, self._config.augment, random)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -242,7 +228,7 @@ class Learner:
                 lesson = self._taught(self._teacher, pixels, true, before)
                 distance = (answers.float() - lesson).square().sum(-1).add(TINY).sqrt().mean()
                 loss = (1 - self._teacher.weight) * loss + self._teacher.weight * distance
-        torch.autograd.backward(self._scaler.scale(loss))
+        torch.autograd.backward(self._update.scaler.scale(loss))
         return loss.detach()
 
     @torch.no_grad()
@@ -258,15 +244,6 @@ class Learner:
         return answers.float()
 
 
-def optimizer_of(net: nn.Module, training: Training) -> Optimizer:
-    """Timm's optimiser of this name; biases and BatchNorm are left out of weight decay."""
-    betas = {} if training.betas is None else {"betas": training.betas}
-    optimizer: Optimizer = create_optimizer_v2(
-        net, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay, **betas
-    )
-    return optimizer
-
-
 @torch.inference_mode()
 def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.device) -> tuple[Array, float]:
     """What the network answers for a whole part, float32 (N, ...), and the mean loss."""
@@ -278,6 +255,15 @@ def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.
         outputs.append(answers.float())
         losses += loss * len(pixels)
     return torch.cat(outputs).cpu().numpy(), float(losses) / len(part.rows)
+
+
+def settle(threads: int, device: torch.device) -> None:
+    """Threads, and kernels that give the same answer twice."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def larger(first: Any, second: Any) -> Any:
@@ -330,9 +316,12 @@ class Memory:
         return mean
 
     def _look(self, gpu: torch.device) -> None:
-        """Ask the driver, which for a part of a card (MIG) does not say, and need not be there."""
-        import pynvml
-
+        """Ask the driver, which for a part of a card (MIG) does not say; without NVML's package nobody is asked."""
+        try:
+            import pynvml
+        except ImportError:
+            self._said = False
+            return
         self._looked = time.monotonic()
         try:
             self._busy.append(torch.cuda.utilization(gpu))

@@ -1,4 +1,4 @@
-"""A training step's gradients as one CUDA graph: one launch instead of some two thousand."""
+"""A training step as one CUDA graph: one launch instead of some two thousand."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections.abc import Callable
 
 import torch
 
-Gradients = Callable[[torch.Tensor, torch.Tensor, torch.Generator], torch.Tensor]
-"""From pixels, targets and a source of randomness to the loss; the gradients are left with the parameters."""
+Step = Callable[[torch.Tensor, torch.Tensor, torch.Generator], torch.Tensor]
+"""From pixels, targets and a source of randomness to the loss; what else it does, it does to tensors in their place."""
 
 WARM_UP = 3
 """Steps before the recording, which lets libraries choose their kernels and reserve memory (torch asks for it)."""
 
 
-class GraphedGradients:
-    """The same gradients, replayed from a recording once a few steps have gone as usual.
+class GraphedStep:
+    """The same step, replayed from a recording once a few have gone as usual.
 
     A network of 0.2 M FLOPs took 25 ms a step on an H200, of which its kernels took 9 ms or less in 2,400 launches:
     the rest was Python. Where a step cannot be recorded, it goes on as usual.
 
     Args:
-        gradients: must always be given the same source of randomness and do nothing that waits for the device.
+        step: must always be given tensors of the same shapes and the same source of randomness, and do nothing that
+            waits for the device. What it reads of the host is read once, at the recording.
+        clear: takes the gradients away, so that the recording has memory of its own for them.
     """
 
-    def __init__(self, gradients: Gradients) -> None:
-        self._gradients = gradients
+    def __init__(self, step: Step, clear: Callable[[], None]) -> None:
+        self._step, self._clear = step, clear
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._graph: torch.cuda.CUDAGraph | None = None
         self._steps = 0
@@ -36,23 +38,13 @@ class GraphedGradients:
         """Whether steps are replayed."""
         return self._graph is not None
 
-    def __call__(
-        self, pixels: torch.Tensor, targets: torch.Tensor, random: torch.Generator, clear: Callable[[], None]
-    ) -> torch.Tensor:
-        """One step's loss.
-
-        Args:
-            pixels: (B, ...) of the same shape in every step.
-            targets: (B, ...), likewise.
-            random: the same object in every step.
-            clear: takes the gradients away.
-        """
+    def __call__(self, pixels: torch.Tensor, targets: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        """One step's loss; pixels (B, ...) and targets (B, ...)."""
         self._steps += 1
         if self._steps == WARM_UP + 1:
-            clear()
+            self._clear()
             self._record(pixels, targets, random)
         if self._graph is None:
-            clear()
             return self._beside(pixels, targets, random)
         self._pixels.copy_(pixels)
         self._targets.copy_(targets)
@@ -62,10 +54,10 @@ class GraphedGradients:
     def _beside(self, pixels: torch.Tensor, targets: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """As usual, on the stream that is recorded later."""
         if self._steps > WARM_UP:
-            return self._gradients(pixels, targets, random)
+            return self._step(pixels, targets, random)
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            loss = self._gradients(pixels, targets, random)
+            loss = self._step(pixels, targets, random)
         torch.cuda.current_stream().wait_stream(self._stream)
         return loss
 
@@ -77,7 +69,7 @@ class GraphedGradients:
         try:
             # A thread pins the next batch meanwhile, which is no concern of this one's recording.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._loss = self._gradients(self._pixels, self._targets, random)
+                self._loss = self._step(self._pixels, self._targets, random)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             logging.getLogger(__name__).warning("a training step cannot be recorded as a CUDA graph: %s", reason)

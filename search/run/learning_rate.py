@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -67,7 +68,10 @@ def warmed_up(
     def reach(step: int) -> None:
         rate = first + step * ((training.lr - first) / warmup) if step < warmup else fall(step)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):  # a recorded step reads it there
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     return reach
 

@@ -1,5 +1,6 @@
 """What runs at this moment: time that is left, workers and their logs, failures in groups, GPUs."""
 
+import json
 import os
 import socket
 import subprocess
@@ -11,14 +12,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from search.dashboard import failures, gpu, now, pace
 from search.dashboard.filters import matching
 from search.dashboard.request import Request
-from search.dashboard.workers import Workers, logs_html
+from search.dashboard.workers import Workers, driver_lives, logs_html
 from search.results.view import View
+from search.run.lease import machine
 from tests.dashboard.seen import HOSTILE
 
 HERE = socket.gethostname()
@@ -65,7 +68,7 @@ def test_the_time_left_is_as_counted_by_hand() -> None:
     assert "nothing runs; about 14 min 10 s of training" in pace.html(viewed(*over), [], [])
     assert "it has all its trials" in pace.html(viewed(*over, wanted=3), [], [])
     killed = pace.html(view, view.by_state["running"][:1], [4])
-    assert "without a process on this machine: trial 4." in killed
+    assert "by no process any more: trial 4." in killed
 
 
 @contextmanager
@@ -118,7 +121,36 @@ def test_workers_of_this_machine(tmp_path: Path) -> None:
         assert HOSTILE not in told
         assert "UserWarning: slow" in told
         assert "Logs of workers on elsewhere" in told
+        # In its first epoch a trial has no worker yet: the one that ended last tells which there are.
+        ended = viewed(made(0, TrialState.COMPLETE, 1, worker=here), made(1, TrialState.RUNNING, 0))
+        told = logs_html(look(ended.entries), ended.by_state["running"], ended.by_state["finished"])
+        assert f"{here}, after trial 0: output" in told
     assert look(running)[0] is None
+
+
+def test_the_driver_knows_better_than_an_earlier_runs_workers() -> None:
+    holder = {"id": "x", "machine": machine(), "process": os.getpid(), "born": psutil.Process().create_time()}
+    assert driver_lives(None) is None
+    assert driver_lives("null") is False
+    assert driver_lives(json.dumps(holder)) is True
+    assert driver_lives(json.dumps(holder | {"born": 1.0})) is False
+    assert driver_lives(json.dumps(holder | {"machine": "another"})) is None
+
+    view = viewed(made(0, TrialState.RUNNING, 1, worker=f"{HERE} 999999"), made(1, TrialState.RUNNING, 0))
+
+    def shown(held: Any) -> tuple[str, list[Any]]:
+        blocks = {block["id"]: block for block in now.page(view, "tiny", now.Machine(), Request(), held)}
+        column = [each["title"] for each in blocks["training"]["columns"]].index("host, process")
+        return blocks["pace"]["html"], [row[column] for row in blocks["training"]["rows"]]
+
+    told, processes = shown(json.dumps(holder))
+    assert "killed" not in told
+    assert "<dt>in training</dt><dd>2</dd>" in told
+    assert processes == ["", ""]
+    assert "any more: trials 0, 1." in shown("null")[0]
+    told, processes = shown(None)
+    assert "any more: trial 0." in told
+    assert processes == [f"{HERE} 999999, ended", ""]
 
 
 def test_failures_in_groups() -> None:
@@ -197,5 +229,7 @@ def test_a_card_whose_driver_says_nothing_is_asked_once(monkeypatch: pytest.Monk
         assert memory.busy() is None
     assert len(asked) == 4
     assert memory.held_mb() == 2.5
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # as where it is not installed
+    assert fit.Memory(torch.device("cuda")).busy() is None
     on_a_cpu = fit.Memory(torch.device("cpu"))
     assert (on_a_cpu.held_mb(), on_a_cpu.busy()) == (None, None)

@@ -24,11 +24,9 @@ from data.tasks.freihand import FreiHand
 from data.tasks.gestures import Gestures
 from data.tasks.keypoints import animals, faces
 from data.tasks.robot_hand import RobotHand
-from data.transforms.augment import Augment
-from models.net import Arch
 from search.load import load_study
-from search.run.fit import Learner, fit
-from search.study import Config, Training
+from search.run.fit import Learner
+from search.study import Config
 
 OWN = tuple(str(Path(__file__).parents[2] / package) for package in ("data", "models", "search"))
 
@@ -99,36 +97,3 @@ def test_the_watch_sees_what_waits() -> None:
         numbers.sum().item()
         torch.tensor([1.0])
     assert [each.split(":")[0] for each in watch.found] == ["index", "_local_scalar_dense", "lift_fresh"]
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("head", ["direct", "heatmap", "simcc"])
-def test_a_replayed_training_is_the_training(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = FreiHand(drawn=DrawnHands(count=400, difficulty=0.0))
-    task.prepare()
-    arch = Arch(points=task.points, width=0.2, stride=32, size=64, head=head)
-    augment = Augment(rotate=30, scale=0.2, shift=0.1, flip=0.5, colour=0.3, erase=0.5)
-    config = Config(arch, Training(lr=1e-3, batch=32, ema=0.9, clip=1.0, amp=False), augment)
-
-    def errors(state: Any = None) -> list[float]:
-        cuda = torch.device("cuda")
-        reached = []
-        for each in fit(task, config, epochs=4, seed=3, device=cuda, state=state):
-            reached.append(each.epoch.train_loss)
-            if each.epoch.epoch == 2 and state is None:
-                taken.append(torch.load(save(each.take()), weights_only=True))
-        return reached
-
-    def save(state: Any) -> Any:
-        import io
-
-        file = io.BytesIO()
-        torch.save(state, file)
-        file.seek(0)
-        return file
-
-    taken: list[Any] = []
-    replayed = errors()
-    assert errors(taken[0]) == pytest.approx(replayed[2:], rel=1e-3)
-    monkeypatch.setattr("search.run.graph.WARM_UP", 10**9)
-    assert errors() == pytest.approx(replayed, rel=1e-2)
