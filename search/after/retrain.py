@@ -192,8 +192,7 @@ def train_again(facts: model.Facts, study: str, data: Path | None) -> float:
             f"the model learnt from a teacher ({facts.teacher}), which is not in it; it can't be trained again."
         )
     from search.load import load_study
-    from search.run.fit import fit
-    from search.run.worker import settle
+    from search.run.fit import fit, settle
 
     rebuilt = load_study(study, data=None if data is None else data.absolute())
     config = config_of(rebuilt, facts.params, facts.config)

@@ -1,5 +1,6 @@
 """Training as a generator of epochs: who iterates decides when to stop."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -254,6 +255,15 @@ def judge(task: Task, net: nn.Module, config: Config, part: Part, device: torch.
         outputs.append(answers.float())
         losses += loss * len(pixels)
     return torch.cat(outputs).cpu().numpy(), float(losses) / len(part.rows)
+
+
+def settle(threads: int, device: torch.device) -> None:
+    """Threads, and kernels that give the same answer twice."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def larger(first: Any, second: Any) -> Any:

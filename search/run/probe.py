@@ -54,8 +54,7 @@ def train(task: Task, config: Config, seconds: float, wait: Callable[[], Any]) -
     import torch
 
     from data.storage.pack import Part
-    from search.run.fit import Learner, Memory
-    from search.run.worker import settle
+    from search.run.fit import Learner, Memory, settle
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     settle(1, device)

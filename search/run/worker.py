@@ -1,7 +1,6 @@
 """One trial, as a worker trains it: from parameters to a row of numbers an epoch."""
 
 import gc
-import os
 import traceback
 from collections.abc import Iterator
 from functools import cache
@@ -17,7 +16,7 @@ from search.load import load_study
 from search.results import answers
 from search.run import checkpoint as weights
 from search.run import clean
-from search.run.fit import DivergedError, Teacher, fit
+from search.run.fit import DivergedError, Teacher, fit, settle
 from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
 from search.study import Config, Study, Task
 from search.variant import change_of, vary_task
@@ -111,15 +110,6 @@ def teacher_of(final: FinalTraining | None, device: torch.device) -> Teacher | N
     net = arch.build()
     net.load_state_dict(safetensors.torch.load_file(final.weights))
     return Teacher(net.eval().to(device), arch.size, final.weight)
-
-
-def settle(threads: int, device: torch.device) -> None:
-    """Threads, and kernels that give the same answer twice."""
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
