@@ -293,7 +293,7 @@ class Memory:
         self._process = psutil.Process()
         self._peak = 0
         self._busy: list[int] = []
-        self._looked, self._said = 0.0, True
+        self._looked, self._said = 0.0, torch.version.hip is None
         if self._gpu is not None:
             torch.cuda.reset_peak_memory_stats(self._gpu)
 
@@ -331,5 +331,5 @@ class Memory:
         self._looked = time.monotonic()
         try:
             self._busy.append(torch.cuda.utilization(gpu))
-        except (pynvml.NVMLError, RuntimeError):
+        except (pynvml.NVMLError, ImportError, RuntimeError):
             self._said = False
