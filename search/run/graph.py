@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 
 import torch
 
@@ -12,6 +13,12 @@ Step = Callable[[torch.Tensor, torch.Tensor, torch.Generator], torch.Tensor]
 
 WARM_UP = 3
 """Steps before the recording, which lets libraries choose their kernels and reserve memory (torch asks for it)."""
+
+
+@cache
+def recording_stream() -> torch.cuda.Stream:
+    """The process's stream for recordings: cuBLAS keeps some 70 MB for each stream that was ever used."""
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 
 class GraphedStep:
@@ -29,7 +36,7 @@ class GraphedStep:
 
     def __init__(self, step: Step, clear: Callable[[], None], less: Callable[[], Step | None]) -> None:
         self._step, self._clear, self._less = step, clear, less
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._stream = recording_stream()
         self._graph: torch.cuda.CUDAGraph | None = None
         self._steps = 0
         self._pixels = self._targets = self._loss = torch.empty(0)

@@ -49,8 +49,8 @@ class Update:
         device = next(net.parameters()).device
         self._net, self._training = net, training
         self._optimizer = optimizer_of(net, training)
-        # One cycle moves Adam's betas as well, which are plain numbers in every optimiser.
-        recordable = type(self._optimizer) in FUSED and training.schedule != "onecycle"
+        # One cycle moves Adam's betas as well, which are plain numbers; float16's scaler was never recorded.
+        recordable = type(self._optimizer) in FUSED and training.schedule != "onecycle" and half is not torch.float16
         self.is_recordable = recordable and (device.type == "cuda" if on_device is None else on_device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=half is torch.float16)
         self.ema = ModelEmaV3(net, decay=training.ema, use_warmup=True) if training.ema else None
@@ -71,10 +71,6 @@ class Update:
     def leave_out(self) -> bool:
         """Be done after each step instead of in its recording, which has failed; whether it was in it."""
         was, self.is_recordable = self.is_recordable, False
-        # The failed recording has left marks of what was done in it, and done nothing.
-        fresh = torch.amp.GradScaler(self._kept.device.type, enabled=self.scaler.is_enabled())
-        fresh.load_state_dict(self.scaler.state_dict())
-        self.scaler = fresh
         return was
 
     @property

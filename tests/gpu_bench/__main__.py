@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--slot", type=float, default=5.0)
+    parser.add_argument("--slot", type=float, default=10.0)
     parser.add_argument("--counts", type=int, nargs="*", default=[1, 4, 8])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--networks", type=int, default=len(NETWORKS))

@@ -77,7 +77,7 @@ def test_a_replayed_training_is_the_training(task: FreiHand, how: str, monkeypat
 
 
 @gpu
-def test_float16_is_recorded_with_its_scale(task: FreiHand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_of_float16_are_recorded_with_their_scale(task: FreiHand, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a T4, which has no bfloat16."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda _=True: False)
     made, taken = config(task, amp=True), []

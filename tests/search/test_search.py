@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +270,7 @@ def test_sigterm_to_every_process_beside_packages_of_the_same_names(tmp_path: Pa
 
 
 def test_a_cluster_whose_head_asks_for_a_token(tmp_path: Path, cache: Path) -> None:
-    """`ray start --head`, as the README says."""
+    """`ray start --head`, as the README says, and with two GPUs that are not there."""
     home, other = tmp_path / "home", tmp_path / "other"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text(secrets.token_hex())
@@ -277,7 +278,8 @@ def test_a_cluster_whose_head_asks_for_a_token(tmp_path: Path, cache: Path) -> N
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = f"start --head --block --port {port} --num-cpus 1 --include-dashboard false --disable-usage-stats"
+    words = f"start --head --block --port {port} --num-cpus 1 --num-gpus 2 --include-dashboard false"
+    words += " --disable-usage-stats"
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as temporary:
         head = subprocess.Popen(
             [Path(sys.executable).with_name("ray"), *words.split(), "--temp-dir", temporary],
@@ -292,7 +294,13 @@ def test_a_cluster_whose_head_asks_for_a_token(tmp_path: Path, cache: Path) -> N
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                     break
                 time.sleep(1)
-            assert "2 trials" in search.run("--trials", "2", "--address", address)
+            said = search.run("--trials", "2", "--address", address, "--gpus-per-trial", "auto")
+            assert "2 trials" in said
+            assert "--gpus-per-trial auto: 1\n" in said or "--gpus-per-trial auto: 0.5\n" in said, said
+            assert " GPU each: start-up" in said
+            words = [*COMMAND, "doctor", "--address", address, "--seconds", "0", "--out", tmp_path]
+            looked = subprocess.run(words, capture_output=True, text=True, env=search.environment, check=False).stdout
+            assert f"1 cores, 2 GPUs; ray {version('ray')}" in looked, looked
             stranger = Search(tmp_path / "runs", cache, HOME=str(other))
             process = stranger.start("--trials", "3", "--address", address)
             said, _ = process.communicate(timeout=120)
