@@ -13,6 +13,7 @@ from data.errors import UserError
 from search.cli import ablate as ablate_command
 from search.cli import dashboard as dashboard_commands
 from search.cli import data as data_commands
+from search.cli import doctor as doctor_command
 from search.cli import ensemble as ensemble_command
 from search.cli import search as search_commands
 from search.cli import submit as submit_commands
@@ -43,6 +44,7 @@ for word in (
     submit_commands.verify,
     submit_commands.predict,
     submit_commands.export,
+    doctor_command.doctor,
 ):
     app.command()(word)
 for part in (data_commands.synth, data_commands.check, data_commands.stats):

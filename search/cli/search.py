@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import UserError
+from search.cli.doctor import measured_share, share_of
 from search.cli.options import (
     Address,
     Data,
@@ -51,8 +52,8 @@ def search(
     seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Trials side by side.")] = None,
     gpus_per_trial: Annotated[
-        float | None,
-        typer.Option(min=0, help="A fraction lets trials share a GPU, e.g. 0.25; 0 trains on the CPU."),
+        str | None,
+        typer.Option(help="A fraction lets trials share a GPU, e.g. 0.25; 0: train on the CPU; auto: measured."),
     ] = None,
     data: Data = None,
     under: Annotated[
@@ -77,6 +78,7 @@ def search(
     paths.check_storage(storage)
     paths.check_writable(out / paths.name_of(study))
     paths.check_free(out / paths.name_of(study))
+    gpus = None if gpus_per_trial in (None, "auto") else share_of(gpus_per_trial)
     root = data.absolute() if data else None
     with loading("loading the study"):
         chosen = load_study(str(file), trials=trials, epochs=epochs, seed=seed, data=root)
@@ -98,6 +100,8 @@ def search(
             ledger.check = lease.check
             outcome = None
             if not ledger.is_over:
+                if gpus_per_trial == "auto":
+                    gpus = measured_share(file, root, chosen, address)
                 console.print("starting the workers (their first trial takes some seconds to begin)")
                 from search.run import engine
 
@@ -108,7 +112,7 @@ def search(
                         folder,
                         data=root,
                         workers=workers,
-                        gpus=gpus_per_trial,
+                        gpus=gpus,
                         address=address,
                         hours=hours,
                         watch=view,

@@ -114,5 +114,6 @@ def _left(known: Pace) -> list[tuple[str, str]]:
         left = "nothing runs"
     values = [("time left of the search", left)]
     if known.trained_s is not None:
-        values.append((f"a trial trains (mean of the last {known.of:,})", duration(known.trained_s)))
+        mean = f" (mean of the last {known.of:,})" if known.of > 1 else ""
+        values.append((f"a trial trains{mean}", duration(known.trained_s)))
     return values

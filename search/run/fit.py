@@ -136,7 +136,7 @@ class Learner:
         self._random = torch.Generator(device)
         self._step: Step = self._whole if self._update.is_recordable else self._gradients
         if on_gpu and teacher is None:
-            self._step = GraphedStep(self._step, self._update.clear)
+            self._step = GraphedStep(self._step, self._update.clear, self._less)
 
     @property
     def judged(self) -> nn.Module:
@@ -210,6 +210,10 @@ class Learner:
             after_step()
         return float(total) / done, images
 
+    def _less(self) -> Step | None:
+        """What of a step to record where the whole cannot be; None where that was tried."""
+        return self._gradients if self._update.leave_out() else None
+
     def _whole(self, pixels: torch.Tensor, true: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """A batch's loss; the network has learnt from it."""
         loss = self._gradients(pixels, true, random)
@@ -264,6 +268,8 @@ def settle(threads: int, device: torch.device) -> None:
     torch.backends.cudnn.benchmark = False
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # Read at the first allocation: less of a shared card is held in pieces that nothing fits into.
+        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
 def larger(first: Any, second: Any) -> Any:
@@ -287,7 +293,7 @@ class Memory:
         self._process = psutil.Process()
         self._peak = 0
         self._busy: list[int] = []
-        self._looked, self._said = 0.0, True
+        self._looked, self._said = 0.0, torch.version.hip is None
         if self._gpu is not None:
             torch.cuda.reset_peak_memory_stats(self._gpu)
 
@@ -325,5 +331,5 @@ class Memory:
         self._looked = time.monotonic()
         try:
             self._busy.append(torch.cuda.utilization(gpu))
-        except (pynvml.NVMLError, RuntimeError):
+        except (pynvml.NVMLError, ImportError, RuntimeError):
             self._said = False

@@ -24,10 +24,11 @@ class GraphedStep:
         step: must always be given tensors of the same shapes and the same source of randomness, and do nothing that
             waits for the device. What it reads of the host is read once, at the recording.
         clear: takes the gradients away, so that the recording has memory of its own for them.
+        less: called when a step cannot be recorded; what to record in its place, or None for nothing.
     """
 
-    def __init__(self, step: Step, clear: Callable[[], None]) -> None:
-        self._step, self._clear = step, clear
+    def __init__(self, step: Step, clear: Callable[[], None], less: Callable[[], Step | None]) -> None:
+        self._step, self._clear, self._less = step, clear, less
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._graph: torch.cuda.CUDAGraph | None = None
         self._steps = 0
@@ -73,5 +74,10 @@ class GraphedStep:
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             logging.getLogger(__name__).warning("a training step cannot be recorded as a CUDA graph: %s", reason)
+            less = self._less()
+            if less is not None:
+                self._step = less
+                self._clear()
+                self._record(pixels, targets, random)
             return
         self._graph = graph

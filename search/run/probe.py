@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from data.task import Task
+from search.paths import STUDIES
 from search.study import Config
 
 STEPS = {"cuda": 64, "cpu": 8}
@@ -94,7 +95,8 @@ def side_by_side(command: Sequence[str], what: dict[str, Any], count: int, card:
         card: number of the GPU that they see; None for what this process sees.
     """
     visible = {} if card is None else {"CUDA_VISIBLE_DEVICES": str(card)}
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | visible
+    ours = os.pathsep.join(filter(None, (str(STUDIES.parent), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ours} | visible
     pipes: dict[str, Any] = {
         "stdin": subprocess.PIPE,
         "stdout": subprocess.PIPE,

@@ -14,6 +14,9 @@ from search.study import Training
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 """Optimisers that read their learning rate and count their steps on the device, so that a recording stays right."""
 
+USUAL = {"fused": None, "capturable": False}
+"""What such an optimiser is told on a CPU, and what a state that may go anywhere says."""
+
 
 class Update:
     """The optimiser, its learning rate, the loss scale of float16 and the running mean of a network.
@@ -62,6 +65,17 @@ class Update:
         rate = torch.tensor(self._training.lr, device=device)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+            if "capturable" in group:  # Adam's refuses to be recorded otherwise, though a fused one can be
+                group["capturable"] = True
+
+    def leave_out(self) -> bool:
+        """Be done after each step instead of in its recording, which has failed; whether it was in it."""
+        was, self.is_recordable = self.is_recordable, False
+        # The failed recording has left marks of what was done in it, and done nothing.
+        fresh = torch.amp.GradScaler(self._kept.device.type, enabled=self.scaler.is_enabled())
+        fresh.load_state_dict(self.scaler.state_dict())
+        self.scaler = fresh
+        return was
 
     @property
     def lr(self) -> float:
@@ -96,8 +110,9 @@ class Update:
         optimizer = self._optimizer.state_dict()
         for group in optimizer["param_groups"]:
             group["lr"] = float(group["lr"])
-            if "fused" in group:
-                group["fused"] = None
+            for name, usual in USUAL.items():
+                if name in group:
+                    group[name] = usual
         return {
             "optimizer": optimizer,
             "scaler": self.scaler.state_dict(),
@@ -106,18 +121,13 @@ class Update:
 
     def load(self, state: dict[str, Any]) -> None:
         """Be as when `state` was taken."""
-        own = [
-            {name: group[name] for name in ("lr", "fused") if name in group} for group in self._optimizer.param_groups
-        ]
+        names = ("lr", *USUAL) if self.is_recordable else ()
+        own = [{name: group[name] for name in names if name in group} for group in self._optimizer.param_groups]
         saved = state["optimizer"]["param_groups"]
-        fused = [
-            group | {"fused": mine["fused"]} if "fused" in mine else group
-            for group, mine in zip(saved, own, strict=True)
-        ]
-        self._optimizer.load_state_dict({**state["optimizer"], "param_groups": fused})
-        if self.is_recordable:
-            for group, mine in zip(self._optimizer.param_groups, own, strict=True):
-                group["lr"] = mine["lr"]
+        groups = [group | mine for group, mine in zip(saved, own, strict=True)]
+        self._optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
+        for group, mine in zip(self._optimizer.param_groups, own, strict=True):
+            group.update(mine)  # the very number that a recording reads
         self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])

@@ -1,8 +1,10 @@
 """One trial, as a worker trains it: from parameters to a row of numbers an epoch."""
 
 import gc
+import logging
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,20 @@ from search.run.fit import DivergedError, Teacher, fit, settle
 from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
 from search.study import Config, Study, Task
 from search.variant import change_of, vary_task
+
+log = logging.getLogger(__name__)
+
+RETRIES = 2
+"""How often a trial begins an epoch again on a card that was full."""
+
+MARGIN = 1.25
+"""The memory that must be free, as a multiple of what the trial held at its peak."""
+
+PATIENCE = 600.0
+"""Seconds that a trial waits for room on its card at the most."""
+
+LOOK_S = 2.0
+"""Seconds between two looks at the card."""
 
 
 @cache
@@ -43,7 +59,7 @@ def work(settings: WorkerSettings, trial: TrialAssignment, device: torch.device)
     config = None
     try:
         config, task = configured(settings, trial)
-        yield from train(settings, trial, config, task, device)
+        yield from again_when_there_is_room(lambda: train(settings, trial, config, task, device), device)
     except Exception as error:  # noqa: BLE001 - whatever it was, it is written down with the trial
         yield {"failed": reason_of(error, config, device)}
     finally:
@@ -51,6 +67,53 @@ def work(settings: WorkerSettings, trial: TrialAssignment, device: torch.device)
             # A card is shared; on a CPU the collection alone, 0.3 s, would be a trial's dearest part.
             gc.collect()
             torch.cuda.empty_cache()
+
+
+def again_when_there_is_room(
+    training: Callable[[], Iterator[dict[str, Any]]], device: torch.device
+) -> Iterator[dict[str, Any]]:
+    """The rows of a training, which begins again after its last saved epoch when a card that was full has room.
+
+    The others on the card go on; an epoch begun anew gives what it would have given.
+
+    Raises:
+        Exception: what ended the training: out of memory with the card to itself, after `RETRIES`, or anything else.
+    """
+    reached = 0
+    for attempt in range(RETRIES + 1):
+        try:
+            for row in training():
+                if row["epoch"] > reached:
+                    reached = row["epoch"]
+                    yield row
+            return
+        except torch.OutOfMemoryError as error:
+            # The error's frames hold the network; without them its memory is free for the others meanwhile.
+            traceback.clear_frames(error.__traceback__)
+            if attempt == RETRIES or not waited_for_room(device):
+                raise
+            log.warning("posefront: the GPU was full, and the epoch after %d begins again: %s", reached, brief(error))
+
+
+def waited_for_room(device: torch.device) -> bool:
+    """Wait until a card has the memory free that this trial held at its peak, and some more.
+
+    Returns:
+        False at once where the trial had so much of the card that others are not why, or after `PATIENCE` seconds.
+    """
+    wanted = int(MARGIN * torch.cuda.max_memory_allocated(device))
+    gc.collect()
+    torch.cuda.empty_cache()
+    began = time.monotonic()
+    while True:
+        free, total = torch.cuda.mem_get_info(device)
+        if wanted > total:
+            return False
+        if free >= wanted:
+            return True
+        if time.monotonic() - began > PATIENCE:
+            return False
+        time.sleep(LOOK_S)
 
 
 def configured(settings: WorkerSettings, trial: TrialAssignment) -> tuple[Config, Task]:
@@ -97,7 +160,10 @@ def reason_of(error: Exception, config: Config | None, device: torch.device) -> 
         return f"diverged: {error}"
     if isinstance(error, UserError):
         return str(error)
-    return out_of_memory(config, device) if is_out_of_memory(error) else described(error)
+    if is_out_of_memory(error):
+        needed = f"\n{brief(error)}" if isinstance(error, torch.OutOfMemoryError) and str(error) else ""
+        return out_of_memory(config, device) + needed
+    return described(error)
 
 
 def teacher_of(final: FinalTraining | None, device: torch.device) -> Teacher | None:
@@ -121,6 +187,11 @@ def out_of_memory(config: Config | None, device: torch.device) -> str:
     """What to say of it."""
     attempt = f"a batch of {config.training.batch} at {sides(config.arch.size)} px" if config else "the trial"
     return f"out of memory: {attempt} is too much for {device}"
+
+
+def brief(error: BaseException) -> str:
+    """What torch says of a lack of memory, without its advice: what was asked for, how much there is and is free."""
+    return str(error).splitlines()[0].partition(" If reserved but unallocated")[0].partition(" See documentation")[0]
 
 
 def sides(size: Any) -> str:

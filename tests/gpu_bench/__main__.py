@@ -5,6 +5,7 @@ For each network: what each part of recording brings (one process), and 1, 4 and
 
 import argparse
 import csv
+import gc
 import json
 import subprocess
 import sys
@@ -92,6 +93,9 @@ VARIANTS = (
 
 
 def measure(network: str, variant: str, seconds: float, wait: Callable[[], Any] = lambda: None) -> probe.Speed:
+    gc.collect()  # what was recorded before
+    if not CPU_ONLY:
+        torch.cuda.empty_cache()
     made = config(network, amp="no mixed precision" not in variant)
     learnt: Any = Bare(task) if variant == "batch in memory" else task
     with ExitStack() as stack:
@@ -149,6 +153,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="*", default=[1, 4, 8])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--networks", type=int, default=len(NETWORKS))
+    parser.add_argument("--variants", type=int, nargs="*", default=range(len(VARIANTS)))
     parser.add_argument("--child", nargs=2)
     asked = parser.parse_args()
     for name in list(NETWORKS)[asked.networks :]:
@@ -191,7 +196,7 @@ def main() -> None:
 
         for network in NETWORKS:
             for round_ in range(asked.rounds):
-                for variant in VARIANTS:
+                for variant in (VARIANTS[place] for place in asked.variants):
                     tell(network, variant, 1, measure(network, variant, asked.seconds), f"round {round_ + 1}")
         for count in asked.counts:
             for network, (rate, late) in beside(count, asked.seconds, asked.slot, asked.out).items():

@@ -54,7 +54,7 @@ def losses(task: FreiHand, made: Config, taken: list[Any] | None = None, state: 
 HOW: dict[str, dict[str, Any]] = {
     "direct": {"head": "direct"},
     "heatmap": {},
-    "simcc, adam": {"head": "simcc", "optimizer": "adam", "schedule": "step"},
+    "simcc, adam": {"head": "simcc", "optimizer": "adam", "schedule": "step", "milestones": (0.5,)},
     "sgd": {"optimizer": "sgd", "lr": 1e-2},
     "lamb": {"optimizer": "lamb"},
     "one cycle": {"schedule": "onecycle"},

@@ -3,6 +3,7 @@
 import html
 import textwrap
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from search.results.style import ACCENT, MUTED
 SVG_POINTS = 2000
 """Above so many points a figure is drawn by WebGL, from typed arrays and without a text for each point."""
 
+
+MADE = (
+    '<p style="position: fixed; right: 8px; bottom: 4px; margin: 0; font: 12px system-ui, sans-serif; color: #596070">'
+    "made {:%Y-%m-%d %H:%M}</p></body>"
+)
+"""Ends a figure's own page."""
 
 SUBTITLE = 96
 """Letters of a subtitle's line: what half a page of 1,280 pixels holds."""
@@ -91,7 +98,7 @@ def empty(sentence: str) -> go.Figure:
 def write_page(
     figure: go.Figure, title: str, file: Path, *, default_height: str = "100%", scroll_zoom: bool = False
 ) -> None:
-    """Write a figure as one page that opens offline; the title is escaped.
+    """Write a figure as one page that opens offline and says when it was made; the title is escaped.
 
     The figure gets a white ground, for no page dresses it. The height, as CSS has it, is that of a figure without its
     own.
@@ -107,7 +114,8 @@ def write_page(
         config={"displaylogo": False, "responsive": True, "scrollZoom": scroll_zoom, "showSendToCloud": False},
     )
     with writing(file, "give --out a folder of yours") as half:
-        half.write_text(page.replace("<head>", f"<head><title>{escape(title)}</title>", 1), encoding="utf-8")
+        titled = page.replace("<head>", f"<head><title>{escape(title)}</title>", 1)
+        half.write_text(MADE.format(datetime.now()).join(titled.rsplit("</body>", 1)), encoding="utf-8")
 
 
 def line_at(figure: go.Figure, x: float, text: str) -> go.Figure:

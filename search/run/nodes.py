@@ -1,0 +1,71 @@
+"""What each node of a Ray cluster has, as a driver would find it."""
+
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+from search.run.doctor import Finding
+
+PACKAGES = ("ray", "optuna", "torch")
+
+PATIENCE = 60.0
+"""Seconds for a node to answer."""
+
+
+def look(data: str | None, out: str) -> dict[str, Any]:
+    """On a node: versions, and what of code, data and folder of runs it sees."""
+    from data.cores import usable_cores
+
+    existing = next(each for each in (Path(out), *Path(out).parents) if each.exists())
+    return {
+        "versions": {name: version(name) for name in PACKAGES},
+        "cores": usable_cores(),
+        "data": data is None or Path(data).is_dir(),
+        "out": os.access(existing, os.W_OK),
+    }
+
+
+def nodes(address: str, data: Path | None, out: Path) -> Iterator[Finding]:
+    """A line for each node of a cluster, which is joined for it and left.
+
+    Raises:
+        UserError: no cluster answers there.
+    """
+    from search.run import cluster  # isort: skip - before Ray, which reads what it sets
+
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    cluster.connect(address, "")
+    try:
+        for node in ray.nodes():  # type: ignore[no-untyped-call]
+            there = node["Resources"]
+            place = f"node {node['NodeManagerAddress']}"
+            cards = f"{there.get('CPU', 0):g} cores, {there.get('GPU', 0):g} GPUs"
+            if not node["Alive"]:
+                yield Finding(place, "is dead", "start it again with `ray start --address HOST:PORT`")
+                continue
+            on_it = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = cast("Any", ray.remote)(num_cpus=0, scheduling_strategy=on_it, max_retries=0)(look)
+            asked = task.remote(str(data.absolute()) if data else None, str(out.absolute()))
+            try:
+                seen = ray.get(asked, timeout=PATIENCE)
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[-1]
+                yield Finding(place, f"{cards}; no answer: {reason}", "every node needs this checkout at the same path")
+                continue
+            yield Finding(place, *judged(cards, seen))
+    finally:
+        ray.shutdown()
+
+
+def judged(cards: str, seen: dict[str, Any]) -> tuple[str, str]:
+    """What a node has, and what to mend."""
+    here = {name: version(name) for name in PACKAGES}
+    versions = ", ".join(f"{name} {number}" for name, number in seen["versions"].items())
+    mends = [f"install {name} {here[name]}" for name, number in seen["versions"].items() if number != here[name]]
+    mends += [] if seen["data"] else ["the data are not there: mount them at the same path"]
+    mends += [] if seen["out"] else ["--out cannot be written there: give a folder that all nodes share"]
+    return f"{cards}; {versions}; {seen['cores']} usable cores", "; ".join(mends)
