@@ -53,7 +53,7 @@ app.add_typer(data_app, name="data")
 
 
 def run(command: Callable[..., Any] = app) -> None:
-    """Run the command; a user's mistake ends in one sentence and exit code 2."""
+    """Run the command; a user's mistake ends in one sentence and its exit code, mostly 2."""
     warnings.filterwarnings("ignore", module="(ray|optuna|fvcore|torch|timm)")
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     try:
@@ -67,7 +67,7 @@ def run(command: Callable[..., Any] = app) -> None:
         sys.exit(lost.code)
     except UserError as mistake:
         complain(mistake)
-        sys.exit(2)
+        sys.exit(mistake.exit_code)
 
 
 def complain(mistake: UserError) -> None:

@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 # Read by Ray when it is imported or started: no usage reports, no tables or log files of its own, no snapshots, no
 # handler for Ctrl-C, and one result at a time.
@@ -46,6 +47,11 @@ SCRATCH = "posefront-"
 PATIENCE = 10.0
 """Seconds for a cluster's head to answer."""
 
+PING, SILENCE = 5.0, 15.0
+"""Seconds between two looks at a joined cluster's head; without an answer after which it is gone."""
+
+GOES_ON = "trials in training wait, and the same command goes on with them."
+
 LONGEST = 107 - len("/posefront-4194304-abcdefgh/session_2026-11-25_20-00-00_000000_4194304/sockets/plasma_store")
 """Bytes in the path of a folder for them, at the most: a socket's path has at most 107."""
 
@@ -73,6 +79,12 @@ class Devices:
         times slower, as each waits for the other, spinning.
         """
         return max(1, int(self.cpus))
+
+
+class EngineError(UserError):
+    """Ray has ended, though nobody had asked it to."""
+
+    exit_code: ClassVar[int] = os.EX_TEMPFAIL
 
 
 @contextmanager
@@ -238,6 +250,76 @@ def refusal(place: str) -> str:
     return asked.stderr if asked.returncode else ""
 
 
+def pulse(address: str | None, scratch: str) -> Callable[[], None]:
+    """What raises EngineError once the Ray that trials are on has ended; to be called every second or so.
+
+    Ray itself says nothing for minutes when its raylet is killed; when the head's server is, its C++ ends the driver
+    after 61 s.
+    """
+    if address in (None, "local"):
+        servers = {child.name(): child for child in children(scratch) if child.name() in ("raylet", "gcs_server")}
+        return lambda: _own(servers)
+    place, heard, looked = ray.get_runtime_context().gcs_address, time.monotonic(), 0.0
+
+    def head() -> None:
+        nonlocal heard, looked
+        now = time.monotonic()
+        if now - looked < PING:
+            return
+        looked = now
+        if answers(place):
+            heard = time.monotonic()
+        elif now - heard > SILENCE:
+            raise EngineError(f"the Ray cluster at {place} answers no more; {GOES_ON}")
+
+    return head
+
+
+def _own(servers: Mapping[str, psutil.Process]) -> None:
+    """Refuse to go on without one of Ray's servers on this machine.
+
+    Raises:
+        EngineError: it has ended.
+    """
+    for name, server in servers.items():
+        with suppress(psutil.Error):
+            if server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+                continue
+        raise EngineError(f"Ray's {name} on this machine has ended, perhaps killed for want of memory; {GOES_ON}")
+
+
+def abandon(error: EngineError, scratch: str) -> NoReturn:
+    """End this process, whose main thread hangs in Ray, with the error's sentence and exit code."""
+    for child in children(scratch):
+        with suppress(psutil.Error):
+            for process in (child, *child.children(recursive=True)):
+                process.kill()
+    shutil.rmtree(scratch, ignore_errors=True)
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+    print(f"{show_cursor}posefront: {error}", file=sys.stderr, flush=True)
+    os._exit(error.exit_code)
+
+
+def answers(place: str) -> bool:
+    """Whether something listens at HOST:PORT."""
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 2.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def children(scratch: str) -> list[psutil.Process]:
+    """The processes that Ray has started here for this search."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if any(scratch in word for word in child.cmdline()):
+                found.append(child)
+    return found
+
+
 def shut_down(scratch: str) -> None:
     """End Ray, and all processes that it has started here.
 
@@ -245,10 +327,9 @@ def shut_down(scratch: str) -> None:
     once, when the driver has taken its leave of them. Ray has no public way.
     """
     started: list[psutil.Process] = []
-    for child in psutil.Process().children():
-        with suppress(psutil.Error):  # it has ended meanwhile
-            if any(scratch in word for word in child.cmdline()):
-                started += (child, *child.children(recursive=True))
+    for child in children(scratch):
+        with suppress(psutil.Error):
+            started += (child, *child.children(recursive=True))
 
     node = ray._private.worker._global_node
     if node is not None and started:

@@ -6,13 +6,15 @@ not used. Only this file and cluster.py, hooks.py, scheduler.py and trainable.py
 
 import importlib
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.run.cluster import Devices, started
+from search.run.cluster import Devices, EngineError, abandon, pulse, started
 from search.run.ledger import Ledger
 from search.run.settings import FinalTraining, WorkerSettings
 from search.run.storage import StorageError
@@ -22,6 +24,11 @@ from search.signals import stoppable
 if TYPE_CHECKING:
     from search.run.attachments import Attachments
     from search.run.hooks import SearchRun
+
+
+LOOK, HANGS = 1.0, 20.0
+"""Seconds between two looks at Ray's servers; for a search without them to end by itself: Ray Tune waits for its
+workers for ten."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ def search(
 
     Raises:
         UserError: more is asked for than the machine has, the cluster isn't there, or nothing but failures came.
+        EngineError: Ray ended by itself; what was being trained waits for the next run.
     """
     began = time.monotonic()
     with stoppable() as stop, started(address, ledger.study, workers, gpus) as (scratch, starting):
@@ -91,11 +99,40 @@ def search(
         try:
             root = None if data is None else str(data)
             settings = WorkerSettings(str(file), root, str(folder), devices.threads, final)
-            tune_trials(run, settings, scratch)
+            with watched(run, pulse(address, scratch), scratch):
+                tune_trials(run, settings, scratch)
         finally:
             with run.guarded():
                 waiting = ledger.release()
     return conclude(run, attachments, waiting)
+
+
+@contextmanager
+def watched(run: "SearchRun", look: Callable[[], None], scratch: str) -> Iterator[None]:
+    """End the search when Ray ends by itself: as if it had been stopped, or, where the search hangs in Ray, at once.
+
+    With a killed head server the driver waits for it wherever it happens to ask, and is then ended by Ray's C++.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(LOOK):
+            try:
+                look()
+            except EngineError as error:
+                run.trouble = run.trouble or error
+                if not ended.wait(HANGS):
+                    with run.guarded():
+                        run.ledger.release()
+                    abandon(error, scratch)
+
+    thread = threading.Thread(target=watch, name="engine", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def import_while_ray_starts() -> None:

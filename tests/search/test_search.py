@@ -269,6 +269,30 @@ def test_sigterm_to_every_process_beside_packages_of_the_same_names(tmp_path: Pa
     assert [trial.state for trial in search.trials()] == [TrialState.WAITING]
 
 
+@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
+def test_a_search_whose_ray_is_killed_ends_in_a_sentence_and_all_waits(
+    tmp_path: Path, cache: Path, server: str
+) -> None:
+    """Ray Tune hears the end of a raylet, and hangs where it next asks a head server that has ended."""
+    search = Search(tmp_path, cache, TINY_SLEEP="1")
+    driver = search.start("--trials", "9", "--workers", "2")
+    search.wait_for(1, driver)
+    (killed,) = [child for child in psutil.Process(driver.pid).children() if child.name() == server]
+    processes = psutil.Process(driver.pid).children(recursive=True)
+    began = time.monotonic()
+    killed.kill()
+    said, _ = driver.communicate(timeout=120)
+    assert time.monotonic() - began < 60  # 18 and 21 s on two cores
+    assert driver.returncode == os.EX_TEMPFAIL, said
+    assert f"Ray's {server} on this machine has ended" in " ".join(said.split())
+    assert "Traceback" not in said
+    assert psutil.wait_procs(processes, timeout=10)[1] == []
+    assert not list(Path(tempfile.gettempdir()).glob(f"posefront-{driver.pid}-*"))
+    states = {trial.state for trial in search.trials()}
+    assert TrialState.WAITING in states
+    assert TrialState.RUNNING not in states
+
+
 def test_a_cluster_whose_head_asks_for_a_token(tmp_path: Path, cache: Path) -> None:
     """`ray start --head`, as the README says, and with two GPUs that are not there."""
     home, other = tmp_path / "home", tmp_path / "other"
