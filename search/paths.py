@@ -22,6 +22,9 @@ STUDIES = Path(__file__).resolve().parent.parent / "studies"
 LEASE = "driver"
 """The study's attribute that says who searches it, None once nobody does; its heartbeat is no news of the study."""
 
+EXPECTED_GAIN = "expected_gain"
+"""A trial's attribute: what its sampler expected of it, see `search.samplers.known_cost`."""
+
 
 def name_of(study: str) -> str:
     """The name of a study given by name or by file."""

@@ -10,7 +10,6 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from models.net import Arch
 from search.run.fit import fit
 from search.schedulers import NoStopping
 from search.study import Config, Study, Training
+from tests.bare import Bare
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
@@ -88,19 +88,6 @@ class Ordinary(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         points = tv_tensors.KeyPoints(torch.from_numpy(self.points[index] * 224), canvas_size=(224, 224))  # type: ignore[call-overload]
         changed, moved = self.change(image, points)
         return self.erase(changed), moved.as_subclass(torch.Tensor) / moved.canvas_size[0]
-
-
-@dataclass(frozen=True)
-class Bare:
-    """The task, but the batches come ready."""
-
-    inner: FreiHand
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def augment(self, images: torch.Tensor, points: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        return images, points
 
 
 def speed(made: Config, source: Callable[..., Iterator[Any]] | None) -> float:

@@ -56,6 +56,25 @@ def note(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>'
 
 
+RIGHT = ' class="right"'
+"""Of a cell of `plain_table` that holds a number."""
+
+
+def plain_table(name: str, head: str, rows: str, kind: str = "") -> str:
+    """A table that neither sorts nor turns its pages, as HTML; it scrolls where it is too wide.
+
+    Args:
+        name: what is in it, for those who do not see it.
+        head: cells of its head.
+        rows: all others.
+        kind: a class of its own.
+    """
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table class="{f"plain {kind}".strip()}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
 def link(study: str, number: int, text: str = "") -> str:
     """A link to a trial's page as HTML; the text, which is escaped, is its number where there is none."""
     return f'<a href="#/{quote(study, safe="")}/trial/{number}">{escape(text or str(number))}</a>'

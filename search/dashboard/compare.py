@@ -6,7 +6,7 @@ from html import escape
 
 from search.after.models import Models, by_trial
 from search.dashboard import curves, errors
-from search.dashboard.blocks import Block, figure, html, link, note, together
+from search.dashboard.blocks import Block, figure, html, link, note, plain_table, together
 from search.dashboard.errors import COLOURS
 from search.dashboard.gallery import card, signs
 from search.dashboard.request import COMPARED
@@ -111,11 +111,8 @@ def differences(key: str, view: View, chosen: Sequence[Entry], models: Models) -
     alike = f"Per cent are against trial {chosen[0].number}." + (
         f" The same in all: {', '.join(same)}." if same else ""
     )
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="in what they differ"><table class="plain compared">'
-        f'<thead><tr><th scope="col">trial</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>{note(alike)}"
-    )
+    head = f'<th scope="col">trial</th>{heads}'
+    return plain_table("in what they differ", head, "".join(rows), "compared") + note(alike)
 
 
 def _results(view: View, chosen: Sequence[Entry]) -> list[tuple[str, list[float | None]]]:

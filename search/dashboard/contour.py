@@ -40,7 +40,8 @@ def figure(view: View, target: Target, across: str, up: str) -> go.Figure:
         return empty("A contour needs two different parameters.")
     judged = [entry for entry in view.entries if not math.isnan(ordinate(view, entry, target))]
     whole = [entry for entry in judged if entry.state == "finished" or target == "cost"]
-    having = [entry for entry in whole if across in entry.params and up in entry.params][:MOST]
+    both = [entry for entry in whole if across in entry.params and up in entry.params]
+    having, lacking = both[:MOST], len(whole) - len(both)
     if len(having) < 3:
         return empty(f"A contour of {across} and {up} is shown from three finished trials on that have both.")
     x, y = (Axis.of(asked[name], [entry.params[name] for entry in having]) for name in (across, up))
@@ -56,7 +57,6 @@ def figure(view: View, target: Target, across: str, up: str) -> go.Figure:
     drawn.update_xaxes(parameter_axis(across, asked[across], [entry.params[across] for entry in having]))
     drawn.update_yaxes(parameter_axis(up, asked[up], [entry.params[up] for entry in having]))
     parts = [f"mean of {'trials' if target == 'cost' else 'finished trials'} nearby; blank where there is none"]
-    lacking = len(whole) - len([entry for entry in whole if across in entry.params and up in entry.params])
     parts += [f"{lacking:,} trials lack one of the two"] if lacking else []
     drawn.update_layout(showlegend=False, margin={"b": 56})
     what = "Price" if target == "cost" else "Score" if log else view.error_name

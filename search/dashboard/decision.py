@@ -13,15 +13,13 @@ from search.dashboard.blocks import Block, html, later, link, note, selection
 from search.dashboard.source import Source
 from search.format import between, compact, duration, measured, percent
 from search.objective import band
+from search.paths import EXPECTED_GAIN
 from search.results import bands, edges
 from search.results.importance import tenths
 from search.results.leaderboard import Entry
 from search.results.noise import Noise
 from search.results.style import BAND_COLOURS, MUTED
 from search.results.view import View
-
-GAIN = "expected_gain"
-"""The attribute of a trial that says what its sampler expected of it, see `search.samplers.known_cost`."""
 
 LATEST = 8
 """Trials, the last that were sampled, whose expected gains are averaged."""
@@ -128,7 +126,7 @@ def expected_gain(view: View) -> float | None:
 
     None where it does not say.
     """
-    gains = [trial.user_attrs[GAIN] for trial in view.trials if GAIN in trial.user_attrs]
+    gains = [trial.user_attrs[EXPECTED_GAIN] for trial in view.trials if EXPECTED_GAIN in trial.user_attrs]
     return statistics.fmean(gains[-LATEST:]) if gains else None
 
 

@@ -1,6 +1,7 @@
 """How well a trial answers: the error of each label, and the share of points within a distance."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -46,15 +47,7 @@ def joints(answers: Answers | None) -> go.Figure:
     absent = [answers.labels[place] for place in places if answers.errors[place] is None]
     parts += [f"in no image: {', '.join(map(_short, absent[:2]))}{'...' if absent[2:] else ''}"] if absent else []
     heading(drawn, f"Error of each {what}", "; ".join(parts))
-    drawn.update_yaxes(
-        range=[len(places) - 0.4, -0.6],
-        ticklabelstandoff=6,
-        tickmode="array",
-        tickvals=list(range(len(places))),
-        ticktext=[escape(_short(name)) for name in names],
-        tickfont={"size": 12 if row > 13 else 10},
-        title=None,
-    )
+    drawn.update_yaxes(_named_rows(names) | {"tickfont": {"size": 12 if row > 13 else 10}})
     drawn.update_xaxes(rangemode="tozero")
     return drawn.update_layout(margin={"t": 88, "b": 56})
 
@@ -105,15 +98,20 @@ def joints_together(answers_by_name: Mapping[str, Answers], colours: Sequence[st
     base(drawn, x=escape(titled("mean error", first.unit)), y="", height=max(280, 170 + row * len(places)))
     what = "point" if first.pointed else "label"
     heading(drawn, f"Error of each {what}", f"the {MOST} largest of {len(first.errors)}" if left_out else "")
-    drawn.update_yaxes(
-        range=[len(places) - 0.4, -0.6],
-        ticklabelstandoff=6,
-        tickmode="array",
-        tickvals=list(range(len(places))),
-        ticktext=[escape(_short(name)) for name in names],
-        title=None,
-    )
+    drawn.update_yaxes(_named_rows(names))
     return drawn.update_layout(barmode="group", bargap=0.25, margin={"t": 56, "b": 96})
+
+
+def _named_rows(names: Sequence[str]) -> dict[str, Any]:
+    """An upright axis with a row for each label, the first on top."""
+    return {
+        "range": [len(names) - 0.4, -0.6],
+        "ticklabelstandoff": 6,
+        "tickmode": "array",
+        "tickvals": list(range(len(names))),
+        "ticktext": [escape(_short(name)) for name in names],
+        "title": None,
+    }
 
 
 def _short(name: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
+from search.dashboard.blocks import RIGHT, link, note, plain_table
 from search.dashboard.request import LONGEST_FILTER
 from search.results.leaderboard import Entry
 
@@ -61,15 +62,14 @@ def html(study: str, failed: Sequence[Entry]) -> str:
         last, place = group.entries[0], quote(study, safe="")
         shown = last.reason.strip().splitlines()[0][:300] if last.reason.strip() else NONE
         rows.append(
-            f'<tr><td class="right"><a href="#/{place}/pareto?filter={quote(group.filter, safe="")}">'
+            f'<tr><td{RIGHT}><a href="#/{place}/pareto?filter={quote(group.filter, safe="")}">'
             f"{len(group.entries):,}</a></td><td>{escape(shown)}</td>"
-            f'<td class="right"><a href="#/{place}/trial/{last.number}">{last.number}</a></td></tr>'
+            f"<td{RIGHT}>{link(study, last.number)}</td></tr>"
         )
     more = sum(len(group.entries) for group in found[SHOWN:])
-    rest = f'<p class="note">{more:,} more trials failed for {len(found) - SHOWN:,} other reasons.</p>' if more else ""
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="failures"><table class="plain failures"><thead><tr>'
-        '<th scope="col" class="right">trials</th><th scope="col">reason, as the last of them gave it</th>'
-        '<th scope="col" class="right">last</th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>{rest}"
+    rest = note(f"{more:,} more trials failed for {len(found) - SHOWN:,} other reasons.") if more else ""
+    head = (
+        f'<th scope="col"{RIGHT}>trials</th><th scope="col">reason, as the last of them gave it</th>'
+        f'<th scope="col"{RIGHT}>last</th>'
     )
+    return plain_table("failures", head, "".join(rows), "failures") + rest

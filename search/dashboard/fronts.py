@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from search.dashboard.blocks import link, note
+from search.dashboard.blocks import RIGHT, link, note, plain_table
 from search.dashboard.progress import data_note
 from search.format import HOVER, compact, digits
 from search.results.figures.base import base, brief, empty, heading
@@ -112,10 +112,4 @@ def listed(views: Mapping[str, View]) -> str:
         numbers = "".join(f"<td{RIGHT}>{cell}</td>" for cell in cells)
         rows.append(f'<tr><th scope="row">{escape(view.name)}</th>{numbers}</tr>')
     more = note(f"{len(common) - LINES:,} more are in the figure.") if len(common) > LINES else ""
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="trials of the common front"><table class="plain">'
-        f"<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{more}"
-    )
-
-
-RIGHT = ' class="right"'
+    return plain_table("trials of the common front", top, "".join(rows)) + more

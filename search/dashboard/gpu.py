@@ -10,8 +10,9 @@ from search.results.figures.base import base, heading
 from search.results.leaderboard import Entry
 from search.results.style import SERIES
 from search.results.view import View
+from search.run.settings import ON_GPU
 
-MEMORY, USE = "gpu_mb", "gpu_use"
+MEMORY, USE = ON_GPU
 """Where a row of a curve has them."""
 
 MOST = 16

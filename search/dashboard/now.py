@@ -99,14 +99,14 @@ def page(view: View, study: str, machine: Machine, request: Request, driver: str
         driver: what the search's driver wrote of itself, see `driver_lives`.
     """
     said = sorted(view.by_state["running"], key=lambda entry: entry.number)
-    workers, lives = machine.workers.look(said), driver_lives(driver)
+    over = [entry for entry in view.entries if entry.ended is not None]
+    newest = sorted(over, key=lambda entry: entry.ended or 0, reverse=True)[:10]
+    workers, lives = machine.workers.look([*said, *newest]), driver_lives(driver)
     ended = [entry.number for entry in said if entry.number in workers and workers[entry.number] is None]
     # A trial that an earlier run began has that run's worker until its next epoch ends: the driver knows better.
     gone = ended if lives is None else [] if lives else [entry.number for entry in said]
     running = [entry for entry in said if entry.number not in gone]
-    over = [entry for entry in view.entries if entry.ended is not None]
-    newest = sorted(over, key=lambda entry: entry.ended or 0, reverse=True)[:10]
-    logs = logs_html(machine.workers.look([*running, *newest]), running, newest)
+    logs = logs_html(workers, running, newest)
     failed = failures.html(study, view.by_state["failed"])
     return [
         html("pace", "The search", pace.html(view, running, gone)),

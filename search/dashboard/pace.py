@@ -47,8 +47,8 @@ def pace(view: View, running: Sequence[Entry]) -> Pace | None:
         ahead = [ahead_s(entry, mean) for entry in running]
         if None not in ahead:
             left = waiting * (mean or 0.0) + sum(each or 0.0 for each in ahead)
-    speeds = [speed(view, entry) or 0.0 for entry in running]
-    return Pace(wanted, len(view.ended), waiting, len(running), mean, len(recent), left, sum(speeds))
+    fast = images_per_s(view, running)
+    return Pace(wanted, len(view.ended), waiting, len(running), mean, len(recent), left, fast)
 
 
 def ahead_s(entry: Entry, mean: float | None) -> float | None:
@@ -63,6 +63,11 @@ def speed(view: View, entry: Entry) -> float | None:
     """Images a second in a trial's last epoch."""
     epoch = view.curves[entry.number][-1] if entry.number in view.curves else None
     return epoch["images"] / epoch["train_seconds"] if epoch and epoch["train_seconds"] else None
+
+
+def images_per_s(view: View, running: Sequence[Entry]) -> float:
+    """Of all workers together, in their last epochs."""
+    return sum(speed(view, entry) or 0.0 for entry in running)
 
 
 def seconds_left(entry: Entry) -> float | None:
@@ -87,7 +92,7 @@ def html(view: View, running: Sequence[Entry], gone: Collection[int]) -> str:
         else:
             values.append(("left", "nothing: it has all its trials"))
     if running:
-        fast = sum(speed(view, entry) or 0.0 for entry in running)
+        fast = known.images_per_s if known is not None else images_per_s(view, running)
         values.append(
             ("all workers together", f"{compact(round(fast))} images/s" if fast else "no epoch has ended yet")
         )

@@ -13,7 +13,7 @@ from data.errors import UserError
 from search.after.model import CURVES, FACTS
 from search.after.models import FOLDER, Models
 from search.config_record import digest
-from search.dashboard.blocks import link, note
+from search.dashboard.blocks import RIGHT, link, note, plain_table
 from search.dashboard.reader import Reader
 from search.format import between, compact, digits, measured, titled
 from search.full_length import FullLength, Interval
@@ -53,15 +53,8 @@ def html(key: str, view: View, models: Models, number: int | None = None) -> str
     rows = "".join(_row(key, view, each) for each in sorted(wanted, key=lambda each: each.mean.error))
     words = f"{models.noise.words}; the interval is of the mean over very many seeds."
     top = "".join(f'<th scope="col"{"" if head == "model" else RIGHT}>{escape(head)}</th>' for head in heads)
-    shown = (
-        f"{note(words[:1].upper() + words[1:])}"
-        f'<div class="scroll" tabindex="0" role="region" aria-label="full trainings">'
-        f'<table class="plain"><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+    shown = note(words[:1].upper() + words[1:]) + plain_table("full trainings", top, rows)
     return wrong + shown + ("" if number is None else "".join(map(_of_seeds, wanted)))
-
-
-RIGHT = ' class="right"'
 
 
 def _row(key: str, view: View, each: Retrained) -> str:
@@ -80,8 +73,8 @@ def _row(key: str, view: View, each: Retrained) -> str:
         cells += ["" if whole is None else compact(whole), escape(band(each.mean.error))]
     teacher = f", learnt from {each.teacher}" if each.teacher else ""
     place = f"<code>{escape(Path(each.folder).name)}</code>{escape(teacher)}"
-    numbers = "".join(f'<td class="right">{text}</td>' for text in cells)
-    return f'<tr><th scope="row" class="right">{link(key, each.trial)}</th>{numbers}<td>{place}</td></tr>'
+    numbers = "".join(f"<td{RIGHT}>{text}</td>" for text in cells)
+    return f'<tr><th scope="row"{RIGHT}>{link(key, each.trial)}</th>{numbers}<td>{place}</td></tr>'
 
 
 def predicted(view: View, each: Retrained) -> Interval | None:

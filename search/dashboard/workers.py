@@ -46,11 +46,15 @@ class Workers:
     def look(self, running: Sequence[Entry]) -> dict[int, Worker | None]:
         """By trial, of those that were begun on this machine; None of one whose process has ended."""
         found: dict[int, Worker | None] = {}
+        by_process: dict[int, Worker | None] = {}  # which trains one trial after another
         with self._lock:
             for entry in running:
                 host, _, number = entry.worker.rpartition(" ")
                 if host == self._host and number.isdigit():
-                    found[entry.number] = self._worker(int(number))
+                    process = int(number)
+                    if process not in by_process:
+                        by_process[process] = self._worker(process)
+                    found[entry.number] = by_process[process]
         return found
 
     def _worker(self, number: int) -> Worker | None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -237,10 +237,9 @@ def refusal(place: str) -> str:
 
     Asked in a process of its own: Ray's C++ repeats each reason twenty times, and aborts where it finds no token.
     """
-    host, _, port = place.rpartition(":")
     code = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+        knock(place, PATIENCE)
         command = [sys.executable, "-c", code, place]
         asked = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
@@ -290,10 +289,9 @@ def _own(servers: Mapping[str, psutil.Process]) -> None:
 
 def abandon(error: EngineError, scratch: str) -> NoReturn:
     """End this process, whose main thread hangs in Ray, with the error's sentence and exit code."""
-    for child in children(scratch):
+    for process in with_descendants(children(scratch)):
         with suppress(psutil.Error):
-            for process in (child, *child.children(recursive=True)):
-                process.kill()
+            process.kill()
     shutil.rmtree(scratch, ignore_errors=True)
     show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
     print(f"{show_cursor}posefront: {error}", file=sys.stderr, flush=True)
@@ -302,12 +300,17 @@ def abandon(error: EngineError, scratch: str) -> NoReturn:
 
 def answers(place: str) -> bool:
     """Whether something listens at HOST:PORT."""
-    host, _, port = place.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), 2.0).close()
+        knock(place, 2.0)
     except OSError:
         return False
     return True
+
+
+def knock(place: str, seconds: float) -> None:
+    """Connect to HOST:PORT, waiting so long at the most. Raises OSError or OverflowError where that is not to be."""
+    host, _, port = place.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), seconds).close()
 
 
 def children(scratch: str) -> list[psutil.Process]:
@@ -320,17 +323,22 @@ def children(scratch: str) -> list[psutil.Process]:
     return found
 
 
+def with_descendants(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """These processes, and all that they have started."""
+    found: list[psutil.Process] = []
+    for process in processes:
+        with suppress(psutil.Error):  # it has ended meanwhile
+            found += (process, *process.children(recursive=True))
+    return found
+
+
 def shut_down(scratch: str) -> None:
     """End Ray, and all processes that it has started here.
 
     Ray asks each of its servers to end, which they do not hear, and waits a second; they are killed instead, all at
     once, when the driver has taken its leave of them. Ray has no public way.
     """
-    started: list[psutil.Process] = []
-    for child in children(scratch):
-        with suppress(psutil.Error):
-            started += (child, *child.children(recursive=True))
-
+    started = with_descendants(children(scratch))
     node = ray._private.worker._global_node
     if node is not None and started:
         end = node.kill_all_processes

@@ -15,6 +15,7 @@ import psutil
 from data.cores import usable_cores
 from data.errors import UserError
 from data.storage.files import cache_folder
+from data.storage.image import ENDINGS
 from search.run.probe import Speed, side_by_side
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ SHARED = 256 * 2**20
 
 PACKED = 2 * 3 * 224 * 224
 """Bytes an image in the cache: packed, and as much again for all smaller levels."""
-
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def machine(data: Path | None, out: Path) -> Iterator[Finding]:
         found, images = data_set(data)
         yield found
     for name, folder, needed in (("cache", cache_folder(), images * PACKED), ("runs", out.absolute(), 2**30)):
-        free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
+        free = shutil.disk_usage(nearest(folder)).free
         other = "set POSEFRONT_CACHE to a larger disk" if name == "cache" else "give another --out"
         wants = f", {size(needed)} are needed" if needed else ""
         yield Finding(name, f"{size(free)} free in {folder}{wants}", "" if free >= needed else other)
@@ -88,7 +87,7 @@ def data_set(folder: Path) -> tuple[Finding, int]:
         found = layout(folder)
     except UserError as error:
         return Finding("data", str(error), "give the data set's own folder with --data"), 0
-    images = sum(file.suffix.lower() in IMAGES for file in folder.rglob("*"))
+    images = sum(file.suffix.lower() in ENDINGS for file in folder.rglob("*"))
     name = found.__name__.rpartition(".")[2]
     return Finding(
         "data", f"{folder} has the layout '{name}' and {images} images; `posefront data check` reads them"
@@ -188,6 +187,11 @@ def gpus_per_trial(
         measured[count] = found
         say(told("GPU" if card == 0 else "CPU", count, found).text)
     return 1 / best_count(measured)
+
+
+def nearest(folder: Path) -> Path:
+    """A folder, or the nearest one above it that is there."""
+    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def size(number: float) -> str:

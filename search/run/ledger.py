@@ -23,7 +23,7 @@ from data.errors import UserError
 from models.readings import Readings
 from search.config_record import digest, rebuild
 from search.config_record import record as config_record
-from search.paths import check_file
+from search.paths import EXPECTED_GAIN, check_file
 from search.run.admission import broken, refusal
 from search.run.aimed import AimedStudy
 from search.run.ranges import NoChoiceError
@@ -39,9 +39,6 @@ __all__ = ["ROW", "Ledger", "Row", "TrialAssignment", "is_finished", "open_stora
 
 REFUSALS = 300
 """Samples in a row that may break the bounds before the search gives up."""
-
-EXPECTED_GAIN = "expected_gain"
-"""A trial's attribute: what its sampler expected of it, see `search.samplers.known_cost`."""
 
 FAILURES = 8
 """Trials in a row that may fail before the search gives up."""

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from search.run.doctor import Finding
+from search.run.doctor import Finding, nearest
 
 PACKAGES = ("ray", "optuna", "torch")
 
@@ -18,12 +18,11 @@ def look(data: str | None, out: str) -> dict[str, Any]:
     """On a node: versions, and what of code, data and folder of runs it sees."""
     from data.cores import usable_cores
 
-    existing = next(each for each in (Path(out), *Path(out).parents) if each.exists())
     return {
         "versions": {name: version(name) for name in PACKAGES},
         "cores": usable_cores(),
         "data": data is None or Path(data).is_dir(),
-        "out": os.access(existing, os.W_OK),
+        "out": os.access(nearest(Path(out)), os.W_OK),
     }
 
 

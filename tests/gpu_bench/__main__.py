@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,6 +26,7 @@ from data.transforms.augment import Augment
 from models.net import Arch
 from search.run import probe
 from search.study import Config, Training
+from tests.bare import Bare
 
 CPU_ONLY = not torch.cuda.is_available()
 NETWORKS: dict[str, tuple[dict[str, Any], int]] = {
@@ -43,19 +43,6 @@ def config(network: str, amp: bool = True) -> Config:
     shape, batch = NETWORKS[network]
     arch = Arch(points=task.points, head="heatmap", **shape)
     return Config(arch, Training(lr=1e-3, batch=batch, ema=0.995, clip=1.0, amp=amp), HOW)
-
-
-@dataclass(frozen=True)
-class Bare:
-    """The task, but the batches come ready."""
-
-    inner: FreiHand
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def augment(self, images: torch.Tensor, points: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        return images, points
 
 
 def resident(made: Config, augmented: bool) -> Callable[..., Iterator[Any]]:
