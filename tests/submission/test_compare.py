@@ -178,7 +178,7 @@ def test_notebooks_of_two_machines() -> None:
 
 
 def printed(text: str, title: str = "T") -> bytes:
-    return typst.compile(f'#set document(title: "{title}", author: "Ada")\n{text}'.encode())
+    return typst.compile(f'#set document(title: "{title}", author: "Ada", date: none)\n{text}'.encode())
 
 
 PAGES = "PixelDiff 12.345 px #pagebreak() The end"
