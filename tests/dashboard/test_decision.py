@@ -11,7 +11,7 @@ from optuna.trial import create_trial
 
 from search.after.retrain import full_training
 from search.after.training import SearchedTrial, choose_trial
-from search.dashboard import decision
+from search.dashboard.parts import decision
 from search.dashboard.source import sources
 from search.objective import CourseScore
 from search.results.noise import Noise

@@ -13,7 +13,7 @@ from data.errors import UserError
 from search.after.model import CURVES, FACTS
 from search.after.models import FOLDER, Models
 from search.config_record import digest
-from search.dashboard.blocks import RIGHT, link, note, plain_table
+from search.dashboard.parts.blocks import RIGHT, link, note, plain_table
 from search.dashboard.reader import Reader
 from search.format import between, compact, digits, measured, titled
 from search.full_length import FullLength, Interval

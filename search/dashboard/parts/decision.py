@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from html import escape
 
 from search.after.models import Models, by_trial
-from search.dashboard.blocks import Block, html, later, link, note, selection
+from search.dashboard.parts.blocks import Block, html, later, link, note, selection
 from search.dashboard.source import Source
 from search.format import between, compact, duration, measured, percent
 from search.objective import band
