@@ -227,12 +227,13 @@ def test_what_going_on_is_expected_to_bring() -> None:
         "50\xa0% of cases, and find a better one next in 1 of 5; a sampler that learns does better."
     ]
     # A value that falls by ln 2 is half the score; the best has a deviation of 0.05 x 8 = 0.4, a factor of 1.5.
-    said = decision.going_on(ended((9.0, None), (8.0, math.log(2))), noise)
+    said = decision.going_on(ended((9.0, None), (9.5, None), (8.0, math.log(2))), noise)
     assert said == [
-        "The newest of 2 trials that ended is the best.",
-        "The sampler expects the next trial to gain 50 % of the score on average, and seed noise of the best is a "
-        "factor of 1.5 of the score: to go on pays.",
+        "The newest of 3 trials that ended is the best.",
+        f"The sampler expects the next trial to gain 50 % of the score on average ({decision.CAME}), and seed noise of "
+        "the best is a factor of 1.5 of the score: to go on pays.",
     ]
+    assert "sampler expects" not in decision.going_on(ended((9.0, None), (8.0, math.log(2))), noise)[0]
     last = decision.going_on(ended((8.0, 0.5), *((8.5, 0.001) for _ in range(8))), noise)[1]
     assert "gain 0.1 % of the score" in last
     assert "to train the best in full says more than to go on" in last
