@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from optuna.trial import create_trial
 
 from search.after.retrain import full_training
+from search.after.top import race
 from search.after.training import SearchedTrial, choose_trial
 from search.dashboard.parts import decision
 from search.dashboard.source import sources
@@ -77,6 +79,21 @@ def test_a_full_training_is_followed_before_it_has_a_model(tmp_path: Path, see: 
             seeds.report(asked.number, dict.fromkeys(ROW, 1.0) | {"epoch": epoch, "error": 12.5 - epoch})
         seen.page.wait_for_selector("text=seed 0 running, epoch 2 of 6, 10.50 px; seed 1 waiting")
         seen.drawn("seeds")
+        # A race is told on the page of each of its candidates.
+        trained(book, 12.5)
+        another = replace(searched, trial=choose_trial(book.optuna_study, 1))
+        racing = race([searched, another], 8).ledger
+        first, second = racing.ask(), racing.ask()
+        assert first is not None
+        assert second is not None
+        racing.report(second.number, dict.fromkeys(ROW, 1.0) | {"epoch": 3, "error": 11.25})
+        seen.page.wait_for_selector("text=trial 1, seed 0 running, epoch 3 of 8, 11.25 px")
+        seen.page.goto(f"{url}#/tiny_study/trial/1")
+        seen.page.wait_for_selector("text=trial 0, seed 0 running, epoch 0 of 8; trial 1, seed 0 running, epoch 3 of 8")
+        for each in (first, second):
+            racing.stop(each.number)
+        seen.until(lambda: not seen.page.locator("#block-retrained").count(), "the race's end")
+        seen.page.goto(f"{url}#/tiny_study/trial/0")
         # With a model it is told by that.
         retrained(folder, book.id, 0, [9.0], epochs=6)
         seen.page.wait_for_selector("#block-retrained table")
