@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
-from search.storage_url import file_of, without_passwords
+from search.storage_url import check_driver, file_of, without_passwords
 
 if TYPE_CHECKING:
     import optuna
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 """Where studies are known by their names."""
+
+STORAGE = "POSEFRONT_STORAGE"
+"""The environment's variable that stands for `--storage`."""
 
 LEASE = "driver"
 """The study's attribute that says who searches it, None once nobody does; its heartbeat is no news of the study."""
@@ -118,13 +121,14 @@ def check_storage(storage: str | None) -> None:
     """Whether a new study can be kept at what `--storage` gives, as far as its text says.
 
     Raises:
-        UserError: it is no URL, or names a file in a folder that is not there.
+        UserError: it is no URL, names a file in a folder that is not there, or its database's driver is missing.
     """
     if storage is None:
         return
     file, shown = file_of(storage), without_passwords(storage)
     if file is None and "://" not in storage:
         raise UserError(f"--storage {shown!r} is no database URL; e.g. sqlite:///study.db.")
+    check_driver(storage)
     if file is not None and not file.absolute().parent.is_dir():
         raise UserError(f"the storage {shown!r} cannot be opened: there is no folder {file.absolute().parent}.")
 
@@ -149,11 +153,12 @@ def checked(storage: str) -> str:
     """What `--storage` gives, to read.
 
     Raises:
-        UserError: it is SQLite's, and the file is missing.
+        UserError: it is SQLite's, and the file is missing, or the database's driver is.
     """
     file, shown = file_of(storage), without_passwords(storage)
     if file is not None and not file.is_file():
         raise UserError(f"--storage {shown!r} names no file; give the one that the search was given.")
+    check_driver(storage)
     return storage
 
 
