@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 """Where studies are known by their names."""
 
+NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "afs",
+    "beegfs",
+    "ceph",
+    "glusterfs",
+    "gpfs",
+    "lustre",
+    "orangefs",
+} | {
+    *("panfs", "pvfs2", "wekafs"),
+    *(f"fuse.{name}" for name in ("ceph-fuse", "gcsfuse", "glusterfs", "juicefs", "rclone", "s3fs", "sshfs")),
+}
+"""Types of file systems, as the kernel calls them, that other machines write to as well."""
+
 STORAGE = "POSEFRONT_STORAGE"
 """The environment's variable that stands for `--storage`."""
 
@@ -83,6 +102,25 @@ def unwritable(folder: Path, error: OSError, option: str = "--out") -> UserError
 def url_of(folder: Path, storage: str | None) -> str:
     """Optuna's URL of a study: `storage`, or the SQLite file in its folder."""
     return storage or f"sqlite:///{folder / 'study.db'}"
+
+
+def on_network(file: Path) -> str:
+    """What a person should know of an SQLite file that lies on a network file system; '' of one on this machine's disk.
+
+    Two machines may be given the same lock there, and a dashboard elsewhere takes a transaction for a dead one's.
+    """
+    import psutil
+
+    place = file.resolve()
+    mounts = [each for each in psutil.disk_partitions(all=True) if place.is_relative_to(each.mountpoint)]
+    mount = max(reversed(mounts), key=lambda each: len(each.mountpoint), default=None)  # a later one hides an earlier
+    if mount is None or mount.fstype not in NETWORK:
+        return ""
+    return (
+        f"{file} lies on a network file system ({mount.fstype} at {mount.mountpoint}), on which SQLite's locks are not "
+        "to be relied on: search it, and look at it, on one machine alone, or give --storage a PostgreSQL database or "
+        "an SQLite file on a local disk."
+    )
 
 
 @contextmanager

@@ -91,6 +91,7 @@ SLOW = (
     "test_kills",
     "test_known_cost",
     "test_lease",
+    "test_postgresql",
     "test_network_source",
     "test_notebook",
     "test_pretrained",

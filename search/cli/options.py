@@ -31,8 +31,8 @@ Storage = Annotated[
     typer.Option(
         "--storage",
         envvar=STORAGE,
-        help="A database's URL, of PostgreSQL for one, instead of OUT/STUDY/study.db. With a password it is better given "
-        "by the environment: command lines can be read by other users.",
+        help="A database's URL, of PostgreSQL for one, instead of OUT/STUDY/study.db. One with a password is better "
+        "given by the environment: other users can read command lines.",
     ),
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the data set.")]

@@ -31,7 +31,7 @@ DISK_FULL = ("53100", "1021")
 """How PostgreSQL and MySQL say so."""
 
 UNREACHABLE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
-"""How long libpq waits [s, s, s, ms] for a PostgreSQL server whose machine or network is gone: by itself, 15 minutes."""
+"""How long libpq waits [s, s, s, ms] for a PostgreSQL server whose machine or network is gone; by default, minutes."""
 
 
 class StorageError(UserError):
