@@ -10,7 +10,9 @@ from typing import Any, cast
 
 from data.errors import UserError
 from search.after.models import by_trial
-from search.dashboard import (
+from search.dashboard import notes
+from search.dashboard.filters import matching
+from search.dashboard.parts import (
     colour,
     compare,
     contour,
@@ -21,14 +23,13 @@ from search.dashboard import (
     gallery,
     gpu,
     hardest,
-    notes,
     now,
     progress,
     retrained,
     trial,
     why,
 )
-from search.dashboard.blocks import (
+from search.dashboard.parts.blocks import (
     Block,
     board,
     figure,
@@ -37,9 +38,8 @@ from search.dashboard.blocks import (
     note,
     together,
 )
-from search.dashboard.filters import matching
-from search.dashboard.now import Machine
-from search.dashboard.progress import Against
+from search.dashboard.parts.now import Machine
+from search.dashboard.parts.progress import Against
 from search.dashboard.request import WHOLE, Request
 from search.dashboard.source import Source
 from search.format import compact, duration, measured

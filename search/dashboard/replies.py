@@ -14,12 +14,13 @@ from plotly.utils import PlotlyJSONEncoder
 
 from data.errors import UserError
 from search.after import models
-from search.dashboard import notes, pages, retrained, why
-from search.dashboard.now import Machine
+from search.dashboard import notes, pages
+from search.dashboard.parts import retrained, why
+from search.dashboard.parts.now import Machine
+from search.dashboard.parts.workers import driver_lives
 from search.dashboard.reader import GoneError, Reader
 from search.dashboard.request import Request
 from search.dashboard.source import Source
-from search.dashboard.workers import driver_lives
 from search.results import ablation, answers
 from search.results.view import View
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from data.storage.files import writing
 from search.dashboard import pages
-from search.dashboard.now import Machine
+from search.dashboard.parts.now import Machine
+from search.dashboard.parts.workers import driver_lives
 from search.dashboard.server import PLOTLY, frame, script, style
 from search.dashboard.source import Source
 from search.dashboard.variants import with_variants
-from search.dashboard.workers import driver_lives
 from search.results import answers
 from search.results.importance import tenths
 from search.results.view import View

@@ -16,10 +16,11 @@ import psutil
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from search.dashboard import failures, gpu, now, pace, pages
+from search.dashboard import pages
 from search.dashboard.filters import matching
+from search.dashboard.parts import failures, gpu, now, pace
+from search.dashboard.parts.workers import Workers, driver_lives, logs_html
 from search.dashboard.request import Request
-from search.dashboard.workers import Workers, driver_lives, logs_html
 from search.results.view import View
 from search.run.lease import machine
 from tests.dashboard.seen import HOSTILE

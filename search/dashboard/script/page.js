@@ -222,6 +222,7 @@ const show = async (fresh) => {
   changed ||= fresh; // an answer that a later question overtakes is dropped, and the later one must not ask for news alone
   if (fresh) { frame(null); remember(); }
   let answer;
+  if (shown !== where) main.setAttribute("aria-busy", "true"); // another page stands there still
   waiting += 1;
   try {
     answer = await asked({}, changed || shown !== where).finally(() => { waiting -= 1; });
@@ -233,6 +234,7 @@ const show = async (fresh) => {
     return;
   }
   if (mine !== pending) return;
+  main.removeAttribute("aria-busy");
   element("trouble").hidden = true;
   if (answer) {
     changed = false;

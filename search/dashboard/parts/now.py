@@ -8,8 +8,8 @@ from html import escape
 
 import psutil
 
-from search.dashboard import failures, gpu, pace
-from search.dashboard.blocks import (
+from search.dashboard.parts import failures, gpu, pace
+from search.dashboard.parts.blocks import (
     Block,
     Column,
     board,
@@ -21,8 +21,8 @@ from search.dashboard.blocks import (
     rounded,
     table,
 )
+from search.dashboard.parts.workers import Worker, Workers, logs_html
 from search.dashboard.request import WHOLE, Order, Request
-from search.dashboard.workers import Worker, Workers, logs_html
 from search.format import duration
 from search.results.leaderboard import Entry
 from search.results.view import View

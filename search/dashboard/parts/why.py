@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from plotly.subplots import make_subplots
 
-from search.dashboard.progress import ranked, ranked_title
+from search.dashboard.parts.progress import ranked, ranked_title
 from search.format import compact, titled
 from search.results.figures.base import base, brief, empty, escape, heading, log_axis, scatter
 from search.results.importance import Numbers, Shares, Target, distributions, largest_shares, scale, shares, tenths
