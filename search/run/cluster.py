@@ -4,19 +4,17 @@ import logging
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any
 
 # Read by Ray when it is imported or started: no usage reports, no tables or log files of its own, no snapshots, no
 # handler for Ctrl-C, and one result at a time.
@@ -34,23 +32,21 @@ os.environ.update(
 import psutil
 import ray
 from ray.job_config import JobConfig
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data.cores import usable_cores
 from data.errors import UserError
+from data.storage.files import replacing
 from search import signals
 from search.paths import STUDIES
+from search.run.home import MARK, Keeper
+from search.run.scratch import prefix, sweep
 from search.study import Study
 
-SCRATCH = "posefront-"
-"""How the folders of Ray's sockets and logs begin."""
+log = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds for a cluster's head to answer."""
-
-PING, SILENCE = 5.0, 15.0
-"""Seconds between two looks at a joined cluster's head; without an answer after which it is gone."""
-
-GOES_ON = "trials in training wait, and the same command goes on with them."
 
 LONGEST = 107 - len("/posefront-4194304-abcdefgh/session_2026-11-25_20-00-00_000000_4194304/sockets/plasma_store")
 """Bytes in the path of a folder for them, at the most: a socket's path has at most 107."""
@@ -81,15 +77,9 @@ class Devices:
         return max(1, int(self.cpus))
 
 
-class EngineError(UserError):
-    """Ray has ended, though nobody had asked it to."""
-
-    exit_code: ClassVar[int] = os.EX_TEMPFAIL
-
-
 @contextmanager
 def started(
-    address: str | None, study: Study, workers: int | None, gpus: float | None
+    address: str | None, study: Study, workers: int | None, gpus: float | None, baggage: Path | None = None
 ) -> Iterator[tuple[str, Future[Devices]]]:
     """Ray, which starts in a thread meanwhile; it is shut down at the end.
 
@@ -98,18 +88,19 @@ def started(
         study: says how many GPUs a trial has where `gpus` does not.
         workers: trials side by side; None for as many as the cores or GPUs allow.
         gpus: GPUs a trial; None for the study's own number where there are GPUs.
+        baggage: what a cluster's workers are sent, see `search.run.baggage`.
 
     Yields:
         A folder for Ray's files, and what the trials run on, whose result() waits for Ray and raises UserError where
         more is asked for than there is, or no cluster answers.
     """
-    own, place = f"{SCRATCH}{os.getpid()}-", short_folder()
+    own, place = prefix(), short_folder()
     sweep(place)
     with tempfile.TemporaryDirectory(prefix=own, dir=place, ignore_cleanup_errors=True) as scratch:
 
         def start() -> Devices:
             with signals.kept():
-                connect(address, scratch)
+                connect(address, scratch, baggage)
             return share(study, workers, gpus)
 
         with ThreadPoolExecutor(1, "ray-start") as thread:  # Linux kills Ray's servers when the thread ends
@@ -136,34 +127,30 @@ def short_folder() -> str:
     )
 
 
-def sweep(place: str) -> None:
-    """Delete the scratch folders of searches that were killed."""
-    for folder in Path(place).glob(f"{SCRATCH}*-*"):
-        process = folder.name.removeprefix(SCRATCH).partition("-")[0]
-        if process.isdigit() and not psutil.pid_exists(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 class OwnPackages(JobConfig):
-    """A job whose workers import this project's packages first.
+    """A job whose workers import this project's packages first: this checkout's, or those that they are sent.
 
     Ray lets them begin with the driver's working folder, in which other packages may be called `data` or `models`, and
     has no public way not to.
     """
 
+    def __init__(self, baggage: Path | None = None) -> None:
+        super().__init__(runtime_env=None if baggage is None else {"working_dir": str(baggage)})
+        self._first = [str(STUDIES.parent)] if baggage is None else []
+
     def _serialize(self) -> Any:
-        self._py_driver_sys_path = [str(STUDIES.parent)]
+        self._py_driver_sys_path = self._first
         return super()._serialize()
 
 
-def connect(address: str | None, scratch: str) -> None:
-    """Start Ray on this machine, or join a cluster."""
+def connect(address: str | None, scratch: str, baggage: Path | None = None) -> None:
+    """Start Ray on this machine, or join a cluster, whose workers are sent the `baggage`."""
     logging.getLogger("ray").setLevel(logging.ERROR)  # importing Ray has set it to INFO
     common: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": "ERROR",
         "configure_logging": False,
-        "job_config": OwnPackages(),
+        "job_config": OwnPackages(baggage),
     }
     if address not in (None, "local"):
         join(str(address), common)
@@ -249,62 +236,23 @@ def refusal(place: str) -> str:
     return asked.stderr if asked.returncode else ""
 
 
-def pulse(address: str | None, scratch: str) -> Callable[[], None]:
-    """What raises EngineError once the Ray that trials are on has ended; to be called every second or so.
+def keep(folder: Path) -> str:
+    """Let workers that do not see the study's folder read and write it, by an actor on this machine.
 
-    Ray itself says nothing for minutes when its raylet is killed; when the head's server is, its C++ ends the driver
-    after 61 s.
+    Returns:
+        the actor's name; it stands in the folder, by which workers that see it know that they do.
     """
-    if address in (None, "local"):
-        servers = {child.name(): child for child in children(scratch) if child.name() in ("raylet", "gcs_server")}
-        return lambda: _own(servers)
-    place, heard, looked = ray.get_runtime_context().gcs_address, time.monotonic(), 0.0
-
-    def head() -> None:
-        nonlocal heard, looked
-        now = time.monotonic()
-        if now - looked < PING:
-            return
-        looked = now
-        if answers(place):
-            heard = time.monotonic()
-        elif now - heard > SILENCE:
-            raise EngineError(f"the Ray cluster at {place} answers no more; {GOES_ON}")
-
-    return head
+    token = f"posefront-{secrets.token_hex()}"
+    with replacing(folder / MARK) as half:
+        half.write_text(token, encoding="utf-8")
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"name": token, "num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
+    _KEEPERS[:] = [ray.remote(Keeper).options(**options).remote(str(folder.absolute()))]
+    return token
 
 
-def _own(servers: Mapping[str, psutil.Process]) -> None:
-    """Refuse to go on without one of Ray's servers on this machine.
-
-    Raises:
-        EngineError: it has ended.
-    """
-    for name, server in servers.items():
-        with suppress(psutil.Error):
-            if server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
-                continue
-        raise EngineError(f"Ray's {name} on this machine has ended, perhaps killed for want of memory; {GOES_ON}")
-
-
-def abandon(error: EngineError, scratch: str) -> NoReturn:
-    """End this process, whose main thread hangs in Ray, with the error's sentence and exit code."""
-    for process in with_descendants(children(scratch)):
-        with suppress(psutil.Error):
-            process.kill()
-    shutil.rmtree(scratch, ignore_errors=True)
-    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-    print(f"{show_cursor}posefront: {error}", file=sys.stderr, flush=True)
-    os._exit(error.exit_code)
-
-
-def answers(place: str) -> bool:
-    """Whether something listens at HOST:PORT."""
-    try:
-        knock(place, 2.0)
-    except OSError:
-        return False
-    return True
+_KEEPERS: list[Any] = []
+"""The actor of this process's search: without a handle to it Ray ends it."""
 
 
 def knock(place: str, seconds: float) -> None:

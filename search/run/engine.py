@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.run.cluster import Devices, EngineError, abandon, pulse, started
+from search.run.baggage import packed
+from search.run.cluster import Devices, keep, started
 from search.run.ledger import Ledger
+from search.run.pulse import EngineError, abandon, pulse
 from search.run.settings import FinalTraining, WorkerSettings
 from search.run.storage import StorageError
 from search.run.suspend import ray_workers, suspended
@@ -24,6 +26,7 @@ from search.signals import stoppable
 if TYPE_CHECKING:
     from search.run.attachments import Attachments
     from search.run.hooks import SearchRun
+    from search.study import Task
 
 
 LOOK, HANGS = 1.0, 20.0
@@ -70,7 +73,8 @@ def search(
     Args:
         ledger: the study; orphans adopted.
         file: the study's file, loaded again by every worker.
-        folder: the study's, for weights, answers, pictures and artifacts; every worker must see it.
+        folder: the study's, for weights, answers, pictures and artifacts; those of workers that do not see it come home
+            through Ray.
         data: replaces the task's folder.
         workers: trials side by side; None for as many as the cores or GPUs allow.
         gpus: GPUs a trial; None for the study's own number where there are GPUs.
@@ -84,7 +88,11 @@ def search(
         EngineError: Ray ended by itself; what was being trained waits for the next run.
     """
     began = time.monotonic()
-    with stoppable() as stop, started(address, ledger.study, workers, gpus) as (scratch, starting):
+    with (
+        stoppable() as stop,
+        packed(address, file, final) as baggage,
+        started(address, ledger.study, workers, gpus, baggage.folder) as (scratch, starting),
+    ):
         import_while_ray_starts()
         from search.run.attachments import Attachments
         from search.run.hooks import SearchRun
@@ -97,8 +105,9 @@ def search(
         ledger.undisturbed = lambda: suspended(ray_workers())
         waiting = 0
         try:
-            root = None if data is None else str(data)
-            settings = WorkerSettings(str(file), root, str(folder), devices.threads, final)
+            root, place = data_root(data, ledger.study.task), str(folder.absolute())
+            token = None if baggage.folder is None else keep(folder)
+            settings = WorkerSettings(baggage.study, root, place, devices.threads, baggage.final, token)
             with watched(run, pulse(address, scratch), scratch):
                 tune_trials(run, settings, scratch)
         finally:
@@ -133,6 +142,12 @@ def watched(run: "SearchRun", look: Callable[[], None], scratch: str) -> Iterato
     finally:
         ended.set()
         thread.join()
+
+
+def data_root(data: Path | None, task: "Task") -> str | None:
+    """The data set's folder for workers, whose own working folder is another one; None where the task has none."""
+    root = data if data is not None else getattr(task, "root", None)
+    return None if root is None else str(Path(root).absolute())
 
 
 def import_while_ray_starts() -> None:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+from search.run.baggage import packed
 from search.run.doctor import Finding, nearest
 
 PACKAGES = ("ray", "optuna", "torch")
@@ -15,7 +16,7 @@ PATIENCE = 60.0
 
 
 def look(data: str | None, out: str) -> dict[str, Any]:
-    """On a node: versions, and what of code, data and folder of runs it sees."""
+    """On a node: versions, and whether it sees the data and can write to the folder of runs."""
     from data.cores import usable_cores
 
     return {
@@ -37,7 +38,8 @@ def nodes(address: str, data: Path | None, out: Path) -> Iterator[Finding]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    cluster.connect(address, "")
+    with packed(address, None) as baggage:
+        cluster.connect(address, "", baggage.folder)
     try:
         for node in ray.nodes():  # type: ignore[no-untyped-call]
             there = node["Resources"]
@@ -53,7 +55,7 @@ def nodes(address: str, data: Path | None, out: Path) -> Iterator[Finding]:
                 seen = ray.get(asked, timeout=PATIENCE)
             except ray.exceptions.RayError as error:
                 reason = str(error).strip().splitlines()[-1]
-                yield Finding(place, f"{cards}; no answer: {reason}", "every node needs this checkout at the same path")
+                yield Finding(place, f"{cards}; no answer: {reason}", "every node needs the same Python packages")
                 continue
             yield Finding(place, *judged(cards, seen))
     finally:
@@ -66,5 +68,5 @@ def judged(cards: str, seen: dict[str, Any]) -> tuple[str, str]:
     versions = ", ".join(f"{name} {number}" for name, number in seen["versions"].items())
     mends = [f"install {name} {here[name]}" for name, number in seen["versions"].items() if number != here[name]]
     mends += [] if seen["data"] else ["the data are not there: mount them at the same path"]
-    mends += [] if seen["out"] else ["--out cannot be written there: give a folder that all nodes share"]
-    return f"{cards}; {versions}; {seen['cores']} usable cores", "; ".join(mends)
+    away = "" if seen["out"] else "; its files come to --out through Ray"
+    return f"{cards}; {versions}; {seen['cores']} usable cores{away}", "; ".join(mends)

@@ -118,6 +118,8 @@ class WorkerSettings:
         folder: the study's folder; training states, answers and pictures are written in it.
         threads: CPU threads a trial.
         final: of a last training; None in a search.
+        token: of the driver, by which a worker on another machine knows the folder again, and the actor that keeps it;
+            None where all is on one machine.
     """
 
     study: str
@@ -125,3 +127,4 @@ class WorkerSettings:
     folder: str
     threads: int
     final: FinalTraining | None = None
+    token: str | None = None

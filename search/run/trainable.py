@@ -1,16 +1,29 @@
 """Ray's side of a worker. It imports no torch: the driver, which needs the class alone, does so when it must."""
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import ray
 from ray import tune
 
+from search.run.home import Away, Home, is_seen
 from search.run.settings import TrialAssignment, WorkerSettings
+
+
+def home_of(settings: WorkerSettings) -> Home:
+    """Where this process's files belong."""
+    folder, token = Path(settings.folder), settings.token
+    if token is None or is_seen(folder, token):
+        return Home(folder)
+    keeper, wait = ray.get_actor(token), cast("Any", ray.get)
+    return Away(lambda name: wait(keeper.read.remote(name)), lambda files: wait(keeper.write.remote(files)))
 
 
 class Worker(tune.Trainable):
     """Trains one trial after another in a process that lives as long as the search."""
+
+    _home: Home | None = None
 
     def setup(self, config: dict[str, Any]) -> None:  # noqa: D102
         self._assignment = config["trial"]
@@ -30,7 +43,8 @@ class Worker(tune.Trainable):
             from search.run.worker import work
 
             device = torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
-            self._rows = work(self._settings, trial, device)
+            self._home = self._home or home_of(self._settings)
+            self._rows = work(self._settings, trial, device, self._home)
         row = next(self._rows)
         if "failed" in row:
             return {**row, "done": True}

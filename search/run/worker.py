@@ -15,10 +15,12 @@ import torch
 from data.errors import UserError
 from search.config_record import rebuild
 from search.load import load_study
+from search.paths import STUDIES
 from search.results import answers
 from search.run import checkpoint as weights
 from search.run import clean
 from search.run.fit import DivergedError, Teacher, fit, settle
+from search.run.home import Home
 from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
 from search.study import Config, Study, Task
 from search.variant import change_of, vary_task
@@ -40,12 +42,16 @@ LOOK_S = 2.0
 
 @cache
 def studied(name: str, data: str | None) -> Study:
-    """A study, loaded once a process."""
-    return load_study(name, data=data)
+    """A study by its name or file, which may have come with this process's packages; loaded once a process."""
+    return load_study(str(STUDIES.parent / name) if name.endswith(".py") else name, data=data)
 
 
-def work(settings: WorkerSettings, trial: TrialAssignment, device: torch.device) -> Iterator[dict[str, Any]]:
+def work(
+    settings: WorkerSettings, trial: TrialAssignment, device: torch.device, home: Home | None = None
+) -> Iterator[dict[str, Any]]:
     """Train one trial, going on from its saved state if there is one.
+
+    Its files are read and written at `home`; None for the study's folder.
 
     The state is saved before its row is handed over, so after a kill it is at most one epoch ahead of the storage:
     that epoch is handed over from the saved row, and so is the last one known, since the run died before the
@@ -56,10 +62,10 @@ def work(settings: WorkerSettings, trial: TrialAssignment, device: torch.device)
         since a new one costs many seconds.
     """
     settle(settings.threads, device)
-    config = None
+    config, at = None, home or Home(Path(settings.folder))
     try:
         config, task = configured(settings, trial)
-        yield from again_when_there_is_room(lambda: train(settings, trial, config, task, device), device)
+        yield from again_when_there_is_room(lambda: train(settings, trial, config, task, device, at), device)
     except Exception as error:  # noqa: BLE001 - whatever it was, it is written down with the trial
         yield {"failed": reason_of(error, config, device)}
     finally:
@@ -125,11 +131,11 @@ def configured(settings: WorkerSettings, trial: TrialAssignment) -> tuple[Config
 
 
 def train(
-    settings: WorkerSettings, trial: TrialAssignment, config: Config, task: Task, device: torch.device
+    settings: WorkerSettings, trial: TrialAssignment, config: Config, task: Task, device: torch.device, home: Home
 ) -> Iterator[dict[str, Any]]:
     """The rows that are known already, then those of the epochs that are left."""
-    folder = Path(settings.folder)
-    file = weights.path(folder / "weights", trial.number)
+    file = weights.path(home.folder / "weights", trial.number)
+    home.fetch(file)
     teacher = teacher_of(settings.final, device)
     state = weights.load(file, device, trial.owner)
     if trial.last is not None:
@@ -146,11 +152,12 @@ def train(
         judged = answers.of(task, trained.outputs, part, trained.epoch.epoch)
         # An epoch whose state is on disk is not trained again, so its answers are written before, and the
         # pictures they name before them.
-        answers.save_pictures(judged, task, folder)
-        answers.save(judged, folder, trial.number)
+        answers.save_pictures(judged, task, home.folder)
+        answers.save(judged, home.folder, trial.number)
         if sample is not None and clean.is_measured(trained.epoch.epoch, trial.epochs):
             measured.append(clean.row(task, trained, sample))
         weights.save({"row": row, "owner": trial.owner, "clean": measured, **trained.take()}, file)
+        home.send()
         yield row
 
 
@@ -174,7 +181,7 @@ def teacher_of(final: FinalTraining | None, device: torch.device) -> Teacher | N
         studied(final.study, None)  # whose file defines its architecture
     arch = rebuild(final.teacher).arch
     net = arch.build()
-    net.load_state_dict(safetensors.torch.load_file(final.weights))
+    net.load_state_dict(safetensors.torch.load_file(STUDIES.parent / final.weights))
     return Teacher(net.eval().to(device), arch.size, final.weight)
 
 

@@ -1,0 +1,236 @@
+"""A search on three hosts, which are network namespaces: one is cut off, one is killed, and then the head.
+
+No folder is shared. Each has its own network, name and cache, and sees neither the checkout's packages nor the folder
+of runs, but for the head's, where the search itself runs. Needs root and iproute2.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+
+from search.results import answers
+from search.run import checkpoint
+from search.run.baggage import PACKAGES
+from search.run.home import Away, Keeper
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ROOT / "tests" / "tiny_study.py"
+RAY = Path(sys.executable).with_name("ray")
+ID = f"pf{os.getpid()}"
+HEAD = "10.77.0.1:6379"
+
+
+def ip(*words: object) -> None:
+    subprocess.run(["ip", *map(str, words)], check=True, capture_output=True)
+
+
+class Hosts:
+    """Three of them, on a bridge that leads nowhere else."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        (place / "runs").mkdir()
+        self.environment = os.environ | {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "TINY_SLEEP": "0.7",
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def build(self) -> None:
+        ip("link", "add", ID, "type", "bridge")
+        ip("link", "set", ID, "up")
+        for host in (1, 2, 3):
+            ip("netns", "add", f"{ID}-{host}")
+            ip("link", "add", f"{ID}v{host}", "type", "veth", "peer", "name", "eth0", "netns", f"{ID}-{host}")
+            ip("link", "set", f"{ID}v{host}", "master", ID, "up")
+            ip("-n", f"{ID}-{host}", "addr", "add", f"10.77.0.{host}/24", "dev", "eth0")
+            for device in ("eth0", "lo"):
+                ip("-n", f"{ID}-{host}", "link", "set", device, "up")
+
+    def tear_down(self) -> None:
+        for host in (1, 2, 3):
+            self.kill(host)
+            subprocess.run(["ip", "netns", "del", f"{ID}-{host}"], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", ID], check=False, capture_output=True)
+
+    def processes(self, host: int) -> list[psutil.Process]:
+        listed = subprocess.run(["ip", "netns", "pids", f"{ID}-{host}"], check=False, capture_output=True, text=True)
+        found = []
+        for number in listed.stdout.split():
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(int(number)))
+        return found
+
+    def kill(self, host: int, name: str = "") -> None:
+        for process in self.processes(host):
+            with suppress(psutil.NoSuchProcess):
+                if not name or process.name() == name:
+                    process.kill()
+
+    def link(self, host: int, state: str) -> None:
+        ip("link", "set", f"{ID}v{host}", state)
+
+    def command(self, host: int, words: list[object], hide: bool) -> list[str]:
+        folders = [*(ROOT / name for name in (*PACKAGES, "tests")), self.place / "runs"]  # not the environment in it
+        hidden = [f"mount -t tmpfs none {folder}" for folder in folders] if hide else []
+        steps = [f"hostname host{host}", *hidden, "cd /", 'exec "$@"']
+        within = ["ip", "netns", "exec", f"{ID}-{host}", "unshare", "--mount", "--uts", "sh", "-c", " && ".join(steps)]
+        return [*within, "sh", *map(str, words)]
+
+    def ray(self, host: int, *options: object) -> subprocess.Popen[bytes]:
+        cache = {"POSEFRONT_CACHE": str(self.place / f"cache{host}")}
+        address = ["--node-ip-address", f"10.77.0.{host}", "--num-cpus", "1", "--disable-usage-stats"]
+        words = [RAY, "start", *options, *address, "--temp-dir", self.place / str(host)]
+        return subprocess.Popen(
+            self.command(host, words, hide=host > 1),
+            env=self.environment | cache,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def start(self) -> None:
+        assert self.ray(1, "--head", "--port", "6379", "--include-dashboard=false").wait(90) == 0
+        others = [self.ray(host, "--address", HEAD) for host in (2, 3)]
+        assert [other.wait(90) for other in others] == [0, 0]
+
+
+@pytest.fixture
+def hosts() -> Iterator[Hosts]:
+    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("unshare") is None:
+        pytest.skip("network namespaces need root, iproute2 and util-linux")
+    with tempfile.TemporaryDirectory(prefix="pf", ignore_cleanup_errors=True) as place:  # of a short path
+        made = Hosts(Path(place))
+        try:
+            try:
+                made.build()
+            except subprocess.CalledProcessError as error:
+                pytest.skip(f"no network namespaces here: {error.stderr.decode().strip()}")
+            yield made
+        finally:
+            made.tear_down()
+
+
+@contextmanager
+def searching(hosts: Hosts, told: Path) -> Iterator[subprocess.Popen[bytes]]:
+    words = [Path(sys.executable).with_name("posefront"), "search", TINY, "--out", hosts.place / "runs"]
+    words += ["--trials", "60", "--address", HEAD]
+    environment = hosts.environment | {"POSEFRONT_CACHE": str(hosts.place / "cache1"), "PYTHONPATH": str(ROOT)}
+    with told.open("wb") as out:
+        search = subprocess.Popen(
+            hosts.command(1, words, hide=False), env=environment, stdout=out, stderr=subprocess.STDOUT
+        )
+        try:
+            yield search
+        finally:
+            search.kill()
+            search.wait()
+
+
+def until(check: Callable[[], Any], what: str, seconds: float) -> float:
+    began = time.monotonic()
+    while time.monotonic() < began + seconds:
+        if check():
+            return time.monotonic() - began
+        time.sleep(0.5)
+    raise AssertionError(f"not within {seconds:g} s: {what}")
+
+
+@pytest.mark.timeout(420)
+def test_three_hosts_of_which_one_is_cut_off_one_killed_and_then_the_head(hosts: Hosts) -> None:
+    hosts.start()
+    runs, told = hosts.place / "runs" / "tiny_study", hosts.place / "told"
+
+    def trials() -> list[optuna.trial.FrozenTrial]:
+        url = f"sqlite:///{runs}/study.db"
+        return optuna.load_study(study_name="tiny_study", storage=url).trials if (runs / "study.db").is_file() else []
+
+    def trained() -> dict[str, int]:
+        """Epochs by host."""
+        found: dict[str, int] = {}
+        for trial in trials():
+            host = str(trial.user_attrs.get("worker", "")).partition(" ")[0]
+            found[host] = found.get(host, 0) + len(trial.user_attrs.get("curve", []))
+        return found
+
+    def says(text: str) -> Callable[[], bool]:
+        return lambda: text in told.read_text()
+
+    with searching(hosts, told) as search:
+        until(lambda: {"host1", "host2", "host3"} <= set(trained()), "all three train", 180)
+
+        hosts.link(3, "down")
+        until(says("the node 10.77.0.3 does not answer"), "the cut is told", 30)
+        before = trained()
+        until(lambda: trained()["host1"] + trained()["host2"] > before["host1"] + before["host2"] + 3, "they go on", 60)
+        hosts.link(3, "up")
+        until(says("the node 10.77.0.3 has come"), "its return is told", 30)
+        until(lambda: trained()["host3"] > before["host3"], "it trains again", 60)
+
+        hosts.kill(2)
+        until(says("the node 10.77.0.2 does not answer"), "the killed node is told", 30)
+        before = trained()
+        until(lambda: trained()["host1"] + trained()["host3"] > before["host1"] + before["host3"] + 3, "they go on", 60)
+
+        hosts.kill(1, "gcs_server")
+        took = until(lambda: search.poll() is not None, "the head's end is noticed", 60)
+        assert search.returncode == os.EX_TEMPFAIL, told.read_text()
+    assert took < 45, "30 s, and what Tune takes to end"
+    assert "trials in training wait, and the same command goes on with them" in told.read_text()
+    assert "Traceback" not in told.read_text()
+
+    # Nothing is lost or doubled: each trial's epochs are 1, 2, 3, ..., and none is said to run.
+    for trial in trials():
+        curve = [row["epoch"] for row in trial.user_attrs.get("curve", [])]
+        assert curve == list(range(1, len(curve) + 1)), trial.number
+        assert trial.state.name in ("COMPLETE", "PRUNED", "WAITING"), (trial.number, trial.user_attrs.get("failed"))
+        if trial.state.name == "WAITING" and curve:
+            state = checkpoint.load(checkpoint.path(runs / "weights", trial.number))
+            assert state is not None
+            assert state["epoch"] in (len(curve), len(curve) + 1)
+        if curve:  # answers and their pictures came home from wherever they were made
+            kept = answers.load(runs, trial.number)
+            assert kept is not None
+            assert all(answers.picture(runs, example.row).is_file() for example in kept.pictured)
+
+
+def test_what_is_away_comes_home_and_goes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tmp_path / "study"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "posefront-4194305-killed").mkdir()  # no process has so large a number
+    (study / "weights").mkdir(parents=True)
+    keeper = Keeper(str(study))
+    home = Away(keeper.read, keeper.write)
+    assert not (tmp_path / "posefront-4194305-killed").exists()
+    state = home.folder / "weights" / "000001.pt"
+    home.fetch(state)
+    assert not state.exists()
+    (study / "weights" / "000001.pt").write_bytes(b"before")
+    home.fetch(state)
+    assert state.read_bytes() == b"before"
+    for room, name in (("pictures", "7.jpg"), ("answers", "000001.json"), ("weights", "000001.pt")):
+        (home.folder / room).mkdir(exist_ok=True)
+        (home.folder / room / name).write_bytes(room.encode())
+    home.send()
+    assert (study / "weights" / "000001.pt").read_bytes() == b"weights"
+    assert json.dumps(sorted(str(f.relative_to(home.folder)) for f in home.folder.rglob("*.*"))) == '["pictures/7.jpg"]'
+    (study / "pictures" / "7.jpg").unlink()
+    home.send()
+    assert not (study / "pictures" / "7.jpg").exists(), "a picture is sent once"
+    for name in ("../weights/x", "owner.json", "study.db", "/etc/passwd", "weights/../../x", "weights/a/b"):
+        with pytest.raises(ValueError, match="is no file of a trial"):
+            keeper.write({name: b""})
