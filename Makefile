@@ -44,7 +44,7 @@ pictures: .venv/ready ## the README's pictures of the dashboard, after the demo
 
 lock: .venv/ready ## pin anew what pyproject allows, with hashes and no index
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-		--upgrade --group dev pyproject.toml -o requirements.lock
+		--upgrade --group dev --extra postgres pyproject.toml -o requirements.lock
 
 clean: ## the environment and all runs
 	rm -rf .venv runs

@@ -10,7 +10,7 @@ from pathlib import Path
 from data.errors import UserError
 from data.storage.files import replacing
 from search import paths
-from search.storage_url import file_of
+from search.storage_url import file_of, without_passwords
 
 RESULTS = (
     *("weights", "answers", "pictures", "networks", "artifacts", "models", "retrain", "folds", "ensembles", "ablation"),
@@ -79,7 +79,5 @@ def _check_gone(folder: Path, before: str, now: str) -> None:
 
 def at(url: str) -> str:
     """A storage's URL without a password; of an SQLite file with its whole path."""
-    import sqlalchemy as sa
-
     file = file_of(url)
-    return sa.make_url(url).render_as_string() if file is None else f"sqlite:///{file.absolute()}"
+    return without_passwords(url) if file is None else f"sqlite:///{file.absolute()}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
-from search.storage_url import file_of, without_passwords
+from search.storage_url import check_driver, file_of, without_passwords
 
 if TYPE_CHECKING:
     import optuna
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 """Where studies are known by their names."""
+
+NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "afs",
+    "beegfs",
+    "ceph",
+    "glusterfs",
+    "gpfs",
+    "lustre",
+    "orangefs",
+} | {
+    *("panfs", "pvfs2", "wekafs"),
+    *(f"fuse.{name}" for name in ("ceph-fuse", "gcsfuse", "glusterfs", "juicefs", "rclone", "s3fs", "sshfs")),
+}
+"""Types of file systems, as the kernel calls them, that other machines write to as well."""
+
+STORAGE = "POSEFRONT_STORAGE"
+"""The environment's variable that stands for `--storage`."""
 
 LEASE = "driver"
 """The study's attribute that says who searches it, None once nobody does; its heartbeat is no news of the study."""
@@ -82,6 +104,25 @@ def url_of(folder: Path, storage: str | None) -> str:
     return storage or f"sqlite:///{folder / 'study.db'}"
 
 
+def on_network(file: Path) -> str:
+    """What a person should know of an SQLite file that lies on a network file system; '' of one on this machine's disk.
+
+    Two machines may be given the same lock there, and a dashboard elsewhere takes a transaction for a dead one's.
+    """
+    import psutil
+
+    place = file.resolve()
+    mounts = [each for each in psutil.disk_partitions(all=True) if place.is_relative_to(each.mountpoint)]
+    mount = max(reversed(mounts), key=lambda each: len(each.mountpoint), default=None)  # a later one hides an earlier
+    if mount is None or mount.fstype not in NETWORK:
+        return ""
+    return (
+        f"{file} lies on a network file system ({mount.fstype} at {mount.mountpoint}), on which SQLite's locks are not "
+        "to be relied on: search it, and look at it, on one machine alone, or give --storage a PostgreSQL database or "
+        "an SQLite file on a local disk."
+    )
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder for one driver; the kernel lets go of it however the driver ends.
@@ -118,13 +159,14 @@ def check_storage(storage: str | None) -> None:
     """Whether a new study can be kept at what `--storage` gives, as far as its text says.
 
     Raises:
-        UserError: it is no URL, or names a file in a folder that is not there.
+        UserError: it is no URL, names a file in a folder that is not there, or its database's driver is missing.
     """
     if storage is None:
         return
     file, shown = file_of(storage), without_passwords(storage)
     if file is None and "://" not in storage:
         raise UserError(f"--storage {shown!r} is no database URL; e.g. sqlite:///study.db.")
+    check_driver(storage)
     if file is not None and not file.absolute().parent.is_dir():
         raise UserError(f"the storage {shown!r} cannot be opened: there is no folder {file.absolute().parent}.")
 
@@ -149,11 +191,12 @@ def checked(storage: str) -> str:
     """What `--storage` gives, to read.
 
     Raises:
-        UserError: it is SQLite's, and the file is missing.
+        UserError: it is SQLite's, and the file is missing, or the database's driver is.
     """
     file, shown = file_of(storage), without_passwords(storage)
     if file is not None and not file.is_file():
         raise UserError(f"--storage {shown!r} names no file; give the one that the search was given.")
+    check_driver(storage)
     return storage
 
 

@@ -1,7 +1,28 @@
 """What the URL of a storage says: a file, and what of it may be shown."""
 
+import importlib.util
 import re
 from pathlib import Path
+
+from data.errors import UserError
+
+
+def driver_url(url: str) -> str:
+    """The URL as SQLAlchemy reads it: with psycopg 3 for PostgreSQL, unless it names another driver."""
+    return re.sub(r"^postgres(ql)?:", "postgresql+psycopg:", url)
+
+
+def check_driver(url: str) -> None:
+    """Whether PostgreSQL's driver is installed where a URL needs it.
+
+    Raises:
+        UserError: it is not.
+    """
+    if driver_url(url).startswith("postgresql+psycopg:") and importlib.util.find_spec("psycopg") is None:
+        raise UserError(
+            f"the storage {without_passwords(url)!r} needs psycopg, which is not installed: in the checkout, `pip "
+            "install --editable '.[postgres]'` brings it."
+        )
 
 
 def file_of(url: str) -> Path | None:

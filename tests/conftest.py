@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from tests import postgresql as postgresql_server
+
 SIDE, JOINTS = 224, 21
 
 
@@ -61,6 +63,7 @@ LONG = (
     "test_a_network_a_fold",
     "test_seeds_killed",
     "test_search.py",
+    "test_postgresql",
     "test_before",
     "test_leak",
     "test_what_a_user_can_get_wrong",
@@ -170,8 +173,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POSEFRONT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("POSEFRONT_STORAGE", raising=False)
         torch.set_num_threads(1)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgresql_server.Server]:
+    """A PostgreSQL server of these tests' own."""
+    if missing := postgresql_server.missing():
+        pytest.skip(missing)
+    with postgresql_server.server() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UserError
+from search.paths import STORAGE
 
 if TYPE_CHECKING:
     import optuna
@@ -26,7 +27,13 @@ complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 StudyName = Annotated[str, typer.Argument(help="A study of studies/ by its name, or the path of a .py file.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds a folder for each study.")]
 Storage = Annotated[
-    str | None, typer.Option("--storage", help="Any Optuna database URL instead of OUT/STUDY/study.db.")
+    str | None,
+    typer.Option(
+        "--storage",
+        envvar=STORAGE,
+        help="A database's URL, of PostgreSQL for one, instead of OUT/STUDY/study.db. One with a password is better "
+        "given by the environment: other users can read command lines.",
+    ),
 ]
 Data = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
 Address = Annotated[

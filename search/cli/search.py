@@ -28,6 +28,7 @@ from search.cli.options import (
 )
 from search.cli.streams import go_on_without_output
 from search.signals import exit_code
+from search.storage_url import file_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +95,8 @@ def search(
             chosen.task.prepare(show)
         say_notes(chosen.task)
         url = paths.url_of(folder, storage)
+        if (database := file_of(url)) and (doubt := paths.on_network(database)):
+            console.print(f"[yellow]{escape(doubt)}[/]", soft_wrap=True)
         opened = open_storage(url)
         with leased(opened, paths.name_of(study), console.print) as lease:
             ledger = _open_ledger(chosen, file, folder, opened, url)

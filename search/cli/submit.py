@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from search.after.model import Facts, Loser, Model
     from search.after.training import FixedTraining, Judged, SearchedTrial
     from search.study import Study
-    from search.submission.checks import Verdict
+    from search.submission.check.checks import Verdict
 
 ModelFolder = Annotated[Path, typer.Argument(help="Folder of a model, as retrain leaves it, or of an unpacked zip.")]
 Boxes = Annotated[
@@ -198,7 +198,7 @@ def submit(
     with loading():
         from search.after.retrain import load_model
         from search.submission import submit as packing
-        from search.submission.report import unprintable
+        from search.submission.report.typeset import unprintable
     under = math.inf if view.goal is None else view.goal.under
     study_id = optuna_study.user_attrs.get("id")
     model, among = load_model(folder, loaded, study_id, number=trial, place=model_, under=under)
@@ -267,7 +267,7 @@ def verify(
         raise UserError(f"{file} is missing; `posefront submit` writes it.")
     with loading():
         from search.after.retrain import train_again
-        from search.submission import verify as checks
+        from search.submission.check import verify as checks
 
     verdict = checks.verify(
         file,

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from search.storage_url import file_of
+from search.storage_url import driver_url, file_of
 
 SCHEMA = "v3.2.0.a"
 """The version of the tables that is read."""
@@ -59,7 +59,7 @@ class Database:
         self._opened: tuple[int, int] | None = None
         self._version: str | None = None
         if self.file is None:
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
+            self._engine = sa.create_engine(driver_url(url), pool_pre_ping=True)
         else:
             self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=StaticPool)
             sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))

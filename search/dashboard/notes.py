@@ -10,7 +10,7 @@ from typing import Any
 
 from data.errors import UserError
 from data.storage.files import writing
-from search.dashboard.blocks import Block
+from search.dashboard.parts.blocks import Block
 from search.results.view import View
 
 FILE = "notes.json"

@@ -10,7 +10,9 @@ from typing import Any, cast
 
 from data.errors import UserError
 from search.after.models import by_trial
-from search.dashboard import (
+from search.dashboard import notes
+from search.dashboard.filters import matching
+from search.dashboard.parts import (
     colour,
     compare,
     contour,
@@ -21,14 +23,13 @@ from search.dashboard import (
     gallery,
     gpu,
     hardest,
-    notes,
     now,
     progress,
     retrained,
     trial,
     why,
 )
-from search.dashboard.blocks import (
+from search.dashboard.parts.blocks import (
     Block,
     board,
     figure,
@@ -37,9 +38,8 @@ from search.dashboard.blocks import (
     note,
     together,
 )
-from search.dashboard.filters import matching
-from search.dashboard.now import Machine
-from search.dashboard.progress import Against
+from search.dashboard.parts.now import Machine
+from search.dashboard.parts.progress import Against
 from search.dashboard.request import WHOLE, Request
 from search.dashboard.source import Source
 from search.format import compact, duration, measured
@@ -67,7 +67,8 @@ SEVERAL = ("progress", "compare")
 """Pages that show other studies, too."""
 
 DRAWING = Lock()
-"""Held while figures are made: plotly imports its parts at their first use, which two threads at once may spoil."""
+"""Held while figures are made and written as JSON: plotly imports its parts at their first use, which two threads at
+once may spoil, and must not meet a half imported pandas."""
 
 BUILDING = Lock()
 """Held by the one request that builds a network: torch.fx changes modules for everybody while it traces."""
@@ -94,10 +95,12 @@ def page(
     request: Request = REPORT,
     href: Href,
     machine: Machine,
+    lives: bool | None = None,
 ) -> dict[str, Any]:
     """A page in its frame: title, the study in figures, blocks or a sentence.
 
-    The name is one of PAGES, or 'trial'.
+    The name is one of PAGES, or 'trial'; `lives` says whether the search's driver is at work, see
+    `workers.driver_lives`.
 
     Raises:
         AbsentError: there is no such page.
@@ -109,8 +112,8 @@ def page(
     frame: dict[str, Any] = {
         "title": titled(source.name, name, number),
         "facts": facts(view),
-        "live": running > 0,
-        "status": source.reader.stale or (f"{running} running" if running else "nothing runs"),
+        "live": running > 0 and lives is not False,
+        "status": source.reader.stale or status(running, lives),
     }
     if not view.entries:
         return frame | {
@@ -121,7 +124,7 @@ def page(
             return frame | {"sentence": f"There is no trial {number}; this study has {len(view.entries)} trials."}
         return frame | {"blocks": trial_page(source, view, number or 0, href)}
     if name == "now":
-        return frame | {"blocks": now.page(view, source.key, machine, request, source.reader.driver())}
+        return frame | {"blocks": now.page(view, source.key, machine, request, lives)}
     if name == "compare":
         return frame | compare_page(source, views, request, href)
     filtered, shown, wrong = narrowed(view, request)
@@ -136,6 +139,13 @@ def page(
     if name == "curves":
         return frame | {"blocks": [figure("learning", curves.learning(shown), 620)]}
     return frame | pareto_page(source, view, filtered, shown, request)
+
+
+def status(running: int, lives: bool | None) -> str:
+    """What the search is doing; of trials whose search was killed the storage goes on saying that they run."""
+    if not running:
+        return "nothing runs"
+    return f"{running} interrupted, no search is at work" if lives is False else f"{running} running"
 
 
 def pareto_page(source: Source, view: View, filtered: View, shown: View, request: Request) -> dict[str, Any]:
@@ -265,10 +275,7 @@ def why_page(source: Source, filtered: View, view: View, choices: Choices) -> di
 
     Parallel coordinates have all that the filter leaves: the page's script shows what of it is selected.
     """
-    targets = [("error", view.error_name), ("cost", "cost")]
-    if not view.alone:
-        targets.insert(0, ("value", "score" if view.scored else "value"))
-    listed = choice(choices, "target", "slices and contour of", targets)
+    listed = choice(choices, "target", "slices and contour of", why.targets(view))
     target = cast("Target", listed["value"])
     over = contour_over(view, target, choices)
     blocks = [

@@ -3,23 +3,29 @@
 import importlib
 import json
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from plotly.utils import PlotlyJSONEncoder
 
 from data.errors import UserError
 from search.after import models
-from search.dashboard import notes, pages, retrained
-from search.dashboard.now import Machine
+from search.dashboard import notes, pages
+from search.dashboard.parts import retrained, why
+from search.dashboard.parts.now import Machine
+from search.dashboard.parts.workers import driver_lives
 from search.dashboard.reader import GoneError, Reader
 from search.dashboard.request import Request
 from search.dashboard.source import Source
 from search.results import ablation, answers
 from search.results.view import View
+
+REST = 5.0
+"""Seconds between the first pages and what is made before it is asked for."""
 
 KEPT = 24
 """Replies kept, so that a second window costs nothing."""
@@ -38,6 +44,17 @@ class Replies:
     def add(self, sources: Sequence[Source]) -> None:
         """More studies."""
         self._sources = self._sources | {source.key: source for source in sources}
+
+    def warm(self) -> None:
+        """Make each study's first page while the browser loads the script, then count what the Why page waits for."""
+        for key in list(self._sources):
+            self.page(key, pages.PAGES[0][0], None, Request())
+        time.sleep(REST)  # those who have just opened a page ask for more of it
+        import_pandas()
+        for source in list(self._sources.values()):
+            with suppress(UserError):  # its page says why
+                view = source.view()
+                why.remembered(view, why.targets(view)[0][0])
 
     def page(
         self,
@@ -59,19 +76,22 @@ class Replies:
         if key not in views:
             why = self._why[key]
             return dump({"revision": why, "title": f"{source.name} - posefront", "sentence": why})
-        state = (*state, last_written(source, request.ticked if number is None else (number,)))
+        lives = driver_lives(source.reader.driver()) if views[key].by_state["running"] else None
+        state = (*state, lives, last_written(source, request.ticked if number is None else (number,)))
         if name == "now":
-            return dump(self._page(source, views, name, number, request))
+            with pages.DRAWING:
+                return dump(self._page(source, views, name, number, request, lives))
         revision = str(hash(state))
         if request.revision == revision:
             return None
         slot = (state, name, key, number, request.slot)
         if (reply := self._recall(slot)) is None:
-            content = self._page(source, views, name, number, request)
-            if optuna is not None:
-                with suppress(UserError):  # gone since
-                    content["optuna"] = optuna(source.reader, number)
-            reply = self._keep(slot, dump({"revision": revision, **content}))
+            with pages.DRAWING:
+                content = self._page(source, views, name, number, request, lives)
+                if optuna is not None:
+                    with suppress(UserError):  # gone since
+                        content["optuna"] = optuna(source.reader, number)
+                reply = self._keep(slot, dump({"revision": revision, **content}))
         return reply
 
     def part(self, key: str, what: str, number: int, request: Request) -> str:
@@ -86,9 +106,10 @@ class Replies:
         view = self._views(source)[1].get(key)
         if view is None:
             raise pages.AbsentError(key)
-        import_pandas()
         shown = view if what in ("network", "layers") else pages.narrowed(view, request)[1]
-        return self._keep(slot, dump(pages.part(source, shown, what, number, partial(picture_address, key))))
+        content = pages.part(source, shown, what, number, partial(picture_address, key))
+        with pages.DRAWING:
+            return self._keep(slot, dump(content))
 
     def _source(self, key: str) -> Source:
         if key not in self._sources:
@@ -115,19 +136,24 @@ class Replies:
         return tuple(state), views
 
     def _page(
-        self, source: Source, views: Mapping[str, View], name: str, number: int | None, request: Request
+        self,
+        source: Source,
+        views: Mapping[str, View],
+        name: str,
+        number: int | None,
+        request: Request,
+        lives: bool | None,
     ) -> dict[str, Any]:
-        import_pandas()
-        with pages.DRAWING:
-            return pages.page(
-                source,
-                views,
-                name,
-                number=number,
-                request=request,
-                href=partial(picture_address, source.key),
-                machine=self._machine,
-            )
+        return pages.page(
+            source,
+            views,
+            name,
+            number=number,
+            request=request,
+            href=partial(picture_address, source.key),
+            machine=self._machine,
+            lives=lives,
+        )
 
     def _recall(self, slot: tuple[Any, ...]) -> str | None:
         with self._lock:
@@ -160,13 +186,15 @@ def picture_address(key: str, row: int) -> str:
     return f"file/{key}/pictures/{row}.jpg"
 
 
+@cache
 def import_pandas() -> None:
-    """Import pandas, or wait until another thread has.
+    """Import pandas while nothing is drawn.
 
     plotly looks for it in sys.modules, to know its columns when it meets them, and fails with an AttributeError on one
-    that is half imported: as scikit-learn, behind a study's file or Optuna's pages, leaves it for a second.
+    that is half imported: as scikit-learn or Optuna's pages leave it for a second.
     """
-    importlib.import_module("pandas")
+    with pages.DRAWING:
+        importlib.import_module("pandas")
 
 
 def dump(payload: Any) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from data.storage.files import writing
 from search.dashboard import pages
-from search.dashboard.now import Machine
+from search.dashboard.parts.now import Machine
+from search.dashboard.parts.workers import driver_lives
 from search.dashboard.server import PLOTLY, frame, script, style
 from search.dashboard.source import Source
 from search.dashboard.variants import with_variants
@@ -65,16 +66,17 @@ def content(source: Source, views: Mapping[str, View], names: Sequence[str], num
             return ""
 
     key, view, machine = source.key, views[source.key], Machine()
+    lives = driver_lives(source.reader.driver())
 
     def made(name: str, choices: Mapping[str, str]) -> dict[str, Any]:
         request = replace(pages.REPORT, choices=choices)
-        return pages.page(source, views, name, request=request, href=picture, machine=machine)
+        return pages.page(source, views, name, request=request, href=picture, machine=machine, lives=lives)
 
     by_path = {f"{key}/{name}": with_variants(partial(made, name)) for name in names}
     for what in ("importance", "hardest", "edges"):
         by_path[f"{key}/{what}/{tenths(view)}"] = pages.part(source, view, what, 0, picture)
     for number in numbers:
-        page = pages.page(source, views, "trial", number=number, href=picture, machine=machine)
+        page = pages.page(source, views, "trial", number=number, href=picture, machine=machine, lives=lives)
         by_path[f"{key}/trial/{number}"] = page
         for what in ("network", "layers"):
             by_path[f"{key}/{what}/{number}"] = pages.part(source, view, what, number, picture)

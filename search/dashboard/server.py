@@ -24,7 +24,7 @@ from data.errors import UserError
 from search.dashboard import pages
 from search.dashboard.notes import Note, save
 from search.dashboard.optuna_pages import OptunaPages
-from search.dashboard.replies import Replies, dump
+from search.dashboard.replies import Replies, dump, import_pandas
 from search.dashboard.request import Request
 from search.dashboard.source import Source
 from search.results import answers
@@ -81,7 +81,7 @@ class Application:
         self._sources = {source.key: source for source in sources}
         self._hosts, self._find, self._notes = hosts, find, notes
         self._finding = threading.Lock()
-        self._replies = Replies(sources)
+        self.replies = Replies(sources)
         self._optuna = OptunaPages(
             [source.reader for source in sources], [source.home / "artifacts" for source in sources]
         )
@@ -106,12 +106,10 @@ class Application:
             start("403 Forbidden", [("Content-Type", "text/plain")])
             return [b"This dashboard does not answer under that name; name it with --host.\n"]
         ours = environ["PATH_INFO"] in ("/", "/studies") or environ["PATH_INFO"].startswith(OURS)
-        return (self._flask if ours else self._optuna)(environ, start)
-
-    def warm(self) -> None:
-        """Read the studies and make each one's first page while the browser is still loading the script."""
-        for key in list(self._sources):
-            self._replies.page(key, pages.PAGES[0][0], None, Request())
+        if ours:
+            return self._flask(environ, start)
+        import_pandas()  # which Optuna's pages would import beside ours
+        return self._optuna(environ, start)
 
     def refresh(self) -> None:
         """Take up studies that have begun since."""
@@ -121,7 +119,7 @@ class Application:
             with suppress(UserError):  # of a storage that cannot be read just now; what is known goes on being shown
                 found = self._find(self._sources)
                 self._optuna.add([source.reader for source in found], [source.home / "artifacts" for source in found])
-                self._replies.add(found)
+                self.replies.add(found)
                 self._sources |= {source.key: source for source in found}
         finally:
             self._finding.release()
@@ -148,9 +146,9 @@ class Application:
         reply: str | None
         try:
             if page in pages.LATER:
-                reply = self._replies.part(key, page, -1 if number is None else number, request)
+                reply = self.replies.part(key, page, -1 if number is None else number, request)
             else:
-                reply = self._replies.page(key, page, number, request, self._optuna.address)
+                reply = self.replies.page(key, page, number, request, self._optuna.address)
         except pages.AbsentError:
             flask.abort(404)
         if reply is None:
@@ -316,7 +314,8 @@ def serve(
 
     handle(end)  # waitress ends at a KeyboardInterrupt alone
     ready(f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{server.effective_port}/")  # noqa: S104
-    threading.Thread(target=application.warm, daemon=True).start()
+    for ready_made in (plotly_packed, application.replies.warm):
+        threading.Thread(target=ready_made, daemon=True).start()
     try:
         server.run()
     finally:

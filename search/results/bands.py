@@ -1,10 +1,12 @@
 """The best trial of each grade band, and the command that trains a trial in full."""
 
+import os
 import shlex
 from pathlib import Path
 
 from search.full_length import SHARE
 from search.objective import BANDS, band
+from search.paths import STORAGE
 from search.results.leaderboard import Entry
 from search.results.view import View
 from search.storage_url import without_passwords
@@ -52,12 +54,12 @@ def command(view: View, number: int, study: str, out: Path = RUNS, storage: str 
         number: of the trial.
         study: its name or file as the search was given it.
         out: the folder of all studies.
-        storage: the URL of `--storage`; None where it was not given.
+        storage: the URL of `--storage`; None where it was not given. One that the environment gives is left out.
         top: candidates of a race that is asked for instead of the trial; 0 for none.
     """
     if not view.by_number[number].params:
         return f"Trial {number} has no parameters yet, so there is nothing to train."
     words = ["posefront", "retrain", study, *(["--top", str(top)] if top else ["--trial", str(number)])]
     words += [] if Path(out) == RUNS else ["--out", str(out)]
-    words += [] if storage is None else ["--storage", without_passwords(storage)]
+    words += [] if storage in (None, os.environ.get(STORAGE)) else ["--storage", without_passwords(storage)]
     return shlex.join(words)

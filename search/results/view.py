@@ -48,6 +48,7 @@ class View:
     attrs: Mapping[str, Any]
     trials: tuple[FrozenTrial, ...]  # in the order of their numbers
     entries: tuple[Entry, ...]  # the same trials as lines of the board, best first; the same length as `trials`
+    selected: frozenset[int] | None = None  # the numbers of these trials where they were picked; None for all
 
     @classmethod
     def of(cls, name: str, objective: str, attrs: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> "View":
@@ -180,9 +181,11 @@ class View:
 
     def only(self, numbers: Collection[int]) -> "View":
         """The same study with these trials alone."""
-        chosen = set(numbers)
+        chosen = frozenset(numbers)
+        trials = tuple(trial for trial in self.trials if trial.number in chosen)
         return replace(
             self,
-            trials=tuple(trial for trial in self.trials if trial.number in chosen),
+            trials=trials,
             entries=tuple(entry for entry in self.entries if entry.number in chosen),
+            selected=frozenset(trial.number for trial in trials),
         )

@@ -16,6 +16,7 @@ from data.cores import usable_cores
 from data.errors import UserError
 from data.storage.files import cache_folder
 from data.storage.image import ENDINGS
+from search.paths import on_network
 from search.run.probe import Speed, side_by_side
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def machine(data: Path | None, out: Path) -> Iterator[Finding]:
         other = "set POSEFRONT_CACHE to a larger disk" if name == "cache" else "give another --out"
         wants = f", {size(needed)} are needed" if needed else ""
         yield Finding(name, f"{size(free)} free in {folder}{wants}", "" if free >= needed else other)
+    if doubt := on_network(out.absolute() / "STUDY" / "study.db"):
+        yield Finding("studies", doubt, "set POSEFRONT_STORAGE")
     yield from cards()
 
 

@@ -1,7 +1,7 @@
 """One driver a study, whatever folders and machines: a lease in the study's own storage, with a heartbeat.
 
-Optuna's public interface has no compare-and-set, so that a lease is written, left for a moment, and read again; and
-whoever finds another's in the place of its own has lost it.
+It changes hands by a compare-and-set in the database, and no machine's clock is believed: another's driver is dead once
+its heartbeat has stood still in front of one's own eyes.
 """
 
 import platform
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import optuna
@@ -18,11 +18,10 @@ import psutil
 from optuna.storages import BaseStorage
 
 from search.paths import LEASE
-from search.run.storage import StorageError
+from search.run.storage import PatientStorage, StorageError, swap_attribute
 
-BEAT, STALE, SETTLE = 5.0, 30.0, 0.3
-"""Seconds between two heartbeats; without one after which another machine's driver is dead; for two that begin at once
-to see each other."""
+BEAT, STALE = 5.0, 30.0
+"""Seconds between two heartbeats; without one after which another machine's driver is dead."""
 
 Holder = dict[str, Any]
 """'id' of the run; 'machine', 'process' and 'born', by which one of this machine is known to live; 'host'; 'beats'."""
@@ -74,9 +73,9 @@ class Lease:
         held = self._held()
         if held is not None and self._lives(held):
             raise self._taken(held)
-        self._study.set_user_attr(LEASE, self._own)
-        time.sleep(SETTLE)
-        self.renew()
+        if not swap_attribute(self._study, LEASE, held, self._own):
+            raise self._taken(self._held() or {})
+        self._renewed = clock()
         threading.Thread(target=self._beat, name="lease", daemon=True).start()
 
     def check(self) -> None:
@@ -97,21 +96,29 @@ class Lease:
             LeaseError: another driver took the lease over.
         """
         with self._lock:
-            held = self._held()
-            if held is None or held["id"] != self._own["id"]:
-                self._lost = self._taken(held or {})
+            renewed = self._own | {"beats": self._own["beats"] + 1}
+            if not swap_attribute(self._study, LEASE, self._own, renewed):
+                self._lost = self._taken(self._held() or {})
                 raise self._lost
-            self._own["beats"] += 1
-            self._study.set_user_attr(LEASE, self._own)
-            self._renewed = clock()
+            self._own, self._renewed = renewed, clock()
+
+    def still_held(self) -> None:
+        """Whether the lease is this driver's, asked without waiting for a storage that is away: its errors are raised.
+
+        Raises:
+            LeaseError: another driver took it over.
+        """
+        storage = cast(PatientStorage, self._study._storage)
+        held = storage.inner.get_study_user_attrs(self._study._study_id).get(LEASE) or {}
+        if held.get("id") != self._own["id"]:
+            self._lost = self._taken(held)
+            raise self._lost
 
     def release(self) -> None:
         """Let go of the lease, unless it is another's by now."""
         self._ended.set()
         with self._lock:
-            held = self._held()
-            if held is not None and held["id"] == self._own["id"]:
-                self._study.set_user_attr(LEASE, None)
+            swap_attribute(self._study, LEASE, self._own, None)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
@@ -134,12 +141,14 @@ class Lease:
             except psutil.NoSuchProcess:
                 return False
         self._say(f"{self._whose(held)} had this study; waiting {STALE:g} s for a sign of life")
-        until = time.monotonic() + STALE
-        while time.monotonic() < until:
-            time.sleep(min(1.0, STALE / 10))
+        silent, pause = 0.0, min(1.0, STALE / 10)
+        while silent < STALE:
+            looked = clock()
+            time.sleep(pause)
             now = self._held()
             if now != held:
                 return now is not None
+            silent += min(clock() - looked, 2 * pause)  # while the server was away, nobody's heart could be heard
         return False
 
     def _whose(self, held: Holder) -> str:
@@ -168,8 +177,11 @@ def leased(storage: BaseStorage, name: str, say: Callable[[str], None] = lambda 
     study = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
     lease = Lease(study, say)
     lease.acquire()
+    patient = cast(PatientStorage, storage)
+    patient.before_again = lease.still_held  # who waited for the server may have been thought dead
     try:
         yield lease
     finally:
+        patient.before_again = lambda: None
         with suppress(StorageError):  # the next driver sees that this one's process is no more
             lease.release()

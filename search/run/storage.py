@@ -1,11 +1,12 @@
 """Opening Optuna's storage, waiting for one that is away for a moment, and a sentence for one that stays away."""
 
 import gc
+import json
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -15,14 +16,15 @@ from optuna.distributions import CategoricalDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.storages._cached_storage import _CachedStorage
-from optuna.storages._rdb.models import TrialModel, TrialParamModel
+from optuna.storages._rdb.models import StudyUserAttributeModel, TrialModel, TrialParamModel
 from optuna.trial import FrozenTrial
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from data.errors import UserError
-from search.storage_url import file_of, without_passwords
+from search.storage_url import driver_url, file_of, without_passwords
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)  # what fails is said here, without its SQL
 log = logging.getLogger(__name__)
 
 PATIENCE = 60.0
@@ -30,6 +32,9 @@ PATIENCE = 60.0
 
 DISK_FULL = ("53100", "1021")
 """How PostgreSQL and MySQL say so."""
+
+UNREACHABLE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
+"""How long libpq waits [s, s, s, ms] for a PostgreSQL server whose machine or network is gone; by default, minutes."""
 
 
 class StorageError(UserError):
@@ -49,10 +54,12 @@ class PatientStorage:
 
     Attributes:
         inner: the storage.
+        before_again: called before a call is made again; what it raises of the database is waited for, too.
     """
 
     def __init__(self, inner: BaseStorage, url: str) -> None:
         self.inner, self._url = inner, without_passwords(url)
+        self.before_again: Callable[[], None] = lambda: None
         self._stays_away = False
         self._written: set[int] = set()
 
@@ -87,7 +94,10 @@ class PatientStorage:
         changed = {trial for trial in self._written if trial in places and places[trial][0] == study_id}
         self._written -= changed
         seen.unfinished_trial_ids = set(changed)
-        seen.last_finished_trial_id = seen.trials[max(seen.trials)]._trial_id
+        last = max(seen.trials)
+        if last >= len(seen.trials):  # one is not known whose making a failing server did not confirm
+            last = next(number for number in range(last) if number not in seen.trials) - 1
+        seen.last_finished_trial_id = seen.trials[last]._trial_id if last >= 0 else -1
         return changed
 
     def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -100,6 +110,8 @@ class PatientStorage:
         pause = 0.0
         while True:
             try:
+                if pause:
+                    self.before_again()
                 result = method(*args, **options)
                 self._stays_away = False
                 return True if pause and result is False else result
@@ -144,9 +156,11 @@ def open_storage(url: str) -> BaseStorage:
     """
     shown = without_passwords(url)
     # A connection that a server's restart has cut is noticed and replaced before it is used.
-    options = {} if file_of(url) else {"pool_pre_ping": True}
+    options: dict[str, Any] = {} if file_of(url) else {"pool_pre_ping": True}
+    if driver_url(url).startswith("postgresql+psycopg:"):
+        options["connect_args"] = UNREACHABLE
     try:
-        opening = partial(optuna.storages.RDBStorage, url, options)
+        opening = partial(optuna.storages.RDBStorage, driver_url(url), options)
         try:
             opened = opening()
         except sqlalchemy.exc.OperationalError as error:
@@ -191,10 +205,43 @@ def rewrite_choices(storage: BaseStorage, study_id: int, name: str, distribution
     patient.inner = optuna.storages.get_storage(backend)  # which has read no trial yet
 
 
+def swap_attribute(study: optuna.Study, key: str, before: Any, after: Any) -> bool:
+    """Give a study's attribute another value if it has the value `before`; whether it had, None being no value, too.
+
+    One statement, which the database does wholly or not, whoever else tries it at the same moment. Optuna has no
+    public way; pyproject.toml bounds its version for this.
+    """
+    patient = cast(PatientStorage, study._storage)
+    engine = patient.inner._backend.engine  # type: ignore[attr-defined]
+    table = StudyUserAttributeModel.__table__
+    row = (table.c.study_id == study._study_id) & (table.c.key == key)
+    old, new = json.dumps(before), json.dumps(after)
+
+    def swap() -> bool:
+        with suppress(sqlalchemy.exc.IntegrityError), engine.begin() as connection:
+            changed = connection.execute(update(table).where(row, table.c.value_json == old).values(value_json=new))
+            if changed.rowcount == 1:
+                return True
+            if before is None and connection.scalar(select(table.c.value_json).where(row)) is None:
+                connection.execute(insert(table).values(study_id=study._study_id, key=key, value_json=new))
+                return True
+        with engine.begin() as connection:  # the call before may have come through unseen
+            return bool(connection.scalar(select(table.c.value_json).where(row)) == new)
+
+    return bool(patient.call(swap))
+
+
 def _driver_error(error: BaseException) -> BaseException:
     """What the database's driver raised, underneath SQLAlchemy's and Optuna's errors."""
-    below = getattr(error, "orig", None) or error.__cause__
+    below = _below(error)
     return error if below is None else _driver_error(below)
+
+
+def _below(error: BaseException) -> BaseException | None:
+    """What an error was raised for; of one about a transaction that had failed before, that failure."""
+    if isinstance(error, sqlalchemy.exc.PendingRollbackError):
+        return error.__context__
+    return getattr(error, "orig", None) or error.__cause__
 
 
 def _is_full(driver: BaseException) -> bool:
@@ -211,8 +258,8 @@ def passing(error: BaseException) -> bool:
     if isinstance(driver, sqlite3.Error):
         code = getattr(driver, "sqlite_errorcode", 0)
         return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    while error.__cause__ is not None and not isinstance(error, sqlalchemy.exc.DBAPIError):
-        error = error.__cause__
+    while not isinstance(error, sqlalchemy.exc.DBAPIError) and (below := _below(error)) is not None:
+        error = below
     is_away = isinstance(error, (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError))
     return (is_away or getattr(error, "connection_invalidated", False)) and not _is_full(driver)
 

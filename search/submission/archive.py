@@ -19,7 +19,7 @@ from torch import nn
 
 from data.errors import UserError
 from search.submission import strict_json
-from search.submission.checks import first_line
+from search.submission.check.checks import first_line
 
 MOST_MB = 100
 """The largest zip, and what its members may hold together, in 10^6 bytes."""

@@ -22,8 +22,9 @@ from search.after.preprocessing import STRICT
 from search.paths import LEASE
 from search.results import ablation, answers
 from search.results.view import View
-from search.submission import report, strict_json
-from search.submission.report_data import Content
+from search.submission import strict_json
+from search.submission.report import typeset as report
+from search.submission.report.data import Content
 
 PRINTERS = ("manimgx-fonts-cjk", "matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "scipy", "typst")
 """Packages that every byte of a report depends on."""

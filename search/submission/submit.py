@@ -20,9 +20,12 @@ from search.after.model import FACTS, PTH, Model
 from search.after.model import digest as sha256
 from search.paths import unwritable
 from search.results.view import View
-from search.submission import archive, claims, csv_table, network_source, notebook, report, sources
+from search.submission import archive, claims, csv_table, sources
 from search.submission.author import file_name
 from search.submission.forms import CSV, REPORT, SOURCES, Answered, Form, form_of, numbers, outputs
+from search.submission.notebook import build as notebook
+from search.submission.notebook import network_source
+from search.submission.report import typeset as report
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from data.errors import UserError
 from search.after import model as models
-from search.submission import archive, claims, network_source
+from search.submission import archive, claims
 from search.submission.forms import form_of_members
+from search.submission.notebook import network_source
 
 
 def load(folder: Path, study: str | None) -> models.Model:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -216,7 +217,7 @@ def test_nothing_offers_to_leave_and_figures_are_saved(tmp_path: Path, see: Call
         assert saved.value.suggested_filename == "big-pareto.svg"
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True), (1920, False)])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True), (1920, False)])
 def test_axe_finds_nothing_serious(tmp_path: Path, see: Callable[..., Seen], width: int, dark: bool) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     with served(sources([], trials_of(tmp_path), None)) as url:
@@ -247,3 +248,28 @@ def check(axe: object, seen: Seen, where: str) -> None:
         if each["impact"] in ("serious", "critical")
     ]
     assert serious == []
+
+
+def test_a_page_does_not_wait_for_what_comes_late(tmp_path: Path, see: Callable[[str], Seen]) -> None:
+    held: dict[str, Any] = {}
+
+    def hold(name: str) -> Callable[[Any], None]:
+        return lambda route: held.__setitem__(name, route)
+
+    with served(sources([], trials_of(tmp_path), None)) as url:
+        seen = see("about:blank")
+        page = seen.page
+        page.route("**/assets/plotly.min.js", hold("plotly"))
+        page.route("**/view/big/why", hold("why"))
+        page.goto(url, wait_until="commit")
+        page.wait_for_selector("#block-trials tbody tr")
+        assert page.locator(".js-plotly-plot").count() == 0
+        held["plotly"].continue_()
+        seen.drawn("pareto")
+        page.get_by_role("link", name="Why", exact=True).click()
+        page.wait_for_selector("main[aria-busy='true']")
+        assert page.locator("#block-pareto").count() == 1
+        held["why"].continue_()
+        seen.drawn("slices")
+        assert page.locator("main[aria-busy]").count() == 0
+        assert page.locator("#block-pareto").count() == 0

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from optuna.trial import create_trial
 
 from search.after.retrain import full_training
+from search.after.top import race
 from search.after.training import SearchedTrial, choose_trial
-from search.dashboard import decision
+from search.dashboard.parts import decision
 from search.dashboard.source import sources
 from search.objective import CourseScore
 from search.results.noise import Noise
@@ -77,6 +79,21 @@ def test_a_full_training_is_followed_before_it_has_a_model(tmp_path: Path, see: 
             seeds.report(asked.number, dict.fromkeys(ROW, 1.0) | {"epoch": epoch, "error": 12.5 - epoch})
         seen.page.wait_for_selector("text=seed 0 running, epoch 2 of 6, 10.50 px; seed 1 waiting")
         seen.drawn("seeds")
+        # A race is told on the page of each of its candidates.
+        trained(book, 12.5)
+        another = replace(searched, trial=choose_trial(book.optuna_study, 1))
+        racing = race([searched, another], 8).ledger
+        first, second = racing.ask(), racing.ask()
+        assert first is not None
+        assert second is not None
+        racing.report(second.number, dict.fromkeys(ROW, 1.0) | {"epoch": 3, "error": 11.25})
+        seen.page.wait_for_selector("text=trial 1, seed 0 running, epoch 3 of 8, 11.25 px")
+        seen.page.goto(f"{url}#/tiny_study/trial/1")
+        seen.page.wait_for_selector("text=trial 0, seed 0 running, epoch 0 of 8; trial 1, seed 0 running, epoch 3 of 8")
+        for each in (first, second):
+            racing.stop(each.number)
+        seen.until(lambda: not seen.page.locator("#block-retrained").count(), "the race's end")
+        seen.page.goto(f"{url}#/tiny_study/trial/0")
         # With a model it is told by that.
         retrained(folder, book.id, 0, [9.0], epochs=6)
         seen.page.wait_for_selector("#block-retrained table")
@@ -227,12 +244,13 @@ def test_what_going_on_is_expected_to_bring() -> None:
         "50\xa0% of cases, and find a better one next in 1 of 5; a sampler that learns does better."
     ]
     # A value that falls by ln 2 is half the score; the best has a deviation of 0.05 x 8 = 0.4, a factor of 1.5.
-    said = decision.going_on(ended((9.0, None), (8.0, math.log(2))), noise)
+    said = decision.going_on(ended((9.0, None), (9.5, None), (8.0, math.log(2))), noise)
     assert said == [
-        "The newest of 2 trials that ended is the best.",
-        "The sampler expects the next trial to gain 50 % of the score on average, and seed noise of the best is a "
-        "factor of 1.5 of the score: to go on pays.",
+        "The newest of 3 trials that ended is the best.",
+        f"The sampler expects the next trial to gain 50 % of the score on average ({decision.CAME}), and seed noise of "
+        "the best is a factor of 1.5 of the score: to go on pays.",
     ]
+    assert "sampler expects" not in decision.going_on(ended((9.0, None), (8.0, math.log(2))), noise)[0]
     last = decision.going_on(ended((8.0, 0.5), *((8.5, 0.001) for _ in range(8))), noise)[1]
     assert "gain 0.1 % of the score" in last
     assert "to train the best in full says more than to go on" in last

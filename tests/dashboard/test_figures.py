@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import ecdf
 
-from search.dashboard import curves, progress, why
+from search.dashboard.parts import curves, progress, why
 from search.full_length import Interval
 from search.objective import REFERENCE, CourseScore
 from search.results import importance

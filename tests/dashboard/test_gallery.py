@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from search.dashboard.gallery import gallery
+from search.dashboard.parts.gallery import gallery
 from search.results.answers import RANKS, Answers, Example
 from search.results.skeleton import SIDE
 

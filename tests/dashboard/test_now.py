@@ -16,10 +16,11 @@ import psutil
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from search.dashboard import failures, gpu, now, pace
+from search.dashboard import pages
 from search.dashboard.filters import matching
+from search.dashboard.parts import failures, gpu, now, pace
+from search.dashboard.parts.workers import Workers, driver_lives, logs_html
 from search.dashboard.request import Request
-from search.dashboard.workers import Workers, driver_lives, logs_html
 from search.results.view import View
 from search.run.lease import machine
 from tests.dashboard.seen import HOSTILE
@@ -139,7 +140,7 @@ def test_the_driver_knows_better_than_an_earlier_runs_workers() -> None:
     view = viewed(made(0, TrialState.RUNNING, 1, worker=f"{HERE} 999999"), made(1, TrialState.RUNNING, 0))
 
     def shown(held: Any) -> tuple[str, list[Any]]:
-        blocks = {block["id"]: block for block in now.page(view, "tiny", now.Machine(), Request(), held)}
+        blocks = {block["id"]: block for block in now.page(view, "tiny", now.Machine(), Request(), driver_lives(held))}
         column = [each["title"] for each in blocks["training"]["columns"]].index("host, process")
         return blocks["pace"]["html"], [row[column] for row in blocks["training"]["rows"]]
 
@@ -151,6 +152,10 @@ def test_the_driver_knows_better_than_an_earlier_runs_workers() -> None:
     told, processes = shown(None)
     assert "any more: trial 0." in told
     assert processes == [f"{HERE} 999999, ended", ""]
+    assert pages.status(2, driver_lives(json.dumps(holder))) == "2 running"
+    assert pages.status(2, driver_lives("null")) == "2 interrupted, no search is at work"
+    assert pages.status(2, None) == "2 running"
+    assert pages.status(0, True) == "nothing runs"
 
 
 def test_failures_in_groups() -> None:

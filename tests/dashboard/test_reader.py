@@ -327,7 +327,7 @@ def wrong(tmp_path: Path) -> dict[str, str]:
         "missing": url(tmp_path / "missing.db"),
         "malformed": "sqlite/study.db",
         "unknown": "nosuchbase://host/x",
-        "driver": "postgresql://me:secret@host/x",
+        "driver": "mysql://me:secret@host/x",
         "port": "postgresql://host:port/x",
     }
 
@@ -347,7 +347,7 @@ def wrong(tmp_path: Path) -> dict[str, str]:
         ),
         ("malformed", "'sqlite/study.db' is no database URL .*; e.g. sqlite:///study.db."),
         ("unknown", "'nosuchbase://host/x' is no database URL"),
-        ("driver", r"postgresql://me:\*\*\*@host/x needs a database driver that is not installed: No module named"),
+        ("driver", r"mysql://me:\*\*\*@host/x needs a database driver that is not installed: No module named"),
         ("port", "'postgresql://host:port/x' is no database URL"),
     ],
 )

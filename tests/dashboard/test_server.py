@@ -14,7 +14,7 @@ BESIDE = """
 import importlib.util, sys, threading, time
 from pathlib import Path
 
-from search.dashboard.replies import Replies
+from search.dashboard.replies import Replies, import_pandas
 from search.dashboard.request import Request
 from search.dashboard.source import sources
 
@@ -34,7 +34,7 @@ class Finder:
         return spec if name == "pandas" else None
 
 sys.meta_path.insert(0, Finder())
-other = threading.Thread(target=__import__, args=("pandas",))
+other = threading.Thread(target=import_pandas)
 other.start()
 half.wait()
 assert not hasattr(sys.modules["pandas"], "NaT")

@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from data.drawn.skeleton import HAND_EDGES
 from models.cost import cost
 from models.net import Arch
-from search.dashboard import errors as answered_errors
-from search.dashboard import trial as trial_page
+from search.dashboard.parts import errors as answered_errors
+from search.dashboard.parts import trial as trial_page
 from search.objective import CourseScore
 from search.results import bands
 from search.results.accuracy import area_under, fraction_within

@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from search.dashboard import colour, contour
+from search.dashboard.parts import colour, contour
 from search.dashboard.variants import difference
 from search.results.figures import pareto
 from search.results.style import MUTED, SERIES

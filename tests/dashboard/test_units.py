@@ -21,9 +21,10 @@ from PIL import Image, ImageDraw
 from data.storage.pack import Part
 from models.plan import Cost, Layer, Plan, Stage
 from models.readings import FLOPS, PARAMS
-from search.dashboard import errors, pages, replies, report
-from search.dashboard.hardest import hardest
-from search.dashboard.now import Machine
+from search.dashboard import pages, replies, report
+from search.dashboard.parts import errors
+from search.dashboard.parts.hardest import hardest
+from search.dashboard.parts.now import Machine
 from search.dashboard.reader import Reader
 from search.dashboard.source import Source
 from search.format import compact, digits, measured, named, titled

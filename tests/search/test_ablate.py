@@ -33,7 +33,10 @@ from search.results.style import MUTED, SERIES
 from search.run.fit import fit
 from search.run.ledger import ROW, Ledger
 from search.study import Config, Study, Training, replay
-from search.submission import report, report_data, report_figures, sources
+from search.submission import sources
+from search.submission.report import data as report_data
+from search.submission.report import figures as report_figures
+from search.submission.report import typeset as report
 from search.variant import PARAMETER, vary
 from tests.search.test_cli import mistake, said
 from tests.search.test_retrain import searched

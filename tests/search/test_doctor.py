@@ -4,11 +4,13 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 import pytest
 
 from data.errors import UserError
+from search import paths
 from search.cli.doctor import measured_share, share_of
 from search.load import load_study
 from search.run import doctor, nodes
@@ -102,3 +104,30 @@ def test_what_is_no_share(text: str) -> None:
     with pytest.raises(UserError, match=r"--gpus-per-trial '.*' is no number from 0 on, e.g. 0.25, and not 'auto'"):
         share_of(text)
     assert share_of("0.25") == 0.25
+
+
+class Mount(NamedTuple):
+    """Of what psutil says."""
+
+    device: str
+    mountpoint: str
+    fstype: str
+
+
+def test_sqlite_on_a_network_file_system_is_spoken_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel lists mounts; the deepest one counts, and of two at one place the later one."""
+    mounts = [
+        Mount("/dev/vda", "/", "ext4"),
+        Mount("server:/home", "/home", "nfs4"),
+        Mount("tmpfs", "/home/ada/local", "tmpfs"),
+        Mount("/dev/vdb", "/data", "ext4"),
+        Mount("server:/data", "/data", "fuse.sshfs"),
+    ]
+    assert paths.on_network(tmp_path / "study.db") == ""
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
+    assert "network file system (nfs4 at /home)" in paths.on_network(Path("/home/ada/runs/study.db"))
+    assert "(fuse.sshfs at /data)" in paths.on_network(Path("/data/study.db"))
+    for local in ("/home/ada/local/study.db", "/homes/study.db", "/study.db"):
+        assert paths.on_network(Path(local)) == ""
+    found = {finding.what: finding for finding in doctor.machine(None, Path("/home/ada/runs"))}
+    assert found["studies"].mend == "set POSEFRONT_STORAGE"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +17,15 @@ from search.paths import LEASE
 from search.run import lease as leases
 from search.run.lease import Lease, LeaseError, leased
 from search.run.ledger import Ledger
-from search.run.storage import open_storage
+from search.run.storage import PatientStorage, open_storage
+from tests.postgresql import Server
 from tests.search.test_cli import TINY, mistake
-from tests.search.test_kills import STUDY, Memory, row
+from tests.search.test_kills import STUDY, fail, row
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("BEAT", 0.05), ("STALE", 0.6), ("SETTLE", 0.05)):
+    for name, seconds in (("BEAT", 0.05), ("STALE", 0.6)):
         monkeypatch.setattr(leases, name, seconds)
 
 
@@ -31,10 +33,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/s.db"
-    given = os.environ.get("POSEFRONT_TEST_POSTGRESQL")
-    if given is None:
-        pytest.skip("POSEFRONT_TEST_POSTGRESQL names no server")
-    return given
+    server: Server = request.getfixturevalue("postgresql")
+    return server.url()
 
 
 @pytest.fixture
@@ -110,45 +110,122 @@ def test_a_driver_of_another_machine_is_dead_once_its_heart_stands_still(
     assert said[1].endswith("had this study; waiting 0.6 s for a sign of life")
 
 
-def test_two_that_begin_at_once_do_not_both_go_on() -> None:
-    storage = Memory()
-    first, second = (Lease(optuna.create_study(study_name="s", storage=storage, load_if_exists=True)) for _ in range(2))
-    free, first._held = first._held, lambda: None  # type: ignore[method-assign]
-    second.acquire()  # between the first one's look and its own writing
-    first._study.set_user_attr(LEASE, first._own)
-    first._held = free  # type: ignore[method-assign]
-    first.renew()
-    with pytest.raises(LeaseError):
-        second.renew()
-    second.release()
-    assert held(storage, "s")["id"] == first._own["id"]  # type: ignore[index]
+def test_of_many_that_begin_at_once_one_has_the_study(storage: BaseStorage, url: str, name: str) -> None:
+    """Threads of other machines, each with connections of its own; all look before the first one writes."""
+    optuna.create_study(study_name=name, storage=storage)
+    barrier, lost = threading.Barrier(8), []
+
+    class Late(Lease):
+        waited = False
+
+        def _held(self) -> Any:
+            found = super()._held()
+            if not self.waited:
+                self.waited = True
+                barrier.wait(60)
+            return found
+
+    opened: list[Any] = [open_storage(url) for _ in range(8)]
+    several = [Late(optuna.load_study(study_name=name, storage=each)) for each in opened]
+
+    def begin(lease: Lease) -> None:
+        try:
+            lease.acquire()
+        except LeaseError:
+            lost.append(lease)
+
+    threads = [threading.Thread(target=begin, args=(lease,)) for lease in several]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(lost) == 7
+    (won,) = set(several) - set(lost)
+    won.renew()
+    won.release()
+    assert held(storage, name) is None
+    for each in opened:
+        each._backend.engine.dispose()
 
 
-def test_a_driver_that_stood_still_and_lost_its_study_writes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_stood_still_and_lost_its_study_writes_nothing_more(
+    storage: BaseStorage, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Lease, "_beat", lambda _: None)  # SIGSTOP
-    storage = Memory()
-    with leased(storage, "book") as lost:
-        slow = Ledger(STUDY, "book", storage)
+    with leased(storage, name) as lost:
+        slow = Ledger(STUDY, name, storage)
         slow.check = lost.check
         asked = slow.ask()
         assert asked is not None
         time.sleep(leases.STALE)
         monkeypatch.setattr(leases, "machine", lambda: "another one")
-        with leased(storage, "book") as lease:
-            quick = Ledger(STUDY, "book", storage)
+        with leased(storage, name) as lease:
+            quick = Ledger(STUDY, name, storage)
             quick.check = lease.check
             assert quick.adopt() == 1
             again = quick.ask()
             assert again is not None
             assert again.number == asked.number
-            before = storage.get_all_trials(0)
+            before = quick.optuna_study.get_trials()
             for write in (slow.ask, slow.release):
                 with pytest.raises(LeaseError, match="runs already"):
                     write()
-            assert storage.get_all_trials(0) == before
+            assert quick.optuna_study.get_trials() == before
             quick.report(again.number, row(1, 3.0))
             quick.check()
-        assert held(storage, "book") is None
+        assert held(storage, name) is None
+
+
+def test_who_waited_for_the_server_while_another_took_over_does_not_make_its_write_again(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lease, "_beat", lambda _: None)
+    first: Any = open_storage(url)
+    second: Any = open_storage(url)
+    with leased(first, name) as lost:
+        study = lost._study
+
+        def cut_off(*words: Any) -> None:
+            """The network is gone until another machine has the study."""
+            if "second" not in taken:
+                with monkeypatch.context() as elsewhere:
+                    elsewhere.setattr(leases, "machine", lambda: "another one")
+                    taken["second"] = Lease(optuna.load_study(study_name=name, storage=second))
+                    taken["second"].acquire()
+                fail("server closed the connection unexpectedly")
+            first.inner.set_study_user_attr(*words)
+
+        taken: dict[str, Lease] = {}
+        with pytest.raises(LeaseError, match="runs already"):
+            PatientStorage.call(first, cut_off, study._study_id, "curve", "old")
+        assert "curve" not in optuna.load_study(study_name=name, storage=second).user_attrs
+        taken["second"].renew()
+        taken["second"].release()
+    for opened in (first, second):
+        opened._backend.engine.dispose()
+
+
+def test_a_server_that_is_away_silences_nobody(
+    storage: BaseStorage, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine's driver is looked at while the server restarts, for longer than a heart may stand still."""
+    monkeypatch.setattr(Lease, "_beat", lambda _: None)
+    with leased(storage, name) as lease:
+        monkeypatch.setattr(leases, "machine", lambda: "another one")
+        other = Lease(optuna.load_study(study_name=name, storage=storage))
+        look, looks = other._held, []
+
+        def slowly() -> Any:
+            looks.append(None)
+            if len(looks) == 3:
+                time.sleep(2 * leases.STALE)
+            if len(looks) == 5:
+                lease.renew()
+            return look()
+
+        monkeypatch.setattr(other, "_held", slowly)
+        with pytest.raises(LeaseError):
+            other.acquire()
 
 
 def test_a_heartbeat_is_no_news_to_the_dashboard(tmp_path: Path) -> None:

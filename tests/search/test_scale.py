@@ -87,6 +87,16 @@ def test_a_read_that_fails_is_made_up_for(tmp_path: Path, monkeypatch: pytest.Mo
     assert study.get_trials(deepcopy=False)[0].user_attrs == {"seen": True}
 
 
+def test_a_trial_that_was_made_unseen_is_seen_once_there_are_later_ones(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    study = optuna.create_study(study_name="book", storage=open_storage(url))
+    study.ask()
+    assert len(study.get_trials(deepcopy=False)) == 1
+    optuna.load_study(study_name="book", storage=url).ask()  # as one whose answer a server's restart has cut
+    study.ask()
+    assert [trial.number for trial in study.get_trials(deepcopy=False)] == [0, 1, 2]
+
+
 def test_a_suggestion_makes_as_many_rows_after_300_trials_as_after_2000(monkeypatch: pytest.MonkeyPatch) -> None:
     """And looks at those that are over once."""
     counted = {"rows": 0, "observed": 0}

@@ -15,7 +15,8 @@ from nbformat import v4, writes
 from PIL import Image, ImageDraw
 from pypdf.actions import JavaScript
 
-from search.submission import compare, strict_json
+from search.submission import strict_json
+from search.submission.check import compare
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from data.transforms.warp import inputs
 from models.cost import cost
 from models.fold import fold
 from models.net import Arch
-from search.submission.network_source import source, weights
-from search.submission.python_source import embed
+from search.submission.notebook.network_source import source, weights
+from search.submission.notebook.python_source import embed
 from tests.models.test_export import trained
 
 RUNNER = """

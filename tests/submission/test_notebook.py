@@ -19,9 +19,10 @@ from search.after.predict import predict
 from search.load import load_study
 from search.run.fit import judge
 from search.study import replay
-from search.submission import csv_table, network_source
-from search.submission.markdown import plain
-from search.submission.notebook import build, execute, measured
+from search.submission import csv_table
+from search.submission.notebook import network_source
+from search.submission.notebook.build import build, execute, measured
+from search.submission.report.markdown import plain
 from tests.conftest import Painted, paint
 from tests.submission.test_submission import facts
 

@@ -29,9 +29,9 @@ from search.run.fit import fit
 from search.run.sampler import derived
 from search.study import replay
 from search.submission import forms
-from search.submission.checks import Verdict
+from search.submission.check.checks import Verdict
+from search.submission.check.verify import verify
 from search.submission.submit import Submission, submit
-from search.submission.verify import verify
 from tests.search import test_cli
 from tests.search.test_predict import annotated
 from tests.submission.test_submission import (

@@ -32,12 +32,12 @@ from search.results.importance import Share, Shares
 from search.results.view import View
 from search.run.settings import CLEAN_ERROR, CLEAN_LOSS
 from search.study import Config, Study, Training
-from search.submission import report_figures as figures
-from search.submission.curve_reading import Kept, read
-from search.submission.layer_table import layers
-from search.submission.layer_table import printed as printed_row
-from search.submission.report import content, write
-from search.submission.report_data import Ablation
+from search.submission.report import figures
+from search.submission.report.curve_reading import Kept, read
+from search.submission.report.data import Ablation
+from search.submission.report.layer_table import layers
+from search.submission.report.layer_table import printed as printed_row
+from search.submission.report.typeset import content, write
 
 HOSTILE = 'Zoë *Ångström* #panic() $x$ <b>&amp; \\ "q" _u_ @ref 王小明'
 TAG = "{http://www.w3.org/2000/svg}"

@@ -18,9 +18,10 @@ from search.after.model import Facts, Loser, Model, Preprocessing, Seed
 from search.format import of_log
 from search.objective import REFERENCE, log_score
 from search.study import Study, Training
-from search.submission import network_source, report, report_figures
-from search.submission import report_methods as methods
-from search.submission import report_text as text
+from search.submission.notebook import network_source
+from search.submission.report import figures as report_figures
+from search.submission.report import methods, text
+from search.submission.report import typeset as report
 from tests.submission.test_report import HOSTILE, ablation, model, printed, view
 
 SEEDS = [

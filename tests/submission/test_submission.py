@@ -41,12 +41,13 @@ from search.run import clean
 from search.run.fit import fit
 from search.run.sampler import derived
 from search.study import Config, replay
-from search.submission import archive, claims, course_images, csv_table, notebook
+from search.submission import archive, claims, course_images, csv_table
 from search.submission import submit as submission
 from search.submission.author import LONGEST_NAME, file_name
-from search.submission.checks import Verdict, number
+from search.submission.check.checks import Verdict, number
+from search.submission.check.verify import verify
+from search.submission.notebook import build as notebook
 from search.submission.submit import Submission, submit
-from search.submission.verify import verify
 from tests.conftest import Painted, paint
 from tests.search import test_cli
 from tests.search.test_leak import opens
@@ -289,7 +290,7 @@ def a_nan(tensors: dict[str, torch.Tensor]) -> None:
 
 def test_a_fresh_process_passes_it(handed: Handed) -> None:
     program = (
-        "import sys, json; from pathlib import Path; from search.submission.verify import verify\n"
+        "import sys, json; from pathlib import Path; from search.submission.check.verify import verify\n"
         "file, data, study, test = sys.argv[1:]\n"
         "verdict = verify(Path(file), Path(data), study=study, test=Path(test))\n"
         "print(json.dumps([verdict.word, [[l.name, l.claimed, l.measured, l.difference_percent, l.message]"
@@ -646,7 +647,9 @@ from nbformat import v4
 import search.cli
 import search.cli.app
 from search.after import model as models
-from search.submission import notebook, report, submit as submission
+from search.submission.notebook import build as notebook
+from search.submission.report import typeset as report
+from search.submission import submit as submission
 from tests.submission.test_submission import NAME, searched
 
 folder, study, test, data, out, mark, place = map(Path, sys.argv[1:])

@@ -30,9 +30,9 @@ from search.after.training import EMA, drawn_set, judge_state, ranges
 from search.load import load_study
 from search.run.fit import fit
 from search.study import Config, Training
-from search.submission import network_source, training_source
-from search.submission.notebook import TRAINING, build, execute, measured
-from search.submission.python_source import embed
+from search.submission.notebook import network_source, training_source
+from search.submission.notebook.build import TRAINING, build, execute, measured
+from search.submission.notebook.python_source import embed
 from tests.submission.test_submission import facts
 
 STUDY = """

@@ -25,9 +25,11 @@ from data.errors import UserError
 from search import config_record
 from search.cli.app import app
 from search.results.style import SERIES
-from search.submission import notebook, report, sources
-from search.submission import verify as verifying
-from search.submission.checks import Check, Verdict
+from search.submission import sources
+from search.submission.check import verify as verifying
+from search.submission.check.checks import Check, Verdict
+from search.submission.notebook import build as notebook
+from search.submission.report import typeset as report
 from tests.submission.test_submission import (
     BOOK,
     NAME,

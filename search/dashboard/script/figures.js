@@ -33,13 +33,14 @@ const release = (figure) => {
   remember();
   draw(figure, figure.block);
 };
-const BUTTONS = [{ name: "reset", title: "Reset axes", icon: Plotly.Icons.home, click: release }, saved("svg"), saved("png")];
+let buttons = null;
 // The buttons are the same objects at each update: with others plotly takes it for another figure, draws it from nothing and
 // forgets where "reset axes" leads to.
 const config = (block) => ({
   displaylogo: false, responsive: true, scrollZoom: false, plotlyServerURL: "", showLink: false, showSendToCloud: false,
   displayModeBar: narrow.matches ? false : "hover", modeBarButtonsToRemove: ["toImage", "resetScale2d"],
-  modeBarButtonsToAdd: [...(block.selects ? ["lasso2d", "select2d"] : []), ...BUTTONS],
+  modeBarButtonsToAdd: [...(block.selects ? ["lasso2d", "select2d"] : []),
+    ...(buttons ||= [{ name: "reset", title: "Reset axes", icon: Plotly.Icons.home, click: release }, saved("svg"), saved("png")])],
 });
 const dress = () => {
   document.documentElement.dataset.theme = theme;
@@ -128,7 +129,15 @@ const wrapped = (layout, width) => {
     margin: { ...margin, t: (margin.t || 64) + more }, height: layout.height + more };
 };
 let cleared = 0; // plotly keeps its own selection until this changes
+// plotly takes a second to be compiled; texts and tables do not wait for it.
+const plotly = window.Plotly ? null : new Promise((done) => element("plotly").addEventListener("load", done));
 const draw = (holder, block) => {
+  if (!window.Plotly) {
+    if (!holder.waits) plotly.then(() => { holder.style.minHeight = ""; draw(holder, holder.waits); });
+    holder.waits = block;
+    holder.style.minHeight = `${block.figure.layout.height || block.height}px`;
+    return;
+  }
   if (holder._dragging) { changed = true; return; } // drawn anew it would lose the lasso; the next update draws it
   const given = { ...block.figure.layout, template: template() };
   given.height = given.height || block.height;

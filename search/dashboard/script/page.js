@@ -3,7 +3,8 @@
 const main = element("main");
 let shown = ""; // which page stands in <main>
 let revision = null;
-let pending = 0;
+let pending = 0; // the last question's number
+let waiting = 0; // questions that have no answer yet
 let scrolled = null; // where to scroll once the page that one goes back to stands
 
 const WIDE = new Set(["importance", "slices", "parallel"]); // many panels or axes, which a phone scrolls
@@ -221,8 +222,10 @@ const show = async (fresh) => {
   changed ||= fresh; // an answer that a later question overtakes is dropped, and the later one must not ask for news alone
   if (fresh) { frame(null); remember(); }
   let answer;
+  if (shown !== where) main.setAttribute("aria-busy", "true"); // another page stands there still
+  waiting += 1;
   try {
-    answer = await asked({}, changed || shown !== where);
+    answer = await asked({}, changed || shown !== where).finally(() => { waiting -= 1; });
   } catch (error) {
     if (mine !== pending) return;
     element("trouble").textContent = "The dashboard no longer answers: it was stopped, or is busy. What is shown is as it was; this page asks again by itself.";
@@ -231,6 +234,7 @@ const show = async (fresh) => {
     return;
   }
   if (mine !== pending) return;
+  main.removeAttribute("aria-busy");
   element("trouble").hidden = true;
   if (answer) {
     changed = false;
@@ -285,7 +289,7 @@ addEventListener("scroll", () => {
 }, { passive: true });
 // A study of 10,000 trials takes most of a second an update: then the page asks less often, yet within 5 s.
 const again = async () => {
-  if (!document.hidden && !boot.offline) await show(false);
+  if (!document.hidden && !boot.offline && !waiting) await show(false);
   setTimeout(again, Math.min(4000, Math.max(boot.poll, 3 * took)));
 };
 document.documentElement.dataset.theme = theme;

@@ -78,9 +78,9 @@ def heading(figure: go.Figure, title: str, subtitle: str = "") -> go.Figure:
 
 
 def empty(sentence: str) -> go.Figure:
-    """A figure with nothing in it but one sentence that says why; the sentence is escaped."""
+    """A low figure with nothing in it but one sentence that says why; the sentence is escaped."""
     figure = go.Figure()
-    figure.update_layout(template=None, uirevision="keep", margin={"l": 24, "r": 24, "t": 24, "b": 24})
+    figure.update_layout(template=None, uirevision="keep", height=160, margin={"l": 24, "r": 24, "t": 24, "b": 24})
     figure.update_xaxes(visible=False, range=[0, 1])
     figure.update_yaxes(visible=False, range=[0, 1])
     figure.add_annotation(
@@ -146,4 +146,5 @@ def log_axis(values: Iterable[float]) -> dict[str, object]:
     known = list(values)
     if known and max(known) > 100 * min(known):
         return {"type": "log", "exponentformat": "power"}
-    return {"type": "log", "exponentformat": "none", "tickformat": ",.3~r", "nticks": 6}
+    # With more than three asked for, plotly names 1, 2, 3, ... 9 in each decade, one number over the other.
+    return {"type": "log", "exponentformat": "none", "tickformat": ",.3~r", "nticks": 3}

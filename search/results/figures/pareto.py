@@ -318,15 +318,16 @@ def raised(text: str) -> str:
 def _draw_reference(drawn: go.Figure, shown: Plane, design: Mark, trace: Any) -> None:
     """The design that the study is measured against; one outside the picture is an arrow at its edge."""
     name = brief(design.name, 40)
+    named, figures = f"{name} ({design.figures.rpartition('score ')[2]})", f"<b>{name}</b><br>{design.figures}"
     if design.inside:
         drawn.add_trace(
             trace(
                 x=[design.x],
                 y=[design.y],
                 mode="markers",
-                name=f"{name} ({design.figures.rpartition('score ')[2]})",
+                name=named,
                 marker={"color": REFERENCE_COLOUR, "symbol": "star", "size": 14},
-                hovertemplate=f"<b>{name}</b><br>{design.figures}<extra></extra>",
+                hovertemplate=f"{figures}<extra></extra>",
             )
         )
         return
@@ -334,7 +335,8 @@ def _draw_reference(drawn: go.Figure, shown: Plane, design: Mark, trace: Any) ->
     drawn.add_annotation(
         x=shown.x[rightward],
         y=design.y,
-        text=f"{name}: {design.figures}",
+        text=named,  # all of it is as wide as a phone
+        hovertext=figures,
         showarrow=True,
         arrowhead=2,
         arrowwidth=1.5,

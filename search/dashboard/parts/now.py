@@ -8,8 +8,8 @@ from html import escape
 
 import psutil
 
-from search.dashboard import failures, gpu, pace
-from search.dashboard.blocks import (
+from search.dashboard.parts import failures, gpu, pace
+from search.dashboard.parts.blocks import (
     Block,
     Column,
     board,
@@ -21,8 +21,8 @@ from search.dashboard.blocks import (
     rounded,
     table,
 )
+from search.dashboard.parts.workers import Worker, Workers, logs_html
 from search.dashboard.request import WHOLE, Order, Request
-from search.dashboard.workers import Worker, Workers, driver_lives, logs_html
 from search.format import duration
 from search.results.leaderboard import Entry
 from search.results.view import View
@@ -88,7 +88,7 @@ class Machine:
         return gpus
 
 
-def page(view: View, study: str, machine: Machine, request: Request, driver: str | None = None) -> list[Block]:
+def page(view: View, study: str, machine: Machine, request: Request, lives: bool | None = None) -> list[Block]:
     """What is being trained, on what, and how long it will take.
 
     Args:
@@ -96,12 +96,12 @@ def page(view: View, study: str, machine: Machine, request: Request, driver: str
         study: its key in addresses.
         machine: this one.
         request: orders of tables.
-        driver: what the search's driver wrote of itself, see `driver_lives`.
+        lives: whether the search's driver is at work, see `workers.driver_lives`.
     """
     said = sorted(view.by_state["running"], key=lambda entry: entry.number)
     over = [entry for entry in view.entries if entry.ended is not None]
     newest = sorted(over, key=lambda entry: entry.ended or 0, reverse=True)[:10]
-    workers, lives = machine.workers.look([*said, *newest]), driver_lives(driver)
+    workers = machine.workers.look([*said, *newest])
     ended = [entry.number for entry in said if entry.number in workers and workers[entry.number] is None]
     # A trial that an earlier run began has that run's worker until its next epoch ends: the driver knows better.
     gone = ended if lives is None else [] if lives else [entry.number for entry in said]

@@ -33,12 +33,16 @@ from search.load import load_study
 from search.objective import log_score, score
 from search.run import clean
 from search.study import Config, Study, replay
-from search.submission import archive, claims, compare, csv_check, history, network_source, notebook, report, sources
+from search.submission import archive, claims, sources
 from search.submission.author import file_name
-from search.submission.checks import Check, Verdict, failed, first_line, number, truth
+from search.submission.check import compare, csv_check, history
+from search.submission.check.checks import Check, Verdict, failed, first_line, number, truth
+from search.submission.check.csv_check import Test
 from search.submission.claims import NUMBERS, Claims
-from search.submission.csv_check import Test
 from search.submission.forms import CSV, REPORT, SOURCES, Form, form_of, form_of_file, numbers, outputs
+from search.submission.notebook import build as notebook
+from search.submission.notebook import network_source
+from search.submission.report import typeset as report
 from search.submission.sources import Sources
 
 _ROUNDED = 1e-4  # per cent by which numbers that were computed from one another may differ

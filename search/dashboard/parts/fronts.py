@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from search.dashboard.blocks import RIGHT, link, note, plain_table
-from search.dashboard.progress import data_note
+from search.dashboard.parts.blocks import RIGHT, link, note, plain_table
+from search.dashboard.parts.progress import data_note
 from search.format import HOVER, compact, digits
 from search.results.figures.base import base, brief, empty, heading
 from search.results.figures.base import escape as shown

@@ -38,12 +38,12 @@ from search.after.model import Model
 from search.format import value_text
 from search.results.skeleton import skeleton
 from search.run.ledger import Row
-from search.submission import training_source
-from search.submission.checks import first_line
+from search.submission.check.checks import first_line
 from search.submission.csv_layout import Layout
-from search.submission.markdown import plain, table
-from search.submission.network_source import source
-from search.submission.python_source import embed
+from search.submission.notebook import training_source
+from search.submission.notebook.network_source import source
+from search.submission.notebook.python_source import embed
+from search.submission.report.markdown import plain, table
 
 DATA, TEST, TRAIN = "NOTEBOOK_DATA", "NOTEBOOK_TEST", "NOTEBOOK_TRAIN"
 """Environment variables with FreiHAND's folder, with that of the test images, and, "1", to train."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from search.dashboard.blocks import note
+from search.dashboard.parts.blocks import note
 from search.format import measured
 from search.results.answers import RANKS, Answers, Example
 from search.results.skeleton import svg

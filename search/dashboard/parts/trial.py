@@ -8,7 +8,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from models.plan import Cost
-from search.dashboard.blocks import note
+from search.dashboard.parts.blocks import note
 from search.format import between, compact, measured, range_text, shape_text, value_text
 from search.results.leaderboard import Entry
 from search.results.view import View

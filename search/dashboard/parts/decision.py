@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from html import escape
 
 from search.after.models import Models, by_trial
-from search.dashboard.blocks import Block, html, later, link, note, selection
+from search.dashboard.parts.blocks import Block, html, later, link, note, selection
 from search.dashboard.source import Source
 from search.format import between, compact, duration, measured, percent
 from search.objective import band
@@ -23,6 +23,12 @@ from search.results.view import View
 
 LATEST = 8
 """Trials, the last that were sampled, whose expected gains are averaged."""
+
+TOLD = 3
+"""Finished trials from which on the sampler's expectation is told: of the first ones it is a factor of ten from what
+came, either way (LOG.md, `tests/search_bench/expected_gain.py`)."""
+
+CAME = "of such expectations a fifth to all came true in recorded searches"
 
 AHEAD = 10
 """Further trials that seed noise is compared with."""
@@ -110,7 +116,7 @@ def going_on(view: View, noise: Noise) -> list[str]:
         last = f"the last {since:,} of {len(over):,} trials" if since > 1 else f"the newest of {len(over):,} trials"
         said = f"No better {name} in {last} ({spent} of training)."
     gain = expected_gain(view)
-    if gain is None:
+    if gain is None or len(view.by_state["finished"]) < TOLD:
         return [escape(f"{said} {_by_chance(since, len(over))}")]
     return [escape(said), escape(_expected(view, gain, noise))]
 
@@ -141,7 +147,7 @@ def _expected(view: View, gain: float, noise: Noise) -> str:
     least = f"{_share(gain)} of the score" if view.scored else measured(gain, view.unit)
     if view.alone and gain < small:
         least = f"less than {compact(float(f'{small:.0e}'))} {view.unit}".strip()
-    said = f"The sampler expects the next trial to gain {least} on average"
+    said = f"The sampler expects the next trial to gain {least} on average ({CAME})"
     chance = noise.deviation * (best.error or 0.0)
     if AHEAD * gain < chance:
         # Each expects no more than the one before, so that so many times the gain is a bound.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
-from search.dashboard.blocks import RIGHT, link, note, plain_table
+from search.dashboard.parts.blocks import RIGHT, link, note, plain_table
 from search.dashboard.request import LONGEST_FILTER
 from search.results.leaderboard import Entry
 

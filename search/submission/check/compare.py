@@ -16,7 +16,7 @@ import numpy as np
 import pypdf
 from PIL import Image
 
-from search.submission.checks import first_line
+from search.submission.check.checks import first_line
 
 WITHIN = 1e-3
 """By which part a printed number may differ. On another CPU it is about a millionth."""

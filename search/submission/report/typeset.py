@@ -23,14 +23,12 @@ from search.results.architecture import caption, described
 from search.results.architecture import svg as drawing
 from search.results.importance import Target, shares
 from search.results.view import View
-from search.submission import network_source
-from search.submission import report_figures as figures
-from search.submission import report_methods as methods
-from search.submission import report_text as text
-from search.submission.curve_reading import Kept, read
 from search.submission.forms import form_of
-from search.submission.layer_table import layers, note, printed
-from search.submission.report_data import Ablation, Content, Loss, Picture
+from search.submission.notebook import network_source
+from search.submission.report import figures, methods, text
+from search.submission.report.curve_reading import Kept, read
+from search.submission.report.data import Ablation, Content, Loss, Picture
+from search.submission.report.layer_table import layers, note, printed
 
 TEMPLATE = Path(__file__).with_name("report.typ")
 CJK = "manimgx_fonts_cjk"

@@ -17,7 +17,7 @@ from torch.fx.node import Node, _get_qualified_name
 from torch.fx.passes.shape_prop import ShapeProp
 
 from models.fold import fold
-from search.submission.python_source import SourceCollector, arguments, constructor, index, literal
+from search.submission.notebook.python_source import SourceCollector, arguments, constructor, index, literal
 
 _WIDTH = 100  # of an expression that others are written into
 _NAMES = ("x", "y", "z", "a", "b", "c", "d", "e", "g", "h", "p", "q", "r", "s", "t", "u", "v", "w")

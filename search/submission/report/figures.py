@@ -22,7 +22,7 @@ from search.results.skeleton import limbs
 from search.results.style import ACCENT, MUTED, REFERENCE_COLOUR, SERIES, STATES
 from search.results.view import View
 from search.run.settings import CLEAN_ERROR, CLEAN_LOSS, Row
-from search.submission.report_data import Ablation
+from search.submission.report.data import Ablation
 
 HALF, WHOLE = 236.0, 482.0
 """Widths of figures: the report's text is `WHOLE` wide."""

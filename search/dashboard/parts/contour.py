@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution
 
-from search.dashboard.why import RANKS, ordinate, parameter_axis
+from search.dashboard.parts.why import RANKS, ordinate, parameter_axis
 from search.format import compact
 from search.results.figures.base import base, empty, escape, heading
 from search.results.importance import Numbers, Target, distributions, scale

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from data.errors import UserError
 from search.after.model import CURVES, FACTS
 from search.after.models import FOLDER, Models
 from search.config_record import digest
-from search.dashboard.blocks import RIGHT, link, note, plain_table
+from search.dashboard.parts.blocks import RIGHT, link, note, plain_table
 from search.dashboard.reader import Reader
 from search.format import between, compact, digits, measured, titled
 from search.full_length import FullLength, Interval
@@ -24,6 +25,9 @@ from search.results.view import View
 
 RETRAIN = "retrain"
 """Of a study's folder, the one with the storages of full trainings, see `search.after.retrain`."""
+
+RACE = "top-"
+"""Begins the names of their folders where several trials are trained beside each other."""
 
 HEADS = ("trial", "epochs", "errors of the seeds", "mean", f"{1 - CHANCE:.0%} for the mean", "predicted of it", "score")
 
@@ -117,19 +121,36 @@ def curves_of(retrained: Sequence[Retrained], trainings: Sequence[Going]) -> Map
 def going(folder: Path, view: View, number: int) -> list[Going]:
     """A trial's full trainings that are not over, or have left no model: being trained, or interrupted.
 
-    Those of another study, of another configuration of the trial and what cannot be read are left out.
+    Races of `retrain --top` among them. Those of another study, of another configuration of the trial and what cannot
+    be read are left out.
     """
     found = []
-    for file in sorted((folder / RETRAIN).glob(f"{number:06d}-*/study.db")):
-        if (folder / FOLDER / file.parent.name / FACTS).is_file():
+    for file in _storages(folder, number):
+        is_race, (first, *others) = file.parent.name.startswith(RACE), _numbers(file.parent.name)
+        if (folder / FOLDER / file.parent.name / FACTS).is_file() or first not in view.by_number:
             continue
-        entry, url = view.by_number[number], url_of(file.parent.absolute(), None)
+        entry, url = view.by_number[first], url_of(file.parent.absolute(), None)
         kept = f" {digest(entry.config)}" if entry.config is not None else ""
-        reader = Reader(url, f"{view.name} trial {number} in full{kept}")
+        purpose = f"top {'-'.join(f'{each:06d}' for each in (first, *others))}" if is_race else "in full"
+        reader = Reader(url, f"{view.name} trial {first} {purpose}{kept}")
         with suppress(UserError):
-            found.append(Going(file.parent, reader.read()))
+            seen = reader.read()
+            if not is_race or seen.by_state["running"] or seen.by_state["waiting"]:
+                found.append(Going(file.parent, seen))
         reader.close()
     return found
+
+
+def _storages(folder: Path, number: int) -> list[Path]:
+    """The storages of a trial's full trainings, and of the races that it is in."""
+    files = (folder / RETRAIN).glob("*/study.db")
+    return sorted(file for file in files if number in _numbers(file.parent.name))
+
+
+def _numbers(name: str) -> list[int]:
+    """The trials of a full training, by its folder's name: one, or the candidates of a race."""
+    trials = re.match(rf"(?:{RACE}((?:\d{{6,}}-)+)|(\d{{6,}}-))\d+(?:-\w+)?$", name)
+    return [] if trials is None else [int(each) for each in (trials[1] or trials[2]).split("-") if each]
 
 
 def going_html(trainings: Sequence[Going]) -> str:
@@ -150,7 +171,8 @@ def going_html(trainings: Sequence[Going]) -> str:
 def changed(folder: Path, number: int) -> float:
     """When a full training of a trial was last written to; 0 where there is none."""
     times = [0.0]
-    for file in (folder / RETRAIN).glob(f"{number:06d}-*/study.db*"):
-        with suppress(OSError):
-            times.append(file.stat().st_mtime)
+    for storage in _storages(folder, number):
+        for file in storage.parent.glob("study.db*"):
+            with suppress(OSError):
+                times.append(file.stat().st_mtime)
     return max(times)

@@ -12,7 +12,7 @@ from data.errors import UserError
 from search.after.model import Model
 from search.study import Task
 from search.submission import csv_table
-from search.submission.checks import Check, failed, number, truth
+from search.submission.check.checks import Check, failed, number, truth
 from search.submission.claims import Claims, names_digest
 from search.submission.course_images import SIDE
 from search.submission.csv_layout import Layout, matched, named, recognised

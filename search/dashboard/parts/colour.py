@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from search.dashboard.why import even_ticks, log_ticks
+from search.dashboard.parts.why import even_ticks, log_ticks
 from search.results.figures.base import brief
 from search.results.figures.pareto import TRIALS
 from search.results.importance import Numbers, distributions, scale

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from search.dashboard.blocks import note
-from search.dashboard.gallery import card, signs
+from search.dashboard.parts.blocks import note
+from search.dashboard.parts.gallery import card, signs
 from search.format import measured
 from search.results import answers
 from search.results.answers import EACH, Answers, Example

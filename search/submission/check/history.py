@@ -18,8 +18,8 @@ from search.results import answers
 from search.results.answers import Answers
 from search.run.sampler import derived
 from search.study import Config, Study, Task, replay
-from search.submission import compare
-from search.submission.checks import Check, number, truth
+from search.submission.check import compare
+from search.submission.check.checks import Check, number, truth
 from search.submission.claims import PIXELS, TOLERANCE, difference
 from search.submission.course_images import SIDE
 from search.submission.sources import Sources

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from search.dashboard.blocks import note
+from search.dashboard.parts.blocks import note
 from search.results.leaderboard import Entry
 
 TITLE = "ray::"

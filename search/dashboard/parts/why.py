@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
 from plotly.subplots import make_subplots
 
-from search.dashboard.progress import ranked, ranked_title
+from search.dashboard.parts.progress import ranked, ranked_title
 from search.format import compact, titled
 from search.results.figures.base import base, brief, empty, escape, heading, log_axis, scatter
 from search.results.importance import Numbers, Shares, Target, distributions, largest_shares, scale, shares, tenths
@@ -21,8 +23,8 @@ PANELS = 12
 """Parameters that one figure of slices shows."""
 POINTS = 1000
 """Trials in a panel of slices."""
-ORDERS = 32
-"""Orders of parameters that are remembered."""
+KEPT = 32
+"""Shares that are remembered."""
 FEW = 3
 """Finished trials from which on those that were stopped do not say how high the panels are."""
 LINES = 1500
@@ -30,7 +32,8 @@ LINES = 1500
 STEPS = 40
 """Ends that a brush along an axis of numbers may have."""
 
-_ORDERS: dict[tuple[Any, ...], list[str]] = {}
+_SHARES: dict[tuple[Any, ...], tuple[FrozenTrial | None, Shares | str]] = {}
+_COUNTING = Lock()
 
 AGES = ((0.0, "#3b82c4"), (0.5, "#8d9a7b"), (1.0, "#e08a1e"))
 RANKS = [[0.0, ACCENT], [0.25, "#8d6bb8"], [1.0, "#8296ad"]]
@@ -41,13 +44,13 @@ NONE = "\u2014"
 def importance_figure(view: View) -> go.Figure:
     """Importance of every parameter for the score, the error and the price, side by side.
 
-    Takes 0.3 to 0.8 s a target from 500 trials on: not to be drawn anew at every epoch.
+    Not to be drawn anew at every epoch, see `remembered`.
     """
     price = " \u00d7 ".join(escape(reading.title) for reading in view.cost)
     targets: list[tuple[Target, str]] = [("error", escape(view.error_name)), ("cost", f"ln({price})")]
     if view.scored:
         targets.insert(0, ("value", "ln(score)"))
-    by_target = [shares(view, target) for target, _ in targets]
+    by_target = [remembered(view, target) for target, _ in targets]
     largest = largest_shares(by_target)
     if not largest:
         reasons = (result for result in by_target if isinstance(result, str))
@@ -153,19 +156,33 @@ def slices(view: View, target: Target) -> go.Figure:
     return heading(drawn, f"{what} against each parameter", "; ".join(part for part in parts if part))
 
 
-def by_importance(view: View, target: Target, names: Sequence[str]) -> list[str]:
-    """Parameters, the most important first; in their own order before that is known.
+def targets(view: View) -> list[tuple[Target, str]]:
+    """What slices can be of, with names; first what the study is ranked by."""
+    found: list[tuple[Target, str]] = [("error", view.error_name), ("cost", "cost")]
+    return found if view.alone else [("value", "score" if view.scored else "value"), *found]
 
-    Made anew whenever a tenth more trials have finished, for it takes up to 0.8 s.
+
+def by_importance(view: View, target: Target, names: Sequence[str]) -> list[str]:
+    """Parameters, the most important first; in their own order before that is known."""
+    found = remembered(view, target)
+    known = {} if isinstance(found, str) else {share.name: share.share for share in found.shares}
+    return sorted(names, key=lambda name: -known.get(name, -1.0))
+
+
+def remembered(view: View, target: Target) -> Shares | str:
+    """The shares of a target, counted anew whenever a tenth more trials have finished.
+
+    They take 1.6 s for a space of 29 parameters, some of which few trials have, and the import of scikit-learn as long.
     """
-    key = (view.name, target, tenths(view), tuple(names))
-    if key not in _ORDERS:
-        found = shares(view, target)
-        known = {} if isinstance(found, str) else {share.name: share.share for share in found.shares}
-        while len(_ORDERS) >= ORDERS:
-            _ORDERS.pop(next(iter(_ORDERS)), None)
-        _ORDERS[key] = sorted(names, key=lambda name: -known.get(name, -1.0))
-    return _ORDERS[key]
+    key = (view.name, target, tenths(view), view.selected)
+    first = view.trials[0] if view.trials else None  # tells studies of one name apart; unchanged it is the same object
+    with _COUNTING:  # who asks meanwhile waits, and does not count the same once more
+        kept = _SHARES.get(key)
+        if kept is None or kept[0] is not first:
+            while len(_SHARES) >= KEPT:
+                _SHARES.pop(next(iter(_SHARES)))
+            kept = _SHARES[key] = (first, shares(view, target))
+        return kept[1]
 
 
 def _ceiling(finished: Sequence[float], log: bool) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from search.dashboard.blocks import note
+from search.dashboard.parts.blocks import note
 from search.format import compact, duration
 from search.results.leaderboard import Entry
 from search.results.view import View

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from search.after.models import Models, by_trial
-from search.dashboard import curves, errors
-from search.dashboard.blocks import Block, figure, html, link, note, plain_table, together
-from search.dashboard.errors import COLOURS
-from search.dashboard.gallery import card, signs
+from search.dashboard.parts import curves, errors
+from search.dashboard.parts.blocks import Block, figure, html, link, note, plain_table, together
+from search.dashboard.parts.errors import COLOURS
+from search.dashboard.parts.gallery import card, signs
 from search.dashboard.request import COMPARED
 from search.dashboard.source import Source
 from search.format import between, compact, digits, measured, percent, value_text

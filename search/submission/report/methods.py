@@ -14,8 +14,8 @@ from search.after.model import Facts, Model
 from search.format import compact, digits, line, measured, shape_text, value_text
 from search.results import ablation as kept
 from search.results.view import View
-from search.submission.report_data import Loss, Method
-from search.submission.report_text import shorter_trial
+from search.submission.report.data import Loss, Method
+from search.submission.report.text import shorter_trial
 
 LABELS = {
     "act": "activation",

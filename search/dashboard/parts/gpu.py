@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from search.dashboard.blocks import Block, figure
+from search.dashboard.parts.blocks import Block, figure
 from search.results.figures.base import base, heading
 from search.results.leaderboard import Entry
 from search.results.style import SERIES

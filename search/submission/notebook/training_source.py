@@ -24,8 +24,8 @@ from search.run.fit import seeded
 from search.run.learning_rate import SHAPES
 from search.run.update import optimizer_of
 from search.study import Training
-from search.submission.markdown import plain
-from search.submission.python_source import arguments, embed, literal
+from search.submission.notebook.python_source import arguments, embed, literal
+from search.submission.report.markdown import plain
 
 OWN_ROOM = "data"
 """The package of the tasks whose loss and augmentation are known."""

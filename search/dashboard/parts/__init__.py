@@ -1,0 +1,1 @@
+"""What the pages are made of: a figure, a table or a text each."""

@@ -1,0 +1,1 @@
+"""Report.pdf: what was searched, trained and measured."""
