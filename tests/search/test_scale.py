@@ -93,7 +93,7 @@ def test_a_trial_that_was_made_unseen_is_seen_once_there_are_later_ones(tmp_path
     study.ask()
     assert len(study.get_trials(deepcopy=False)) == 1
     optuna.load_study(study_name="book", storage=url).ask()  # as one whose answer a server's restart has cut
-    study.ask()
+    study._storage.create_new_trial(study._study_id)
     assert [trial.number for trial in study.get_trials(deepcopy=False)] == [0, 1, 2]
 
 
