@@ -39,7 +39,7 @@ headline: .venv/ready ## posefront, stock Ray Tune and the published design on t
 	$(BIN)/python -m tests.headline published --data hands $(FACES) --out $(HEADLINE)/results.csv
 	$(BIN)/python -m tests.headline table $(HEADLINE)/results.csv
 
-pictures: .venv/ready ## the README's pictures of the dashboard, after the demo
+pictures: .venv/ready ## the README's pictures: after search quickstart --trials 60 and retrain quickstart --seeds 2
 	$(BIN)/python -m tests.pictures
 
 lock: .venv/ready ## pin anew what pyproject allows, with hashes and no index

@@ -85,8 +85,8 @@ class Replies:
         if request.revision == revision:
             return None
         slot = (state, name, key, number, request.slot)
-        if (reply := self._recall(slot)) is None:
-            with pages.DRAWING:
+        with pages.DRAWING:
+            if (reply := self._recall(slot)) is None:  # nor did another thread make it meanwhile
                 content = self._page(source, views, name, number, request, lives)
                 if optuna is not None:
                     with suppress(UserError):  # gone since

@@ -208,8 +208,8 @@ def asset(name: str) -> flask.Response:
 
 @cache
 def plotly_packed() -> bytes:
-    """Plotly's script compressed: 1.4 MB instead of 4.8."""
-    return gzip.compress(PLOTLY.read_bytes(), 6, mtime=0)
+    """Plotly's script compressed in 0.1 s: 1.5 MB instead of 4.8."""
+    return gzip.compress(PLOTLY.read_bytes(), 4, mtime=0)
 
 
 def script() -> str:
@@ -314,8 +314,7 @@ def serve(
 
     handle(end)  # waitress ends at a KeyboardInterrupt alone
     ready(f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{server.effective_port}/")  # noqa: S104
-    for ready_made in (plotly_packed, application.replies.warm):
-        threading.Thread(target=ready_made, daemon=True).start()
+    threading.Thread(target=application.replies.warm, daemon=True).start()
     try:
         server.run()
     finally:

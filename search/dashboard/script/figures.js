@@ -129,15 +129,24 @@ const wrapped = (layout, width) => {
     margin: { ...margin, t: (margin.t || 64) + more }, height: layout.height + more };
 };
 let cleared = 0; // plotly keeps its own selection until this changes
-// plotly takes a second to be compiled; texts and tables do not wait for it.
-const plotly = window.Plotly ? null : new Promise((done) => element("plotly").addEventListener("load", done));
+// plotly takes a second to be compiled, and some figures a second to be drawn: texts and tables do not wait for them, nor
+// one figure for those below it.
+const painted = () => new Promise((next) => { if (document.hidden) setTimeout(next); else requestAnimationFrame(() => setTimeout(next)); });
+let turn = window.Plotly ? Promise.resolve() : new Promise((done) => element("plotly").addEventListener("load", done));
 const draw = (holder, block) => {
-  if (!window.Plotly) {
-    if (!holder.waits) plotly.then(() => { holder.style.minHeight = ""; draw(holder, holder.waits); });
-    holder.waits = block;
-    holder.style.minHeight = `${block.figure.layout.height || block.height}px`;
-    return;
+  if (holder.classList.contains("js-plotly-plot")) { redraw(holder, block); return; }
+  if (!holder.waits) {
+    turn = turn.then(painted).then(() => {
+      const wanted = holder.waits;
+      holder.waits = null;
+      holder.style.minHeight = "";
+      if (holder.isConnected) redraw(holder, wanted);
+    }).catch(reportError);
   }
+  holder.waits = block;
+  holder.style.minHeight = `${block.figure.layout.height || block.height}px`;
+};
+const redraw = (holder, block) => {
   if (holder._dragging) { changed = true; return; } // drawn anew it would lose the lasso; the next update draws it
   const given = { ...block.figure.layout, template: template() };
   given.height = given.height || block.height;
