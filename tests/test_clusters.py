@@ -127,13 +127,13 @@ def test_the_rayjob_starts_a_search_that_the_command_knows() -> None:
 def test_the_notebook_for_kaggle_and_colab_goes_from_a_search_to_a_checked_zip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = paint(tmp_path / "hands", hands=60).root
+    data, test = paint(tmp_path / "hands", hands=60).root, paint(tmp_path / "test", hands=6, seed=1).root
     numbers = {"TRIALS": 1, "EPOCHS": 1, "FULL_EPOCHS": 1, "SEEDS": 1, "QUICK": 1, "SECONDS": 0, "HOURS": 1}
-    places = {"CHECKOUT": DOCS.parent, "OUT": tmp_path / "runs", "DATA": data, "TEST": data / "training" / "rgb"}
+    places = {"CHECKOUT": DOCS.parent, "OUT": tmp_path / "runs", "DATA": data, "TEST": test / "training" / "rgb"}
     for name, value in {**numbers, **places, "CACHE": tmp_path / "cache"}.items():
         monkeypatch.setenv(f"POSEFRONT_{name}", str(value))
     notebook = nbformat.read(DOCS / "kaggle.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=500, kernel_name="python3").execute()
     said = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", ()))
     assert "1 seed x 1 epochs" in said
     assert "PASS" in said
