@@ -1,5 +1,6 @@
 """What a long search costs its driver, counted: trials that are read again, and rows that are made of them."""
 
+import io
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,20 +9,23 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from rich.console import Console
 
 from models.net import Arch
 from search.config_record import record
 from search.results import network
 from search.run.attachments import Attachments
 from search.run.ledger import ROW, Ledger, open_storage
+from search.run.live import View
 from search.samplers import KnownCost, known_cost
 from search.samplers.error_model import FIT, ROWS
 from search.samplers.observations import Encoder
 from search.schedulers import NoStopping
 from search.study import Study, replay
-from tests.search.test_known_cost import READINGS, space
+from tests.search.test_known_cost import READINGS, space, toy
 
 
 @pytest.fixture
@@ -164,3 +168,15 @@ def test_the_network_of_an_interrupted_trial_is_not_counted_again(
     recorded = network.load(tmp_path, 0)
     assert recorded is not None
     assert recorded.arch == repr(other)
+
+
+def test_of_more_trials_than_lines_those_that_fit_are_laid_out() -> None:
+    book = Ledger(toy(sampler=lambda seed: RandomSampler(seed=seed)), "book", InMemoryStorage())
+    for _ in range(30):
+        assert book.ask() is not None
+    console = Console(width=100, height=16, file=io.StringIO())
+    console.print(View(console, book))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) <= 16
+    assert [line.split()[0] for line in lines[1:12]] == [*map(str, range(10)), "..."]
+    assert "20 more" in lines[11]
