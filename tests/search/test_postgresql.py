@@ -21,7 +21,8 @@ from search.dashboard.replies import Replies
 from search.dashboard.request import Request
 from search.dashboard.source import sources
 from search.paths import STORAGE
-from search.run.storage import open_storage
+from search.run import storage as storages
+from search.run.storage import StorageError, open_storage
 from search.storage_url import without_passwords
 from tests.postgresql import PASSWORD, QUOTED, Server
 from tests.search import test_kills as kills
@@ -63,6 +64,27 @@ def test_a_server_killed_again_and_again_is_waited_for_and_nothing_is_lost_or_do
         over.set()
         killer.join()
     assert kills.told(storage) == expected, seed
+    storage._backend.engine.dispose()
+
+
+def test_a_server_that_stays_away_ends_a_search_in_a_sentence_and_the_next_one_goes_on(
+    postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storages, "PATIENCE", 0.5)
+    expected, _ = kills.whole()
+    storage: Any = open_storage(postgresql.url())
+    disk: kills.Disk = {}
+    killer = threading.Timer(random.SystemRandom().random() * 0.1, postgresql.end)
+    killer.start()
+    try:
+        with pytest.raises(StorageError, match=r"its server does not answer .* give the same command again") as caught:
+            kills.search(storage, disk)
+    finally:
+        killer.join()
+        postgresql.start()
+    assert QUOTED not in str(caught.value)
+    kills.search(storage, disk)
+    assert kills.told(storage) == expected
     storage._backend.engine.dispose()
 
 
