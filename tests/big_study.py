@@ -15,6 +15,7 @@ import numpy as np
 import optuna
 from optuna.distributions import distribution_to_json
 
+from search.config_record import record
 from search.objective import CourseScore, band, score
 from search.samplers.candidates import DrawnTrial
 from studies.freihand import study
@@ -39,10 +40,20 @@ class Made:
     seconds: float
 
 
-def make(file: Path, trials: int = 10_000, seed: int = 0, name: str = "big") -> str:
+def make(
+    file: Path, trials: int = 10_000, seed: int = 0, name: str = "big", workers: int = WORKERS, configs: bool = False
+) -> str:
     """Write a study into a new SQLite file of Optuna's.
 
-    About 7 in 100 are finished, 83 stopped early, 3 failed, 6 refused; the last eight are running.
+    About 7 in 100 are finished, 83 stopped early, 3 failed, 6 refused; the last `workers` are running.
+
+    Args:
+        file: the new one.
+        trials: how many.
+        seed: of everything random.
+        name: of the study.
+        workers: that trained them.
+        configs: whether each trial keeps its configuration, as a search can go on with.
 
     Returns:
         Optuna's URL.
@@ -60,7 +71,7 @@ def make(file: Path, trials: int = 10_000, seed: int = 0, name: str = "big") -> 
     storage.remove_session()
     storage.engine.dispose()
     rng = np.random.default_rng(seed)
-    free = [(BEGAN + timedelta(seconds=3 * worker), worker) for worker in range(WORKERS)]
+    free = [(BEGAN + timedelta(seconds=3 * worker), worker) for worker in range(workers)]
     tables: dict[str, list[tuple[Any, ...]]] = {
         "trials (trial_id, study_id, number, state, datetime_start, datetime_complete)": [],
         "trial_params (trial_id, param_name, param_value, distribution_json)": [],
@@ -72,7 +83,7 @@ def make(file: Path, trials: int = 10_000, seed: int = 0, name: str = "big") -> 
     heads, params, user, system, values, steps = tables.values()
     for number in range(trials):
         start, worker = heapq.heappop(free)
-        made = trial(number, number >= trials - WORKERS, rng)
+        made = trial(number, number >= trials - workers, rng, configs)
         end = start + timedelta(seconds=made.seconds)
         heapq.heappush(free, (end, worker))
         key = number + 1
@@ -103,19 +114,21 @@ def stored(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def trial(number: int, running: bool, rng: np.random.Generator) -> Made:
+def trial(number: int, running: bool, rng: np.random.Generator, configs: bool = False) -> Made:
     """One trial, its error falling with its price; good ones are let live at the rungs."""
     point = DrawnTrial(rng, {})
-    study.space(point, study.task)
+    config = study.space(point, study.task)
     params = point.params
     width, side = params["width"], params["size"] / 224
     fine = 1.6 if params["stride"] == 16 else 1.0
     extra = 0.35 if params["head"] == "heatmap" else 0.05
     params_m = 0.05 + (0.9 + params["neck"] / 900 + extra) * width**1.7
     gflops = (0.002 + 0.055 * width**1.6) * fine * side**2 * (2.4 if params["head"] == "heatmap" else 1.0) * 1.9
-    price = {"params_m": params_m, "gflops": gflops, "budget": EPOCHS, "seed": int(rng.integers(2**32))}
+    price: dict[str, Any] = {"params_m": params_m, "gflops": gflops, "budget": EPOCHS, "seed": int(rng.integers(2**32))}
     if number == 0:
         price = {"name": "published", **price}
+    if configs:
+        price["config"] = record(config)
     constraints = {"Params": math.log(params_m / BOUNDS["Params"]), "FLOPs": math.log(gflops / BOUNDS["FLOPs"])}
     if number and not running and rng.random() < 0.06:
         gflops = price["gflops"] = BOUNDS["FLOPs"] * float(1 + rng.random())

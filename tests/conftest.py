@@ -64,6 +64,7 @@ LONG = (
     "test_seeds_killed",
     "test_search.py",
     "test_postgresql",
+    "test_clusters.py",
     "test_before",
     "test_leak",
     "test_what_a_user_can_get_wrong",

@@ -97,7 +97,8 @@ class Ledger:
         self._check_objective(name)
         self._describe(name, data, file)
         self.ranking = Ranking(self.optuna_study, study.task.metric)
-        self.optuna_study.ask_again(TrialSampler(partial(make_sampler, study), study.seed, 0))
+        self._make = partial(make_sampler, study, over={})
+        self.optuna_study.ask_again(TrialSampler(self._make, study.seed, 0))
         trials = self.optuna_study.get_trials(deepcopy=False)
         self.finished = sum(is_finished(trial) for trial in trials)
         names = {trial.user_attrs.get("name") for trial in trials}
@@ -223,9 +224,7 @@ class Ledger:
         number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
         goal = self.ranking.goal
         seen = self.optuna_study if goal is None else AimedStudy(self.optuna_study, goal)
-        self.optuna_study.sampler = sampler = TrialSampler(
-            partial(make_sampler, self.study), self.study.seed, number, seen
-        )
+        self.optuna_study.sampler = sampler = TrialSampler(self._make, self.study.seed, number, seen)
         is_over = self.optuna_study.is_stopped or sampler.is_exhausted(self.optuna_study)
         if number == len(trials) and is_over:
             return None

@@ -55,20 +55,17 @@ class ErrorModel:
         names = [reading.name for reading in study.readings] if settings.known_cost else []
         self._encode = Encoder([*(trial.ranges for trial in past), *spaces], names)
         seen = [trial for trial in past if trial.curve or trial.state is TrialState.FAIL]
-        x, y = self._rows(self._near_best(seen))
-        old_x, old_y = self._rows([trial for trial in seen if trial.is_over][:first])
-        few = np.random.default_rng(len(old_y)).permutation(len(old_y))[:FIT]
-        keep = np.random.default_rng(len(y)).permutation(len(y))[:ROWS]
-        self._process = Gaussian(x[keep], y[keep], fitted(old_x[few], old_y[few]))
+        kernel = fitted(*self._rows([trial for trial in seen if trial.is_over][:first], FIT))
+        self._process = Gaussian(*self._rows(self._near_best(seen), ROWS), kernel)
         waiting = [trial for trial in past if not trial.is_over]
         if waiting:
             self._process.believe(self._ends([(trial.params, trial.readings) for trial in waiting]))
         self._target = self._best(past)
 
-    def _rows(self, trials: Sequence[Observed]) -> tuple[Array, Array]:
-        """What is learnt from trials; all of them where too few had all their epochs."""
-        x, y = rows(trials, self._encode, self._answer, self._settings.every_epoch)
-        return (x, y) if len(y) > 1 else rows(trials, self._encode, self._answer)
+    def _rows(self, trials: Sequence[Observed], most: int) -> tuple[Array, Array]:
+        """What is learnt from trials, `most` rows of it; from all of them where too few had all their epochs."""
+        x, y = rows(trials, self._encode, self._answer, most, self._settings.every_epoch)
+        return (x, y) if len(y) > 1 else rows(trials, self._encode, self._answer, most)
 
     def _ends(self, points: Sequence[tuple[Mapping[str, Any], Readings]]) -> Array:
         """Rows of points at the end of their training."""

@@ -44,6 +44,10 @@ DIMENSIONS = 64
 """Of the quasi-random sequence; parameters after the 64th are drawn."""
 
 
+Seen = tuple[Observed | None, tuple[Any, ...]]
+"""A trial, None where nothing is learnt from it, and the key of its parameters."""
+
+
 @dataclass
 class Candidate:
     """A point of the space that may be sampled."""
@@ -72,14 +76,16 @@ class KnownCostSampler(BaseSampler):
         study: what is searched.
         seed: of everything random.
         settings: numbers.
+        over: what earlier suggestions made of trials that are over, by number; filled.
 
     Attributes:
         gain: by how much the study's value is expected to fall by the trial that was chosen last, or, until one is
             below the study's goal, ln(error); None where nothing was expected of it.
     """
 
-    def __init__(self, study: Study, seed: int, settings: KnownCost) -> None:
+    def __init__(self, study: Study, seed: int, settings: KnownCost, over: dict[int, Seen] | None = None) -> None:
         self.gain: float | None = None
+        self._over = {} if over is None else over
         self._study, self._settings, self._seed = study, settings, seed
         self._rng = np.random.default_rng(seed)
         self._random = RandomSampler(seed=seed)
@@ -98,9 +104,9 @@ class KnownCostSampler(BaseSampler):
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         self._goal = Goal.of(study.user_attrs)
         ends = None if self._goal is None else Ends(others)
-        seen = (observed(other, self._study.readings, ends) for other in others)
-        self._past = [found for found in seen if found is not None]
-        tried = {_key(other.params) for other in others if other.params}
+        seen = [self._seen(other, ends) for other in others]
+        self._past = [found for found, _ in seen if found is not None]
+        tried = {key for _, key in seen if key}
         held = {**self._settings.held, **trial.system_attrs.get("fixed_params", {})}
         self._chosen = self._choose(trial.number, held, tried)
         # Of a run that was killed between two parameters the rest is what it would have been; where others have ended
@@ -108,6 +114,15 @@ class KnownCostSampler(BaseSampler):
         if self._chosen is None or not trial.params.items() <= self._chosen.params.items():
             self._chosen = self._choose(trial.number, {**held, **trial.params}, tried)
         return {} if self._chosen is None else self._chosen.distributions
+
+    def _seen(self, trial: FrozenTrial, ends: Ends | None) -> Seen:
+        """What is learnt from a trial, and its key; of one that is over it stays, but where it is heading."""
+        if ends is None and trial.number in self._over:
+            return self._over[trial.number]
+        found = observed(trial, self._study.readings, ends), _key(trial.params)
+        if ends is None and trial.state.is_finished():
+            self._over[trial.number] = found
+        return found
 
     def sample_relative(self, *_: Any) -> dict[str, Any]:  # noqa: D102
         return {} if self._chosen is None else self._chosen.params

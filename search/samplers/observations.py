@@ -126,9 +126,13 @@ def _column(distribution: Any) -> tuple[Callable[[Any], list[float]], list[float
 
 
 def rows(
-    trials: Sequence[Observed], encode: Encoder, answer: Callable[[Observed, float], float], every_epoch: bool = True
+    trials: Sequence[Observed],
+    encode: Encoder,
+    answer: Callable[[Observed, float], float],
+    most: int,
+    every_epoch: bool = True,
 ) -> tuple[Array, Array]:
-    """What is learnt from: (rows, columns) of inputs and (rows,) of answers.
+    """What is learnt from: at most (most, columns) of inputs and (most,) of answers, chosen at random.
 
     Of a curve there are the epochs 1, 2, 4, 8, ... and the last. A trial that failed stands as a bad one at its end.
 
@@ -136,9 +140,10 @@ def rows(
         trials: with curves, or failed.
         encode: makes rows.
         answer: of a trial and an error.
+        most: rows.
         every_epoch: False leaves out all but the ends of trials that had all their epochs.
     """
-    inputs, answers = [], []
+    seen: list[tuple[Observed, float, float]] = []
     ends = [trial.curve[-1][1] for trial in trials if trial.curve]
     worst = float(np.quantile(ends, WORST)) if ends else math.inf
     for trial in trials:
@@ -146,11 +151,7 @@ def rows(
         if trial.state is TrialState.FAIL and ends:
             curve.append((1.0, max([worst, *(error for _, error in curve[-1:])])))
         kept = {len(curve) - 1, *(2**k - 1 for k in range(len(curve).bit_length()))} if curve else set()
-        if not every_epoch:
-            kept = {place for place in kept if curve[place][0] == 1.0}
-        row = encode(trial.params, trial.readings)
-        for place in sorted(kept):
-            part, error = curve[place]
-            inputs.append([*row[:-1], part])
-            answers.append(answer(trial, error))
-    return np.array(inputs), np.array(answers)
+        seen += [(trial, *curve[place]) for place in sorted(kept) if every_epoch or curve[place][0] == 1.0]
+    chosen = [seen[place] for place in np.random.default_rng(len(seen)).permutation(len(seen))[:most]]
+    inputs = [[*encode(trial.params, trial.readings)[:-1], part] for trial, part, _ in chosen]
+    return np.array(inputs), np.array([answer(trial, error) for trial, _, error in chosen])

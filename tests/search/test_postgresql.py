@@ -1,12 +1,13 @@
 """Searches in a real PostgreSQL database whose server is killed meanwhile, and where its password is not to be read."""
 
 import json
-import os
 import random
 import signal
 import subprocess
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from search.dashboard.replies import Replies
 from search.dashboard.request import Request
 from search.dashboard.source import sources
 from search.paths import STORAGE
-from search.run.storage import open_storage
+from search.run import storage as storages
+from search.run.storage import StorageError, open_storage
 from search.storage_url import without_passwords
 from tests.postgresql import PASSWORD, QUOTED, Server
 from tests.search import test_kills as kills
@@ -66,8 +68,29 @@ def test_a_server_killed_again_and_again_is_waited_for_and_nothing_is_lost_or_do
     storage._backend.engine.dispose()
 
 
+def test_a_server_that_stays_away_ends_a_search_in_a_sentence_and_the_next_one_goes_on(
+    postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storages, "PATIENCE", 0.5)
+    expected, _ = kills.whole()
+    storage: Any = open_storage(postgresql.url())
+    disk: kills.Disk = {}
+    killer = threading.Timer(random.SystemRandom().random() * 0.1, postgresql.end)
+    killer.start()
+    try:
+        with pytest.raises(StorageError, match=r"its server does not answer .* give the same command again") as caught:
+            kills.search(storage, disk)
+    finally:
+        killer.join()
+        postgresql.start()
+    assert QUOTED not in str(caught.value)
+    kills.search(storage, disk)
+    assert kills.told(storage) == expected
+    storage._backend.engine.dispose()
+
+
 def test_a_search_outlives_its_server_and_prints_and_writes_no_password(
-    postgresql: Server, tmp_path: Path, cache: Path
+    postgresql: Server, tmp_path: Path, cache: Path, scratch: Path
 ) -> None:
     """Beside the same search in an SQLite file that nothing happens to."""
     options = ("--trials", "6", "--workers", "1")
@@ -75,11 +98,10 @@ def test_a_search_outlives_its_server_and_prints_and_writes_no_password(
     undisturbed = whole.start(*options)
     url, home = postgresql.url(), tmp_path / "home"
     home.mkdir()
-    scratch = Path("/dev/shm") / f"t{os.getpid()}"  # noqa: S108 - a short path, for the names of Ray's sockets
-    scratch.mkdir()
     there = {STORAGE: url, "TMPDIR": str(scratch), "RAY_TMPDIR": str(scratch), "HOME": str(home)}
     search = Search(tmp_path / "runs", cache, TINY_SLEEP="0.3", **there)
     driver = search.start(*options)
+    started = [undisturbed, driver]
     reader = Reader(url, "tiny_study")
 
     def epochs() -> int:
@@ -99,6 +121,13 @@ def test_a_search_outlives_its_server_and_prints_and_writes_no_password(
     try:
         while epochs() < 2 and driver.poll() is None:
             time.sleep(0.2)
+        # Meanwhile another driver does not take this search's private Ray for a cluster that is there for all.
+        local = f"sqlite:///{home}/s.db"
+        words = [*COMMAND, "search", STUDY, "--out", tmp_path / "other", "--storage", local, "--address", "auto"]
+        joining = subprocess.Popen(
+            words, env=search.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        started.append(joining)
         postgresql.end()
         away = time.monotonic()
         seen = epochs()
@@ -106,12 +135,6 @@ def test_a_search_outlives_its_server_and_prints_and_writes_no_password(
         best = run("best", STUDY, "--out", search.out)
         assert best.returncode == 2
         assert "Connection refused" in " ".join(best.stderr.split())
-        # Nor does another driver take this search's private Ray for a cluster that is there for all.
-        joining = run(
-            "search", STUDY, "--out", tmp_path / "other", "--storage", f"sqlite:///{home}/s.db", "--address", "auto"
-        )
-        assert joining.returncode == 2
-        assert "--address auto found no cluster that `ray start` has begun" in " ".join(joining.stderr.split())
         everything = [file for file in scratch.rglob("*") if file.is_file()]
         assert any(file.name == "raylet.out" for file in everything)
         while time.monotonic() - away < 10:
@@ -120,6 +143,10 @@ def test_a_search_outlives_its_server_and_prints_and_writes_no_password(
         assert epochs() == seen
         reading = [file for file in everything if file.is_file() and holds(file)]
         postgresql.start()
+        said, _ = joining.communicate(timeout=300)
+        heard.append(said)
+        assert joining.returncode == 2
+        assert "--address auto found no cluster that `ray start` has begun" in " ".join(said.split())
         said, _ = driver.communicate(timeout=300)
         heard.append(said)
         assert driver.returncode == 0, said
@@ -146,7 +173,7 @@ def test_a_search_outlives_its_server_and_prints_and_writes_no_password(
         assert reading == []
         assert not any(PASSWORD in text or QUOTED in text for text in heard)
     finally:
-        for process in (driver, undisturbed):
+        for process in started:
             if process.poll() is None:
                 for child in psutil.Process(process.pid).children(recursive=True):
                     child.kill()
@@ -157,6 +184,13 @@ def test_a_search_outlives_its_server_and_prints_and_writes_no_password(
 def holds(file: Path) -> bool:
     content = file.read_bytes()
     return PASSWORD.encode() in content or QUOTED.encode() in content
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder of a short name, for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
