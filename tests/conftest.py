@@ -70,6 +70,7 @@ LONG = (
     "test_what_a_user_can_get_wrong",
     "test_big_bodies",
     "test_survival",
+    "test_three_hosts",
 )
 """Beginnings of tests that take a minute or more, and of files that hold such; the longest first."""
 
