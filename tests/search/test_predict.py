@@ -359,7 +359,7 @@ def test_every_reader_of_images_sees_the_same_pixels(tmp_path: Path, mode: str, 
     assert np.array_equal(cut(whole, 224, 1.0), seen)
     assert np.array_equal(course_images.pixels(file).numpy(), seen)
     cell: dict[str, Any] = {"SIDE": 224}
-    template = (Path(course_images.__file__).parent / "notebook_template.md").read_text()
+    template = (Path(course_images.__file__).parent / "notebook" / "notebook_template.md").read_text()
     function = template[template.index("def photograph") :].partition("\n\n")[0]
     parts = (inspect.getsource(image_module.displayed), inspect.getsource(image_module.in_colour), function)
     exec("import numpy as np\nfrom PIL import Image, ImageOps\n" + "\n".join(parts), cell)  # noqa: S102
