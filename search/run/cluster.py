@@ -241,13 +241,22 @@ def keep(folder: Path) -> str:
 
     Returns:
         the actor's name; it stands in the folder, by which workers that see it know that they do.
+
+    Raises:
+        UserError: Ray on this machine does not see the folder either.
     """
     token = f"posefront-{secrets.token_hex()}"
     with replacing(folder / MARK) as half:
         half.write_text(token, encoding="utf-8")
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"name": token, "num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
-    _KEEPERS[:] = [ray.remote(Keeper).options(**options).remote(str(folder.absolute()))]
+    keeper: Any = ray.remote(Keeper).options(**options).remote(str(folder.absolute()))
+    if not ray.get(keeper.sees.remote(token)):
+        raise UserError(
+            f"Ray on this machine does not see {folder.absolute()}: it runs in another container or as another user; "
+            "start it where the search runs, or give --out a folder that both see."
+        )
+    _KEEPERS[:] = [keeper]
     return token
 
 

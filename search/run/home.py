@@ -69,6 +69,10 @@ class Keeper:
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder).resolve()
 
+    def sees(self, token: str) -> bool:
+        """Whether its folder is the driver's own, not one of the same path in another container."""
+        return is_seen(self._folder, token)
+
     def read(self, name: str) -> bytes | None:
         """A file by its path in the study's folder; None where there is none."""
         try:

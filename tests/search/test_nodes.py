@@ -24,7 +24,7 @@ import pytest
 from search.results import answers
 from search.run import checkpoint
 from search.run.baggage import PACKAGES
-from search.run.home import Away, Keeper
+from search.run.home import MARK, Away, Keeper
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "tiny_study.py"
@@ -216,6 +216,10 @@ def test_what_is_away_comes_home_and_goes_nowhere_else(tmp_path: Path, monkeypat
     (tmp_path / "posefront-4194305-killed").mkdir()  # no process has so large a number
     (study / "weights").mkdir(parents=True)
     keeper = Keeper(str(study))
+    assert not keeper.sees("posefront-of-the-driver")
+    (study / MARK).write_text("posefront-of-the-driver")
+    assert keeper.sees("posefront-of-the-driver")
+    assert not keeper.sees("posefront-of-another")
     home = Away(keeper.read, keeper.write)
     assert not (tmp_path / "posefront-4194305-killed").exists()
     state = home.folder / "weights" / "000001.pt"
