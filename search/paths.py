@@ -20,19 +20,7 @@ STUDIES = Path(__file__).resolve().parent.parent / "studies"
 """Where studies are known by their names."""
 
 NETWORK = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "afs",
-    "beegfs",
-    "ceph",
-    "glusterfs",
-    "gpfs",
-    "lustre",
-    "orangefs",
-} | {
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "beegfs", "ceph", "glusterfs", "gpfs", "lustre", "orangefs"),
     *("panfs", "pvfs2", "wekafs"),
     *(f"fuse.{name}" for name in ("ceph-fuse", "gcsfuse", "glusterfs", "juicefs", "rclone", "s3fs", "sshfs")),
 }

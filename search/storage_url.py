@@ -12,13 +12,18 @@ def driver_url(url: str) -> str:
     return re.sub(r"^postgres(ql)?:", "postgresql+psycopg:", url)
 
 
+def by_psycopg(url: str) -> bool:
+    """Whether a URL's database is reached through psycopg 3."""
+    return driver_url(url).startswith("postgresql+psycopg:")
+
+
 def check_driver(url: str) -> None:
     """Whether PostgreSQL's driver is installed where a URL needs it.
 
     Raises:
         UserError: it is not.
     """
-    if driver_url(url).startswith("postgresql+psycopg:") and importlib.util.find_spec("psycopg") is None:
+    if by_psycopg(url) and importlib.util.find_spec("psycopg") is None:
         raise UserError(
             f"the storage {without_passwords(url)!r} needs psycopg, which is not installed: in the checkout, `pip "
             "install --editable '.[postgres]'` brings it."

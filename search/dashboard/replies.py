@@ -74,8 +74,8 @@ class Replies:
         source = self._source(key)
         state, views = self._views(None if name in pages.SEVERAL else source)
         if key not in views:
-            why = self._why[key]
-            return dump({"revision": why, "title": f"{source.name} - posefront", "sentence": why})
+            reason = self._why[key]
+            return dump({"revision": reason, "title": f"{source.name} - posefront", "sentence": reason})
         lives = driver_lives(source.reader.driver()) if views[key].by_state["running"] else None
         state = (*state, lives, last_written(source, request.ticked if number is None else (number,)))
         if name == "now":
@@ -85,6 +85,8 @@ class Replies:
         if request.revision == revision:
             return None
         slot = (state, name, key, number, request.slot)
+        if (reply := self._recall(slot)) is not None:  # which waits for nobody's drawing
+            return reply
         with pages.DRAWING:
             if (reply := self._recall(slot)) is None:  # nor did another thread make it meanwhile
                 content = self._page(source, views, name, number, request, lives)

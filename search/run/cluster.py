@@ -43,8 +43,6 @@ from search.run.home import MARK, Keeper
 from search.run.scratch import prefix, sweep
 from search.study import Study
 
-log = logging.getLogger(__name__)
-
 PATIENCE = 10.0
 """Seconds for a cluster's head to answer."""
 
@@ -236,11 +234,12 @@ def refusal(place: str) -> str:
     return asked.stderr if asked.returncode else ""
 
 
-def keep(folder: Path) -> str:
+def keep(folder: Path) -> tuple[str, Any]:
     """Let workers that do not see the study's folder read and write it, by an actor on this machine.
 
     Returns:
-        the actor's name; it stands in the folder, by which workers that see it know that they do.
+        the actor's name, which stands in the folder, so that workers that see it know that they do; and the actor,
+        which Ray ends once nobody holds it.
 
     Raises:
         UserError: Ray on this machine does not see the folder either.
@@ -256,12 +255,7 @@ def keep(folder: Path) -> str:
             f"Ray on this machine does not see {folder.absolute()}: it runs in another container or as another user; "
             "start it where the search runs, or give --out a folder that both see."
         )
-    _KEEPERS[:] = [keeper]
-    return token
-
-
-_KEEPERS: list[Any] = []
-"""The actor of this process's search: without a handle to it Ray ends it."""
+    return token, keeper
 
 
 def knock(place: str, seconds: float) -> None:

@@ -26,7 +26,6 @@ from search.signals import stoppable
 if TYPE_CHECKING:
     from search.run.attachments import Attachments
     from search.run.hooks import SearchRun
-    from search.study import Task
 
 
 LOOK, HANGS = 1.0, 20.0
@@ -105,9 +104,12 @@ def search(
         ledger.undisturbed = lambda: suspended(ray_workers())
         waiting = 0
         try:
-            root, place = data_root(data, ledger.study.task), str(folder.absolute())
-            token = None if baggage.folder is None else keep(folder)
-            settings = WorkerSettings(baggage.study, root, place, devices.threads, baggage.final, token)
+            root = data or ledger.study.task.root
+            data_folder = None if root is None else str(root.absolute())  # a worker's own folder is another one
+            token, _keeper = (None, None) if baggage.folder is None else keep(folder)
+            settings = WorkerSettings(
+                baggage.study, data_folder, str(folder.absolute()), devices.threads, baggage.final, token
+            )
             with watched(run, pulse(address, scratch), scratch):
                 tune_trials(run, settings, scratch)
         finally:
@@ -142,12 +144,6 @@ def watched(run: "SearchRun", look: Callable[[], None], scratch: str) -> Iterato
     finally:
         ended.set()
         thread.join()
-
-
-def data_root(data: Path | None, task: "Task") -> str | None:
-    """The data set's folder for workers, whose own working folder is another one; None where the task has none."""
-    root = data if data is not None else getattr(task, "root", None)
-    return None if root is None else str(Path(root).absolute())
 
 
 def import_while_ray_starts() -> None:

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import insert, select, update
 
 from data.errors import UserError
-from search.storage_url import driver_url, file_of, without_passwords
+from search.storage_url import by_psycopg, driver_url, file_of, without_passwords
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)  # what fails is said here, without its SQL
@@ -157,7 +157,7 @@ def open_storage(url: str) -> BaseStorage:
     shown = without_passwords(url)
     # A connection that a server's restart has cut is noticed and replaced before it is used.
     options: dict[str, Any] = {} if file_of(url) else {"pool_pre_ping": True}
-    if driver_url(url).startswith("postgresql+psycopg:"):
+    if by_psycopg(url):
         options["connect_args"] = UNREACHABLE
     try:
         opening = partial(optuna.storages.RDBStorage, driver_url(url), options)

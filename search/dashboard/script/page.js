@@ -208,6 +208,7 @@ const say = (sentence) => {
   element("tabs").replaceChildren();
   element("facts").replaceChildren();
   element("facts").source = null;
+  main.removeAttribute("aria-busy");
   document.documentElement.dataset.empty = "";
   main.replaceChildren(make("p", { className: "sentence", textContent: sentence }));
 };
