@@ -238,7 +238,7 @@ class FixedTraining:
         """Trials on the validation part of a task, with the better of their weights; the best one first.
 
         Raises:
-            UserError: none of them came to an end.
+            UserError: there are none, or the state of one is not that of its end.
         """
         from search.run import checkpoint, clean
 
@@ -247,12 +247,17 @@ class FixedTraining:
             trial, device = trials[number], model.best_device()
             file = checkpoint.path(self.folder / "weights", number)
             state = checkpoint.load(file, device, self.ledger.owner(trial))
-            if state is not None:
-                config = rebuild(trial.user_attrs["config"])
-                best = judge_state(task, config, trial.user_attrs["seed"], state, device)
-                threads = int(self.ledger.optuna_study.user_attrs.get(THREADS, 1))
-                curve = clean.joined(trial.user_attrs["curve"], state.get("clean", []))
-                judged.append(replace(best, curve=curve, threads=threads))
+            epoch = trial.user_attrs["curve"][-1]["epoch"]
+            if state is None or state["epoch"] != epoch:
+                raise UserError(
+                    f"{file} is not the training state after epoch {epoch:g}, which this training reached; delete "
+                    f"{self.folder} to train anew."
+                )
+            config = rebuild(trial.user_attrs["config"])
+            best = judge_state(task, config, trial.user_attrs["seed"], state, device)
+            threads = int(self.ledger.optuna_study.user_attrs.get(THREADS, 1))
+            curve = clean.joined(trial.user_attrs["curve"], state.get("clean", []))
+            judged.append(replace(best, curve=curve, threads=threads))
         if not judged:
             reasons = [str(trial.user_attrs.get("failed", "")).splitlines()[:1] for trial in trials.values()]
             raise UserError(

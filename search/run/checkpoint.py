@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from data.storage.files import is_stale, replacing
+from search.run.home import TICKET
 from search.run.settings import Owner
 
 log = logging.getLogger(__name__)
@@ -66,8 +67,8 @@ def averaged(state: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def keep_only(folder: Path, numbers: Collection[int]) -> None:
-    """Delete every trial's state but these trials'."""
-    kept = {path(folder, number).name for number in numbers}
+    """Delete every trial's state, and its ticket, but these trials'."""
+    kept = {path(folder, number).stem for number in numbers}
     for file in folder.glob("*"):
-        if file.name not in kept and (file.suffix == ".pt" or is_stale(file)):
+        if file.stem not in kept and (file.suffix in (".pt", TICKET) or is_stale(file)):
             file.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ def home_of(settings: WorkerSettings) -> Home:
     if token is None or is_seen(folder, token):
         return Home(folder)
     keeper, wait = ray.get_actor(token), cast("Any", ray.get)
-    return Away(lambda name: wait(keeper.read.remote(name)), lambda files: wait(keeper.write.remote(files)))
+    return Away(lambda *asked: wait(keeper.begin.remote(*asked)), lambda *sent: wait(keeper.write.remote(*sent)))
 
 
 class Worker(tune.Trainable):

@@ -20,7 +20,7 @@ from search.results import answers
 from search.run import checkpoint as weights
 from search.run import clean
 from search.run.fit import DivergedError, Teacher, fit, settle
-from search.run.home import Home
+from search.run.home import Home, SupersededError
 from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
 from search.study import Config, Study, Task
 from search.variant import change_of, vary_task
@@ -60,12 +60,17 @@ def work(
     Yields:
         `Epoch.row()` for each epoch; or, last, {'failed': reason}: a trial that cannot go on never ends its worker,
         since a new one costs many seconds.
+
+    Raises:
+        SupersededError: another worker has begun the trial again meanwhile.
     """
     settle(settings.threads, device)
     config, at = None, home or Home(Path(settings.folder))
     try:
         config, task = configured(settings, trial)
         yield from again_when_there_is_room(lambda: train(settings, trial, config, task, device, at), device)
+    except SupersededError:
+        raise  # nobody listens to this worker any more; where somebody does, the trial goes on with a new one
     except Exception as error:  # noqa: BLE001 - whatever it was, it is written down with the trial
         yield {"failed": reason_of(error, config, device)}
     finally:
@@ -135,7 +140,7 @@ def train(
 ) -> Iterator[dict[str, Any]]:
     """The rows that are known already, then those of the epochs that are left."""
     file = weights.path(home.folder / "weights", trial.number)
-    home.fetch(file)
+    home.begin(file)
     teacher = teacher_of(settings.final, device)
     state = weights.load(file, device, trial.owner)
     if trial.last is not None:
@@ -150,14 +155,14 @@ def train(
     for trained in fit(task, config, epochs=trial.epochs, seed=trial.seed, device=device, state=state, teacher=teacher):
         row = trained.epoch.row()
         judged = answers.of(task, trained.outputs, part, trained.epoch.epoch)
-        # An epoch whose state is on disk is not trained again, so its answers are written before, and the
-        # pictures they name before them.
-        answers.save_pictures(judged, task, home.folder)
-        answers.save(judged, home.folder, trial.number)
         if sample is not None and clean.is_measured(trained.epoch.epoch, trial.epochs):
             measured.append(clean.row(task, trained, sample))
-        weights.save({"row": row, "owner": trial.owner, "clean": measured, **trained.take()}, file)
-        home.send()
+        # An epoch whose state is on disk is not trained again, so its answers are written before, and the
+        # pictures they name before them.
+        with home.handing_over(file):
+            answers.save_pictures(judged, task, home.folder)
+            answers.save(judged, home.folder, trial.number)
+            weights.save({"row": row, "owner": trial.owner, "clean": measured, **trained.take()}, file)
         yield row
 
 

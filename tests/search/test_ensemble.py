@@ -149,3 +149,11 @@ def test_a_fold_that_failed_half_way_is_no_model(tmp_path: Path) -> None:
         end(trial.number)
     with pytest.raises(UserError, match="came to an end; the last said: out of memory"):
         ensemble.finish(training)
+    # A state of another epoch than the last one is no result of this training, and neither is none.
+    state = weights.path(training.folder / "weights", 0)
+    kept = weights.load(state)
+    assert kept is not None
+    for change in (lambda: weights.save({**kept, "epoch": 2}, state), state.unlink):
+        change()
+        with pytest.raises(UserError, match=r"000000\.pt is not the training state after epoch 1, .* to train anew"):
+            ensemble.finish(training)

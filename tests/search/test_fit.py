@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from search.load import load_study
 from search.results import answers
 from search.run import checkpoint as weights
 from search.run.fit import DivergedError, Epoch, fit, judge
+from search.run.home import ROOMS, Away, Home, Keeper, SupersededError
 from search.run.learning_rate import schedule
 from search.run.settings import ROW, TrialAssignment, WorkerSettings
 from search.run.worker import work
@@ -225,6 +227,36 @@ def test_a_worker_killed_after_any_epoch_hands_over_every_row_once_more_at_most(
     assert [{k: v for k, v in row.items() if k not in timed} for row in rest] == [
         {k: v for k, v in row.items() if k not in timed} for row in expected
     ]
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_worker_that_was_cut_off_writes_nothing_over_the_one_that_goes_on(tmp_path: Path, is_away: bool) -> None:
+    folder, keeper = tmp_path / "study", Keeper(str(tmp_path / "study"))
+
+    def begun(last: dict[str, float] | None) -> Iterator[dict[str, float]]:
+        home = Away(keeper.begin, keeper.write) if is_away else Home(folder)
+        return work(job(folder), assignment("none", last), CPU, home)
+
+    def kept() -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for room in ROOMS for file in (folder / room).iterdir()}
+
+    whole = list(work(job(tmp_path / "whole"), assignment("none"), CPU))
+    cut_off = begun(None)
+    first = next(cut_off)
+    others = begun(first)
+    assert [row["epoch"] for row in (next(others), next(others))] == [1, 2]
+    before = kept()
+    with pytest.raises(SupersededError, match=r"has begun 000007\.pt again"):
+        next(cut_off)
+    assert kept() == before
+    assert next(others)["error"] == whole[-1]["error"]
+    state = weights.load(weights.path(folder / "weights", 7))
+    assert state is not None
+    assert state["epoch"] == 3
+    # With its trial over, and its state no longer wanted, the ticket goes as well.
+    weights.keep_only(folder / "weights", ())
+    assert list((folder / "weights").iterdir()) == []
 
 
 @pytest.mark.usefixtures("study")

@@ -220,23 +220,27 @@ def test_what_is_away_comes_home_and_goes_nowhere_else(tmp_path: Path, monkeypat
     (study / MARK).write_text("posefront-of-the-driver")
     assert keeper.sees("posefront-of-the-driver")
     assert not keeper.sees("posefront-of-another")
-    home = Away(keeper.read, keeper.write)
+    home = Away(keeper.begin, keeper.write)
     assert not (tmp_path / "posefront-4194305-killed").exists()
     state = home.folder / "weights" / "000001.pt"
-    home.fetch(state)
+    home.begin(state)
     assert not state.exists()
     (study / "weights" / "000001.pt").write_bytes(b"before")
-    home.fetch(state)
+    home.begin(state)
     assert state.read_bytes() == b"before"
-    for room, name in (("pictures", "7.jpg"), ("answers", "000001.json"), ("weights", "000001.pt")):
-        (home.folder / room).mkdir(exist_ok=True)
-        (home.folder / room / name).write_bytes(room.encode())
-    home.send()
+    with home.handing_over(state):
+        for room, name in (("pictures", "7.jpg"), ("answers", "000001.json"), ("weights", "000001.pt")):
+            (home.folder / room).mkdir(exist_ok=True)
+            (home.folder / room / name).write_bytes(room.encode())
     assert (study / "weights" / "000001.pt").read_bytes() == b"weights"
     assert json.dumps(sorted(str(f.relative_to(home.folder)) for f in home.folder.rglob("*.*"))) == '["pictures/7.jpg"]'
     (study / "pictures" / "7.jpg").unlink()
-    home.send()
+    with home.handing_over(state):
+        pass
     assert not (study / "pictures" / "7.jpg").exists(), "a picture is sent once"
+    ticket = (study / "weights" / "000001.ticket").read_text()
     for name in ("../weights/x", "owner.json", "study.db", "/etc/passwd", "weights/../../x", "weights/a/b"):
         with pytest.raises(ValueError, match="is no file of a trial"):
-            keeper.write({name: b""})
+            keeper.write("weights/000001.pt", ticket, {name: b""})
+        with pytest.raises(ValueError, match="is no file of a trial"):
+            keeper.begin(name, "ticket")
