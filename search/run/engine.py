@@ -9,10 +9,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from search.run.baggage import packed
 from search.run.cluster import Devices, keep, started
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from search.run.hooks import SearchRun
 
 
-LOOK, HANGS = 1.0, 20.0
-"""Seconds between two looks at Ray's servers; for a search without them to end by itself: Ray Tune waits for its
-workers for ten."""
+LOOK, HANGS = 1.0, 28.0
+"""Seconds between two looks at Ray's servers; after the last sign of them, until a search that has not ended by itself
+is left: Ray Tune waits for its workers for ten, and nobody should wait for a word longer than 30."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ def search(
     """
     began = time.monotonic()
     with (
+        ExitStack() as ray_is_gone,
         stoppable() as stop,
         packed(address, file, final) as baggage,
         started(address, ledger.study, workers, gpus, baggage.folder) as (scratch, starting),
@@ -110,7 +111,7 @@ def search(
             settings = WorkerSettings(
                 baggage.study, data_folder, str(folder.absolute()), devices.threads, baggage.final, token
             )
-            with watched(run, pulse(address, scratch), scratch):
+            with watched(run, pulse(address, scratch), scratch, ray_is_gone):
                 tune_trials(run, settings, scratch)
         finally:
             with run.guarded():
@@ -119,31 +120,40 @@ def search(
 
 
 @contextmanager
-def watched(run: "SearchRun", look: Callable[[], None], scratch: str) -> Iterator[None]:
+def watched(run: "SearchRun", look: Callable[[], None], scratch: str, ray_is_gone: ExitStack) -> Iterator[None]:
     """End the search when Ray ends by itself: as if it had been stopped, or, where the search hangs in Ray, at once.
 
-    With a killed head server the driver waits for it wherever it happens to ask, and is then ended by Ray's C++.
+    With a killed head server the driver waits for it wherever it happens to ask, perhaps in Ray's own shutdown, and is
+    then ended by Ray's C++. So its patience ends with `ray_is_gone`, not before.
     """
-    ended = threading.Event()
+    trained = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(LOOK):
+        while not trained.wait(LOOK):
             try:
                 look()
             except EngineError as error:
                 run.trouble = run.trouble or error
-                if not ended.wait(HANGS):
-                    with run.guarded():
-                        run.ledger.release()
-                    abandon(error, scratch)
+                patience = threading.Timer(error.heard + HANGS - time.monotonic(), leave, (run, error, scratch))
+                patience.daemon = True
+                ray_is_gone.callback(patience.cancel)
+                patience.start()
+                return
 
     thread = threading.Thread(target=watch, name="engine", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        ended.set()
+        trained.set()
         thread.join()
+
+
+def leave(run: "SearchRun", error: EngineError, scratch: str) -> NoReturn:
+    """End this process, whose main thread hangs in Ray; what it was training waits."""
+    with run.guarded():
+        run.ledger.release()
+    abandon(error, scratch)
 
 
 def import_while_ray_starts() -> None:

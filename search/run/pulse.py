@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ClassVar, NoReturn, cast
 
@@ -19,16 +20,23 @@ from data.errors import UserError
 
 log = logging.getLogger(__name__)
 
-PING, SILENCE = 5.0, 15.0
-"""Seconds between two looks at a joined cluster; without an answer after which its head, or a node, is gone."""
-
-GOES_ON = "trials in training wait, and the same command goes on with them."
+PING, SILENCE = 5.0, 12.0
+"""Seconds between two looks at a joined cluster; without an answer after which its head, or a node, is gone: three
+looks in a row."""
 
 
 class EngineError(UserError):
-    """Ray has ended, though nobody had asked it to."""
+    """Ray has ended, though nobody had asked it to.
+
+    Attributes:
+        heard: when there was the last sign of it, by time.monotonic().
+    """
 
     exit_code: ClassVar[int] = os.EX_TEMPFAIL
+
+    def __init__(self, sentence: str, heard: float) -> None:
+        super().__init__(f"{sentence}; trials in training wait, and the same command goes on with them.")
+        self.heard = heard
 
 
 def pulse(address: str | None, scratch: str) -> Callable[[], None]:
@@ -51,12 +59,12 @@ def pulse(address: str | None, scratch: str) -> Callable[[], None]:
             return
         looked = now
         if not listens(own):
-            raise EngineError(f"Ray's raylet on this machine has ended; {GOES_ON}")
+            raise EngineError("Ray's raylet on this machine has ended", now)
         if answers(place):
             heard = time.monotonic()
             nodes.look()
         elif now - heard > SILENCE:
-            raise EngineError(f"the Ray cluster at {place} answers no more; {GOES_ON}")
+            raise EngineError(f"the Ray cluster at {place} answers no more", heard)
 
     return cluster
 
@@ -86,19 +94,25 @@ class Nodes:
     def _answering(self) -> set[str]:
         """Addresses of those that were heard not long ago."""
         alive = {node["NodeManagerAddress"]: node for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
-        for name, node in alive.items():
-            if answers(f"{name}:{node['NodeManagerPort']}"):
-                self._heard[name] = time.monotonic()
+        places = [f"{name}:{node['NodeManagerPort']}" for name, node in alive.items()]
+        with ThreadPoolExecutor(32) as pool:  # a silent one takes two seconds, and a switch that fails silences many
+            for name, heard in zip(alive, pool.map(answers, places), strict=True):
+                if heard:
+                    self._heard[name] = time.monotonic()
         return {name for name in alive if time.monotonic() - self._heard.get(name, -SILENCE) < SILENCE}
 
 
 def listens(path: str) -> bool:
-    """Whether a process of this machine listens at a socket's path."""
-    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+    """Whether a process of this machine listens at a socket's path; one that is slow to answer does."""
+    with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(2.0)
-        probe.connect(path)
-        return True
-    return False
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # its queue is full
+            return True
+    return True
 
 
 def _own(servers: Mapping[str, psutil.Process]) -> None:
@@ -111,7 +125,8 @@ def _own(servers: Mapping[str, psutil.Process]) -> None:
         with suppress(psutil.Error):
             if server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
                 continue
-        raise EngineError(f"Ray's {name} on this machine has ended, perhaps killed for want of memory; {GOES_ON}")
+        sentence = f"Ray's {name} on this machine has ended, perhaps killed for want of memory"
+        raise EngineError(sentence, time.monotonic())
 
 
 def abandon(error: EngineError, scratch: str) -> NoReturn:
