@@ -65,9 +65,18 @@ def test_what_is_here(painted: Painted, tmp_path: Path, cache: Path, monkeypatch
     assert full["cache"].mend == "set POSEFRONT_CACHE to a larger disk"
 
 
-def test_a_node_that_differs_says_so() -> None:
+def test_a_node_that_differs_says_so(tmp_path: Path) -> None:
     seen: dict[str, Any] = nodes.look(None, "/nowhere/at/all")
     assert seen["data"]
+    assert not seen["out"]
+    with nodes.marked(tmp_path) as mark:
+        assert nodes.look(None, mark)["out"]
+    assert not list(tmp_path.iterdir())
+    with (
+        pytest.raises(UserError, match=r"cannot be written to \(.+\); give --out another folder"),
+        nodes.marked(Path("/proc")),
+    ):
+        pass
     assert nodes.judged("4 cores, 2 GPUs", seen | {"out": True})[1] == ""
     other = seen | {"versions": seen["versions"] | {"ray": "1.0"}, "data": False, "out": False}
     text, mend = nodes.judged("4 cores, 2 GPUs", other)
