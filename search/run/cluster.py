@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ from search import signals
 from search.paths import STUDIES
 from search.run.home import MARK, Keeper
 from search.run.scratch import prefix, sweep
+from search.storage_url import without_passwords
 from search.study import Study
 
 PATIENCE = 10.0
@@ -190,7 +191,16 @@ def join(address: str, common: dict[str, Any]) -> None:
             f"no Ray cluster answers at --address {address!r} ({reason.splitlines()[-1]}); give HOST:PORT as "
             "`ray start --head` prints it."
         )
+    name_without_passwords()
     ray.init(address=place, **common)
+
+
+def name_without_passwords() -> None:
+    """Let Ray keep this process's command line, which its dashboard shows, without what stands in a --storage URL."""
+    from ray._private import utils
+
+    spelled: Callable[[], str] = utils.get_entrypoint_name
+    utils.get_entrypoint_name = lambda: without_passwords(spelled())
 
 
 def found(address: str) -> str:

@@ -5,10 +5,11 @@ import socket
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from data.errors import UserError
-from search.run import cluster
+from search.run import cluster, pulse
 
 TMP = "/tmp"  # noqa: S108 - where short paths are
 
@@ -37,6 +38,31 @@ def test_auto_is_what_ray_start_has_begun(monkeypatch: pytest.MonkeyPatch) -> No
 def test_nobody_listens() -> None:
     with pytest.raises(UserError, match=r"no Ray cluster answers at --address '127.0.0.1:\d+' \(Connection refused\)"):
         cluster.join(f"127.0.0.1:{free_port()}", {})
+
+
+def test_rays_dashboard_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import utils
+
+    words = ["posefront", "search", "quickstart", "--storage", "postgresql://ada:secret@db/studies"]
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda _: words)
+    monkeypatch.setattr(utils, "get_entrypoint_name", utils.get_entrypoint_name)  # put back at the end
+    assert "secret" in utils.get_entrypoint_name()
+    cluster.name_without_passwords()
+    shown = utils.get_entrypoint_name()
+    assert shown.startswith("posefront search quickstart --storage postgresql://ada:")
+    assert "secret" not in shown
+
+
+def test_a_slow_raylet_is_there_and_an_ended_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as raylet:
+        raylet.bind("raylet")
+        raylet.listen(0)
+        assert pulse.listens("raylet")
+        assert pulse.listens("raylet"), "the queue of the one that accepts nothing is full"
+        assert pulse.listens("raylet")
+    assert not pulse.listens("raylet")
+    assert not pulse.listens("none")
 
 
 def test_where_rays_sockets_lie(monkeypatch: pytest.MonkeyPatch) -> None:
