@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from typer.main import get_command
 from search.cli.app import app
 from search.paths import STORAGE
 from tests.conftest import paint
+from tests.search.test_cluster import free_port
 from tests.search.test_process import COMMAND
 from tests.search.test_search import STUDY, Search
 
@@ -107,6 +109,38 @@ def test_a_slurm_job_out_of_time_queues_itself_again_until_all_is_searched(
             os.kill(int(process), signal.SIGKILL)
         assert left.stdout == ""
     assert not SCRATCH.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "is_queued"),
+    [(0, 0, False), (2, 0, False), (os.EX_TEMPFAIL, 0, True), (os.EX_TEMPFAIL, 100, False), (143, 99, True)],
+)
+def test_what_a_slurm_job_does_after_each_end_of_a_search(
+    tmp_path: Path, slurm: dict[str, str], code: int, before: int, is_queued: bool
+) -> None:
+    """With a search and a Ray that do nothing but end; a node that fails ends the search with 75."""
+    fakes = {"posefront": f"echo $* >>$SLURM_TOLD/searched; exit {code}", "hostname": "echo 127.0.0.1"}
+    for name, text in {**fakes, "python": "exit 0", "ray": "exit 0"}.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    number = free_port() % 10000  # of which the script makes the head's port
+    environment = os.environ | slurm | {"SLURM_JOB_ID": str(number), "SLURM_RESTART_COUNT": str(before)}
+    with socket.create_server(("127.0.0.1", 20000 + number)):  # Ray's head
+        job = subprocess.run(
+            ["bash", DOCS / "slurm.sbatch", "search", "hands", "--trials", "7"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert job.returncode == code
+    assert (
+        tmp_path / "searched"
+    ).read_text().strip() == f"search hands --trials 7 --address 127.0.0.1:{20000 + number}"
+    told = (tmp_path / "scontrol").read_text().splitlines()
+    assert told[1:] == ([f"requeue {number}"] if is_queued else [])
+    assert ("not once more" in job.stderr) == (before == 100)
 
 
 def test_the_rayjob_starts_a_search_that_the_command_knows() -> None:
