@@ -225,7 +225,7 @@ def recorded(study: str, out: Path, storage: str | None) -> optuna.Study:
     name, url = name_of(study), existing(study, out, storage)
     import optuna
 
-    from search.run.storage import open_storage
+    from search.run.state.storage import open_storage
 
     opened = open_storage(url)
     try:

@@ -37,7 +37,8 @@ class Training:
         optimizer: a name that timm's create_optimizer_v2 knows.
         weight_decay: at least 0; biases and BatchNorm are left out.
         betas: of Adam and its kin; None for the optimiser's own.
-        schedule: of the learning rate: 'cosine', 'step', 'onecycle' or 'constant'; see search.run.learning_rate.
+        schedule: of the learning rate: 'cosine', 'step', 'onecycle' or 'constant'; see
+            search.run.training.learning_rate.
         lr_end: 'cosine' and 'onecycle' end at this fraction of `lr`; 1 keeps a cosine constant.
         milestones: 'step': where the rate falls, as ascending fractions of the whole training, so that a short trial
             falls where the full training does.

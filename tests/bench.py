@@ -32,7 +32,7 @@ from data.tasks.freihand import FreiHand
 from data.transforms.augment import MEAN, STD, Augment
 from models.cost import cost
 from models.net import Arch
-from search.run.fit import fit
+from search.run.training.fit import fit
 from search.schedulers import NoStopping
 from search.study import Config, Study, Training
 from tests.bare import Bare
@@ -99,7 +99,7 @@ def speed(made: Config, source: Callable[..., Iterator[Any]] | None) -> float:
     def either(*args: Any) -> Iterator[Any]:
         return source() if len(args) > 5 else batches.batches(*args)  # type: ignore[misc]
 
-    with mock.patch("search.run.fit.batches", either):
+    with mock.patch("search.run.training.fit.batches", either):
         return next(rate(Bare(task), made))
 
 
@@ -136,7 +136,7 @@ def data_path(made: Config, cores: int) -> tuple[list[float], list[float], list[
 def searched(workers: int) -> Any:
     """The outcome of a real search of equal trials."""
     from search.run import engine
-    from search.run.ledger import Ledger, open_storage
+    from search.run.state.ledger import Ledger, open_storage
 
     with tempfile.TemporaryDirectory() as folder:
         book = Ledger(study, "bench", open_storage(f"sqlite:///{folder}/study.db"))

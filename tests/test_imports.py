@@ -100,5 +100,18 @@ def test_imports_point_one_way() -> None:
         assert room == "search" or room == "studies" or "search" not in rooms, name
 
 
+def test_ray_and_the_web_framework_are_in_one_place_each() -> None:
+    found: dict[str, set[str]] = {"ray": set(), "flask": set()}
+    for name, file in FILES.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            module = node.module if isinstance(node, ast.ImportFrom) else None
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [module or ""]
+            for package in {each.split(".")[0] for each in names} & found.keys():
+                found[package].add(name)
+    assert {name for name in found["flask"] if not name.startswith("search.dashboard.")} == set()
+    others = {name for name in found["ray"] if not name.startswith("search.run.cluster.")}
+    assert others == {"search.run.engine", "search.schedulers"}
+
+
 def test_no_file_is_long() -> None:
     assert {name for name, file in FILES.items() if len(file.read_text(encoding="utf-8").splitlines()) > 400} == set()

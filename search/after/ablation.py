@@ -225,7 +225,7 @@ def summarise(training: FixedTraining) -> Ablation:
     Raises:
         UserError: no training of the trial as it is came to an end.
     """
-    from search.run import checkpoint
+    from search.run.training import checkpoint
 
     task, number = training.source.study.task, training.source.trial.number
     trials = list(training.trials().values())

@@ -150,7 +150,7 @@ def answer(task: Any, net: torch.nn.Module, part: Part, size: Any, device: torch
     import torch
 
     from data.storage.batches import batches
-    from search.run.fit import JUDGED_AT_ONCE
+    from search.run.training.fit import JUDGED_AT_ONCE
 
     net.eval()
     empty = np.zeros(len(part.rows), np.float32)

@@ -111,7 +111,7 @@ class Facts:
     margin: float | None = None  # side of an object's crop in its box's larger sides; None of whole pictures, too
     lost: tuple[Loser, ...] | None = None  # candidates that this one was preferred to; None where it was the only one
     # the error of the same weights on `train_images` images of the training part, without augmentation and in
-    # evaluation mode (search.run.clean); None in models of before it was measured
+    # evaluation mode (search.run.training.clean); None in models of before it was measured
     train_error: FiniteFloat | None = None
     train_images: int | None = None
 

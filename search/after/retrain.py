@@ -22,7 +22,7 @@ from search.after.models import FOLDER, folders
 from search.after.training import EMA, FixedTraining, Judged, SearchedTrial, judge_state
 from search.config_record import config_of, digest, record
 from search.full_length import RETRAINED
-from search.run.storage import StorageError
+from search.run.state.storage import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ def train_again(facts: model.Facts, study: str, data: Path | None) -> float:
             f"the model learnt from a teacher ({facts.teacher}), which is not in it; it can't be trained again."
         )
     from search.load import load_study
-    from search.run.fit import fit, settle
+    from search.run.training.fit import fit, settle
 
     rebuilt = load_study(study, data=None if data is None else data.absolute())
     config = config_of(rebuilt, facts.params, facts.config)

@@ -34,10 +34,10 @@ if TYPE_CHECKING:  # a wrong trial is refused without torch and ray
     from optuna.trial import FrozenTrial
 
     from models.readings import Readings
-    from search.run.clean import Clean
     from search.run.engine import Outcome
-    from search.run.ledger import Ledger
     from search.run.settings import Row
+    from search.run.state.ledger import Ledger
+    from search.run.training.clean import Clean
     from search.study import Config, Study, Task
     from search.variant import Variants
 
@@ -156,8 +156,8 @@ class FixedTraining:
     @cached_property
     def ledger(self) -> Ledger:
         """The storage, begun or opened again."""
-        from search.run.ledger import Ledger, open_storage
-        from search.run.sampler import derived
+        from search.run.state.ledger import Ledger, open_storage
+        from search.run.state.sampler import derived
         from search.variant import PARAMETER, varied
 
         study, trial = self.source.study, self.source.trial
@@ -240,7 +240,7 @@ class FixedTraining:
         Raises:
             UserError: there are none, or the state of one is not that of its end.
         """
-        from search.run import checkpoint, clean
+        from search.run.training import checkpoint, clean
 
         trials, judged = self.trials(), []
         for number in numbers:
@@ -343,8 +343,8 @@ def drawn_set(task: Task) -> dict[str, Any] | None:
 
 def judge_state(task: Task, config: Config, seed: int, state: dict[str, Any], device: torch.device) -> Judged:
     """The better of a training state's last and averaged weights on the validation part, and on training images."""
-    from search.run import checkpoint, clean
-    from search.run.fit import judge
+    from search.run.training import checkpoint, clean
+    from search.run.training.fit import judge
 
     split = task.split(config.arch.size)
     part, sample = split.valid, clean.sample(split)

@@ -12,7 +12,7 @@ from data.errors import UserError
 from search.cli.options import Address, Data, Out, console, loading
 
 if TYPE_CHECKING:
-    from search.run.doctor import Finding
+    from search.run.doctor.machine import Finding
     from search.study import Study
 
 EXAMPLE = "quickstart"
@@ -26,7 +26,7 @@ def doctor(
     seconds: Annotated[float, typer.Option(min=0, help="Of each training; 0 trains nothing.")] = 3.0,
 ) -> None:
     """Say what is here and whether a search will work, a line each with what to mend; train a bit on each device."""
-    from search.run import doctor as look
+    from search.run.doctor import machine as look
 
     mends = 0
 
@@ -42,7 +42,7 @@ def doctor(
     for found in look.machine(data.absolute() if data else None, out):
         say(found)
     if address is not None:
-        from search.run.nodes import nodes
+        from search.run.cluster.nodes import nodes
 
         for found in nodes(address, data, out):
             say(found)
@@ -84,7 +84,7 @@ def measured_share(file: Path, root: Path | None, chosen: "Study", address: str 
     """What share of a GPU trains most images a second; None where there is neither a GPU nor a cluster."""
     import torch
 
-    from search.run.doctor import gpus_per_trial
+    from search.run.doctor.machine import gpus_per_trial
 
     if not torch.cuda.is_available() and address is None:
         console.print("--gpus-per-trial auto: there is no GPU, trials train on the CPU")

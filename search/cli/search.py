@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from search.results.leaderboard import Entry
     from search.results.view import View
     from search.run.engine import Outcome
-    from search.run.ledger import Ledger
+    from search.run.state.ledger import Ledger
     from search.study import Study
 
 WIDE = 130
@@ -88,8 +88,8 @@ def search(
     with paths.locked(folder):
         from search.progress import progress
         from search.run import live
-        from search.run.lease import leased
-        from search.run.storage import open_storage
+        from search.run.state.lease import leased
+        from search.run.state.storage import open_storage
 
         with progress(console, "preparing images") as show:
             chosen.task.prepare(show)
@@ -143,7 +143,7 @@ def with_goal(study: "Study", under: str | None) -> "Study":
 
 def refuse_failures(ledger: "Ledger") -> None:
     """End with exit code 1 where no trial of a study was trained without failing, and say the commonest reason."""
-    from search.run.ledger import is_finished
+    from search.run.state.ledger import is_finished
 
     over = [trial for trial in ledger.optuna_study.get_trials(deepcopy=False) if is_finished(trial)]
     reasons = Counter(trial.user_attrs["failed"].splitlines()[0] for trial in over if trial.user_attrs.get("failed"))
@@ -163,8 +163,8 @@ def _open_ledger(chosen: "Study", file: Path, folder: Path, opened: "BaseStorage
     from search import paths
     from search.config_record import changes, differences
     from search.ownership import claim
-    from search.run.ledger import Ledger
-    from search.run.ranges import adapt
+    from search.run.state.ledger import Ledger
+    from search.run.state.ranges import adapt
 
     name = paths.name_of(str(file))
     begun = optuna.load_study(study_name=name, storage=opened)

@@ -17,7 +17,7 @@ from search.objective import Described, Reference
 from search.results.leaderboard import ORDER, Entry, entries
 
 if TYPE_CHECKING:
-    from search.run.ledger import Row
+    from search.run.state.ledger import Row
 
 KNOWN = {reading.name: (reading.title, reading.unit) for reading in (PARAMS, FLOPS)}
 """Title and unit of the readings of studies that do not keep them."""

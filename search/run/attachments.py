@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from search.format import measured
 from search.results import answers
 from search.results.view import View
-from search.run.ledger import Ledger
+from search.run.state.ledger import Ledger
 from search.study import Architecture
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Attachments:
     def _weights(self, number: int, scratch: Path) -> Path | None:
         import torch
 
-        from search.run import checkpoint
+        from search.run.training import checkpoint
 
         file = scratch / f"weights-{number}.pt"
         if not self._ledger.enters(number, self._ledger.study.keep) and not attached(

@@ -1,7 +1,7 @@
 """Ray: trials side by side, on one machine or a cluster, each stopped early when its rung says so.
 
 Ray is only the engine. What a search knows is in the ledger; Ray's own restore files, loggers and checkpoints are
-not used. Only this file and cluster.py, hooks.py, scheduler.py and trainable.py beside it import it.
+not used. Only this file and those of cluster/ import it.
 """
 
 import importlib
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from search.run.baggage import packed
-from search.run.cluster import Devices, keep, started
-from search.run.ledger import Ledger
-from search.run.pulse import EngineError, abandon, pulse
+from search.run.cluster.baggage import packed
+from search.run.cluster.pulse import EngineError, abandon, pulse
+from search.run.cluster.start import Devices, keep, started
+from search.run.cluster.suspend import ray_workers, suspended
 from search.run.settings import FinalTraining, WorkerSettings
-from search.run.storage import StorageError
-from search.run.suspend import ray_workers, suspended
+from search.run.state.ledger import Ledger
+from search.run.state.storage import StorageError
 from search.signals import stoppable
 
 if TYPE_CHECKING:
     from search.run.attachments import Attachments
-    from search.run.hooks import SearchRun
+    from search.run.cluster.hooks import SearchRun
 
 
 LOOK, HANGS = 1.0, 28.0
@@ -95,7 +95,7 @@ def search(
     ):
         import_while_ray_starts()
         from search.run.attachments import Attachments
-        from search.run.hooks import SearchRun
+        from search.run.cluster.hooks import SearchRun
 
         attachments = Attachments(ledger, file, folder)
         devices = starting.result()
@@ -159,16 +159,16 @@ def leave(run: "SearchRun", error: EngineError, scratch: str) -> NoReturn:
 def import_while_ray_starts() -> None:
     """What the first trial's price needs of torch, and Ray Tune."""
     importlib.import_module("models.cost")
-    importlib.import_module("search.run.hooks")
+    importlib.import_module("search.run.cluster.hooks")
 
 
 def tune_trials(run: "SearchRun", settings: WorkerSettings, scratch: str) -> None:
     """Give Ray Tune its hooks, and run it to the end."""
     from ray import tune
 
-    from search.run.hooks import RESTARTS, LedgerCallback, LedgerSearcher, Stopper
-    from search.run.scheduler import ResumableScheduler
-    from search.run.trainable import Worker
+    from search.run.cluster.hooks import RESTARTS, LedgerCallback, LedgerSearcher, Stopper
+    from search.run.cluster.scheduler import ResumableScheduler
+    from search.run.cluster.trainable import Worker
 
     devices = run.devices
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(devices.workers)  # else actors start one after another

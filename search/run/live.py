@@ -20,7 +20,7 @@ from rich.table import Table
 
 from search.format import digits, measured, named, params_text
 from search.results.leaderboard import Entry, entry
-from search.run.ledger import Ledger
+from search.run.state.ledger import Ledger
 
 WIDE = 150
 """Columns from which tables show parameters in a line."""

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from search.format import digits, named, range_text
 from search.paths import STUDIES
 from search.results.leaderboard import Entry, entries
-from search.run.ledger import Ledger, is_finished
+from search.run.state.ledger import Ledger, is_finished
 from search.schedulers import record
 from search.study import Study
 

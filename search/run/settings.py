@@ -55,7 +55,7 @@ ON_GPU = ("gpu_mb", "gpu_use")
 """Those that it has beside them on a GPU."""
 
 CLEAN_ERROR, CLEAN_LOSS = "clean_error", "clean_loss"
-"""What some rows of a final training's curve have beside them, see search.run.clean."""
+"""What some rows of a final training's curve have beside them, see search.run.training.clean."""
 
 
 Owner = dict[str, str | int | None]
@@ -97,7 +97,8 @@ class FinalTraining:
         study: the teacher's study, by name or file; None where its configuration needs none.
         weight: of the teacher's answers in the loss, 0 to 1; the rest is the true points'.
         variants: what is changed in which trial, as search.variant has it; empty for nothing in any.
-        clean: whether the error on training images without augmentation is measured now and then, see search.run.clean.
+        clean: whether the error on training images without augmentation is measured now and then, see
+            search.run.training.clean.
     """
 
     teacher: dict[str, Any] | None = None

@@ -23,7 +23,7 @@ from models.readings import read
 from search.after.model import FACTS, PTH, Model
 from search.after.predict import predict
 from search.format import named
-from search.run.fit import judge
+from search.run.training.fit import judge
 from search.submission.course_images import SIDE, locate, test_images
 
 CSV, REPORT, SOURCES = "submission.csv", "Report.pdf", "report.json"

@@ -18,7 +18,7 @@ from search.dashboard.source import Source
 from search.load import load_study
 from search.results import answers
 from search.results.answers import Answers, Example
-from search.run.ledger import ROW, Ledger, open_storage
+from search.run.state.ledger import ROW, Ledger, open_storage
 
 TINY = Path(__file__).parent.parent / "tiny_study.py"
 POSEFRONT = Path(sys.executable).with_name("posefront")

@@ -18,7 +18,7 @@ from search.dashboard.source import sources
 from search.objective import CourseScore
 from search.results.noise import Noise
 from search.results.view import View
-from search.run.ledger import ROW
+from search.run.state.ledger import ROW
 from tests.big_study import make
 from tests.dashboard.seen import TINY, Seen, answered, place, recorded, retrained, served, trained
 from tests.dashboard.test_deciding import check, trials_of

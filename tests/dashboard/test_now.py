@@ -22,7 +22,7 @@ from search.dashboard.parts import failures, gpu, now, pace
 from search.dashboard.parts.workers import Workers, driver_lives, logs_html
 from search.dashboard.request import Request
 from search.results.view import View
-from search.run.lease import machine
+from search.run.state.lease import machine
 from tests.dashboard.seen import HOSTILE
 
 HERE = socket.gethostname()
@@ -210,7 +210,7 @@ def test_a_card_whose_driver_says_nothing_is_asked_once(monkeypatch: pytest.Monk
     import pynvml
     import torch
 
-    from search.run import fit
+    from search.run.training import fit
 
     asked = []
 

@@ -21,7 +21,7 @@ from search import paths as home
 from search.dashboard import database, tables
 from search.dashboard.database import Database
 from search.dashboard.reader import GoneError, Reader, names
-from search.run.ledger import Ledger
+from search.run.state.ledger import Ledger
 from tests.big_study import make
 from tests.search.test_ledger import STUDY, ledger, row, train
 

@@ -23,7 +23,7 @@ from data.transforms.augment import Augment
 from data.transforms.warp import inputs
 from models.net import Arch
 from search.results import answers as answer_file
-from search.run.fit import fit
+from search.run.training.fit import fit
 from search.study import Config, Training
 
 

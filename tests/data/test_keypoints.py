@@ -20,7 +20,7 @@ from data.tasks.metrics import distances
 from data.transforms.augment import AnimalAugment, Augment, level
 from models.net import Arch
 from search.load import load_study
-from search.run.fit import fit
+from search.run.training.fit import fit
 from search.study import Config, Training
 
 NAMES = ("left_tip", "right_tip", "root")

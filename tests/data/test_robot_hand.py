@@ -24,7 +24,7 @@ from data.transforms.robot_hand import packed, planes, prepared
 from data.transforms.warp import resized
 from models.bodies import Body
 from search.load import load_study
-from search.run.fit import fit
+from search.run.training.fit import fit
 from search.study import Config, Training, replay
 
 ROOT = Path(__file__).parent.parent.parent

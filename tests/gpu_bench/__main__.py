@@ -24,7 +24,7 @@ from data.storage import batches
 from data.tasks.freihand import FreiHand
 from data.transforms.augment import Augment
 from models.net import Arch
-from search.run import probe
+from search.run.doctor import probe
 from search.study import Config, Training
 from tests.bare import Bare
 
@@ -57,14 +57,14 @@ def resident(made: Config, augmented: bool) -> Callable[..., Iterator[Any]]:
 def patches(variant: str, made: Config) -> Iterator[Any]:
     """What is changed for a variant."""
     if variant == "step by step":
-        yield mock.patch("search.run.graph.WARM_UP", 10**9)
+        yield mock.patch("search.run.training.graph.WARM_UP", 10**9)
     if variant == "gradients recorded, pack on the host":
-        yield mock.patch("search.run.update.FUSED", ())
+        yield mock.patch("search.run.training.update.FUSED", ())
         yield mock.patch("data.storage.batches.SHARE", 0)
     if variant == "pack on the host":
         yield mock.patch("data.storage.batches.SHARE", 0)
     if variant.startswith("batch in memory"):
-        yield mock.patch("search.run.fit.batches", resident(made, "augmented" in variant))
+        yield mock.patch("search.run.training.fit.batches", resident(made, "augmented" in variant))
 
 
 WHOLE = "whole"

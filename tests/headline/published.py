@@ -12,8 +12,8 @@ import torch
 from models.readings import FLOPS, PARAMS, read
 from search.config_record import record
 from search.objective import log_score
-from search.run.fit import fit
-from search.run.sampler import derived
+from search.run.state.sampler import derived
+from search.run.training.fit import fit
 from tests.headline import results
 from tests.headline.problems import folder_of, name_of, published, task_of
 

@@ -37,8 +37,8 @@ from data.transforms.augment import MEAN, STD
 from models.readings import read
 from search.after.training import EMA
 from search.load import load_study
-from search.run.fit import judge
-from search.run.learning_rate import schedule
+from search.run.training.fit import judge
+from search.run.training.learning_rate import schedule
 from search.study import Config, Study, replay
 from tests.headline.problems import is_hands
 

@@ -12,7 +12,7 @@ from data.tasks.keypoints import faces
 from data.transforms.augment import MEAN, STD, Augment
 from models.cost import cost
 from search.load import load_study
-from search.run.fit import judge
+from search.run.training.fit import judge
 from search.study import Config, Study, replay
 from tests.conftest import Painted
 from tests.headline import compare, results, stock, table

@@ -30,8 +30,8 @@ from search.results.ablation import Ablation, Mean, Row
 from search.results.figures.ablation import figure, write
 from search.results.leaderboard import entries
 from search.results.style import MUTED, SERIES
-from search.run.fit import fit
-from search.run.ledger import ROW, Ledger
+from search.run.state.ledger import ROW, Ledger
+from search.run.training.fit import fit
 from search.study import Config, Study, Training, replay
 from search.submission import sources
 from search.submission.report import data as report_data

@@ -33,10 +33,10 @@ from search.results import answers, skeleton
 from search.results import example_sheet as sheet
 from search.results.view import View
 from search.run import attachments as attach
-from search.run import checkpoint as weights
 from search.run.attachments import Attachments
-from search.run.ledger import ROW, Ledger, open_storage
 from search.run.note import OWN, code, note
+from search.run.state.ledger import ROW, Ledger, open_storage
+from search.run.training import checkpoint as weights
 from search.study import Config, Study, Training
 
 HOSTILE = "<img src=x onerror=alert(1)> [x](javascript:alert(1)) ``| `"

@@ -12,9 +12,9 @@ from data.storage.pack import Part, Split
 from search.after.training import judge_state
 from search.config_record import rebuild
 from search.load import load_study
-from search.run import checkpoint, clean
 from search.run.settings import CLEAN_ERROR, FinalTraining
-from search.run.worker import work
+from search.run.training import checkpoint, clean
+from search.run.training.worker import work
 from tests.search.test_fit import CPU, STUDY_FILE, assignment, job
 
 TIMED = ("seconds", "train_seconds", "memory_mb")

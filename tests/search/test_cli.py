@@ -14,7 +14,7 @@ from data.errors import UserError
 from search.cli.app import app
 from search.load import load_study
 from search.results.leaderboard import entries, unbeaten
-from search.run.ledger import Ledger, open_storage
+from search.run.state.ledger import Ledger, open_storage
 from tests.conftest import paint
 
 TINY = Path(__file__).parent.parent / "tiny_study.py"
@@ -166,7 +166,7 @@ def test_pareto_optimal_is_what_a_brute_force_says() -> None:
 
 def test_the_board_and_the_page_of_every_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_TROUBLE", "none")
-    from search.run.ledger import ROW
+    from search.run.state.ledger import ROW
 
     folder = tmp_path / "tiny_study"
     folder.mkdir()
@@ -201,7 +201,7 @@ def test_the_board_and_the_page_of_every_state(tmp_path: Path, monkeypatch: pyte
 def test_a_search_that_has_all_its_trials_says_so_and_stops_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search.run.ledger import ROW
+    from search.run.state.ledger import ROW
 
     folder = tmp_path / "tiny_study"
     folder.mkdir()

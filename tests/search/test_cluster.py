@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from data.errors import UserError
-from search.run import cluster, pulse
+from search.run.cluster import pulse
+from search.run.cluster import start as cluster
 
 TMP = "/tmp"  # noqa: S108 - where short paths are
 

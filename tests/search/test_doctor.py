@@ -13,9 +13,10 @@ from data.errors import UserError
 from search import paths
 from search.cli.doctor import measured_share, share_of
 from search.load import load_study
-from search.run import doctor, nodes
-from search.run.cluster import share
-from search.run.probe import Speed, side_by_side
+from search.run.cluster import nodes
+from search.run.cluster.start import share
+from search.run.doctor import machine as doctor
+from search.run.doctor.probe import Speed, side_by_side
 from tests.conftest import Painted
 
 CHILD = """

@@ -17,9 +17,9 @@ from search.after import ensemble, model
 from search.after.ensemble import answer
 from search.after.training import SearchedTrial, choose_trial
 from search.load import load_study
-from search.run import checkpoint as weights
-from search.run.fit import fit
-from search.run.ledger import ROW, Ledger, open_storage
+from search.run.state.ledger import ROW, Ledger, open_storage
+from search.run.training import checkpoint as weights
+from search.run.training.fit import fit
 from search.study import replay
 from tests.search.test_cli import mistake
 

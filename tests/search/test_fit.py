@@ -17,12 +17,12 @@ from timm.scheduler.multistep_lr import MultiStepLRScheduler
 from search.config_record import digest, record
 from search.load import load_study
 from search.results import answers
-from search.run import checkpoint as weights
-from search.run.fit import DivergedError, Epoch, fit, judge
-from search.run.home import ROOMS, Away, Home, Keeper, SupersededError
-from search.run.learning_rate import schedule
 from search.run.settings import ROW, TrialAssignment, WorkerSettings
-from search.run.worker import work
+from search.run.training import checkpoint as weights
+from search.run.training.fit import DivergedError, Epoch, fit, judge
+from search.run.training.home import ROOMS, Away, Home, Keeper, SupersededError
+from search.run.training.learning_rate import schedule
+from search.run.training.worker import work
 from search.study import Config, Study, Training
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from search.run import worker
+from search.run.training import worker
 
 CARD = torch.device("cuda")
 SAID = (

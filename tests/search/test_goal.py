@@ -20,8 +20,8 @@ from search.forecast import forecast
 from search.full_length import BETWEEN_NETWORKS, BETWEEN_STUDIES, EXPONENT, NOISE, SHARE, FullLength
 from search.goal import FAR, Ends, Goal, as_number, order
 from search.objective import CourseScore
-from search.run.aimed import CONSTRAINT, AimedStudy
-from search.run.ledger import ROW, Ledger
+from search.run.state.aimed import CONSTRAINT, AimedStudy
+from search.run.state.ledger import ROW, Ledger
 from search.samplers import KnownCost
 from search.samplers.error_model import ErrorModel
 from search.samplers.observations import observed

@@ -16,8 +16,8 @@ from data.storage import batches
 from data.tasks.freihand import FreiHand
 from data.transforms.augment import Augment
 from models.net import Arch
-from search.run.fit import Learner, fit
-from search.run.update import Update, move_mean
+from search.run.training.fit import Learner, fit
+from search.run.training.update import Update, move_mean
 from search.study import Config, Training
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -70,8 +70,8 @@ def test_a_replayed_training_is_the_training(task: FreiHand, how: str, monkeypat
     assert losses(task, made, state=taken[0]) == pytest.approx(replayed[4:], rel=1e-3 if how != "bfloat16" else 2e-2)
     assert all(isinstance(group["lr"], float) for group in taken[0]["optimizer"]["param_groups"])
     # step by step, with timm's mean and torch's optimiser as on a CPU, the pack on the host
-    monkeypatch.setattr("search.run.graph.WARM_UP", 10**9)
-    monkeypatch.setattr("search.run.update.FUSED", ())
+    monkeypatch.setattr("search.run.training.graph.WARM_UP", 10**9)
+    monkeypatch.setattr("search.run.training.update.FUSED", ())
     monkeypatch.setattr("data.storage.batches.SHARE", 0)
     assert losses(task, made) == pytest.approx(replayed, rel=1e-2 if how != "bfloat16" else 5e-2)
 
@@ -84,7 +84,7 @@ def test_gradients_of_float16_are_recorded_with_their_scale(task: FreiHand, monk
     replayed = losses(task, made, taken)
     assert np.isfinite(replayed).all()
     assert taken[0]["scaler"]["scale"] > 0
-    monkeypatch.setattr("search.run.graph.WARM_UP", 10**9)
+    monkeypatch.setattr("search.run.training.graph.WARM_UP", 10**9)
     assert losses(task, made) == pytest.approx(replayed, rel=5e-2)
 
 

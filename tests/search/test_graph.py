@@ -25,7 +25,7 @@ from data.tasks.gestures import Gestures
 from data.tasks.keypoints import animals, faces
 from data.tasks.robot_hand import RobotHand
 from search.load import load_study
-from search.run.fit import Learner
+from search.run.training.fit import Learner
 from search.study import Config
 
 OWN = tuple(str(Path(__file__).parents[2] / package) for package in ("data", "models", "search"))

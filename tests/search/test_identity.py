@@ -22,11 +22,11 @@ from search.cli.search import refuse_failures
 from search.config_record import changes, differences, digest, needs_file, rebuild, record
 from search.load import load_study, with_weights
 from search.ownership import claim, results_of
-from search.run import checkpoint
-from search.run.fit import fit
-from search.run.ledger import ROW, Ledger, open_storage
 from search.run.settings import WorkerSettings
-from search.run.worker import studied, work
+from search.run.state.ledger import ROW, Ledger, open_storage
+from search.run.training import checkpoint
+from search.run.training.fit import fit
+from search.run.training.worker import studied, work
 from search.study import Config, Study, Training, replay
 from tests.search.test_cli import said
 

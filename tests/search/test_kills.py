@@ -20,13 +20,13 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from models.readings import Reading
 from search.objective import ErrorAlone
-from search.run import storage as storages
-from search.run.cluster import Devices
-from search.run.hooks import SearchRun
-from search.run.ledger import ROW, Ledger
-from search.run.scheduler import Past, ResumableScheduler
+from search.run.cluster.hooks import SearchRun
+from search.run.cluster.scheduler import Past, ResumableScheduler
+from search.run.cluster.start import Devices
 from search.run.settings import TrialAssignment
-from search.run.storage import PatientStorage, StorageError
+from search.run.state import storage as storages
+from search.run.state.ledger import ROW, Ledger
+from search.run.state.storage import PatientStorage, StorageError
 from search.schedulers import Asha
 from search.study import Config, Study, Training
 
@@ -120,7 +120,7 @@ def row(epoch: int, error: float) -> dict[str, float]:
 
 
 def training(trial: TrialAssignment, disk: Disk) -> Iterator[dict[str, float]]:
-    """What search.run.worker.train hands over; the error follows from the parameters."""
+    """What search.run.training.worker.train hands over; the error follows from the parameters."""
     if trial.last is not None:
         yield trial.last
     reached = trial.last["epoch"] if trial.last else 0

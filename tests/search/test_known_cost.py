@@ -19,7 +19,7 @@ from models.cost import cost
 from models.net import Arch
 from models.readings import FLOPS, PARAMS, Reading, Readings
 from search.objective import CourseScore, ErrorAlone
-from search.run.ledger import ROW, Ledger
+from search.run.state.ledger import ROW, Ledger
 from search.samplers import KnownCost
 from search.samplers.candidates import DrawnTrial, scaled, unscaled
 from search.samplers.error_model import ErrorModel

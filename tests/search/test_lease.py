@@ -14,10 +14,10 @@ import pytest
 from optuna.storages import BaseStorage
 
 from search.paths import LEASE
-from search.run import lease as leases
-from search.run.lease import Lease, LeaseError, leased
-from search.run.ledger import Ledger
-from search.run.storage import PatientStorage, open_storage
+from search.run.state import lease as leases
+from search.run.state.lease import Lease, LeaseError, leased
+from search.run.state.ledger import Ledger
+from search.run.state.storage import PatientStorage, open_storage
 from tests.postgresql import Server
 from tests.search.test_cli import TINY, mistake
 from tests.search.test_kills import STUDY, fail, row
@@ -56,8 +56,8 @@ def held(storage: BaseStorage, name: str) -> dict[str, Any] | None:
 
 HOLD = """
 import sys, time
-from search.run import lease
-from search.run.storage import open_storage
+from search.run.state import lease
+from search.run.state.storage import open_storage
 lease.BEAT = 0.05
 with lease.leased(open_storage(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)

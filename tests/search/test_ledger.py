@@ -17,7 +17,7 @@ from data.tasks.freihand import FreiHand
 from models.cost import cost
 from models.net import Arch
 from models.readings import FLOPS, PARAMS, Reading
-from search.run.ledger import FAILURES, ROW, Ledger, open_storage
+from search.run.state.ledger import FAILURES, ROW, Ledger, open_storage
 from search.study import Config, Study, Training
 
 task = FreiHand()
@@ -167,7 +167,7 @@ def test_refused_samples_are_recorded_cost_nothing_and_do_not_count() -> None:
 
 
 def test_bounds_that_nothing_meets_end_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.run.ledger.REFUSALS", 5)
+    monkeypatch.setattr("search.run.state.ledger.REFUSALS", 5)
     with pytest.raises(UserError, match="5 samples in a row were refused, the last for Params"):
         ledger(replace(STUDY, bounds={"params_m": 1e-6})).ask()
 

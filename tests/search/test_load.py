@@ -168,7 +168,7 @@ def test_a_wrong_word_costs_no_heavy_import(words: list[str], tmp_path: Path) ->
 def test_a_study_and_a_board_need_no_torch() -> None:
     code = (
         "import sys, search.load, search.paths, search.study, search.schedulers, search.objective, search.format\n"
-        "import search.cli.search, search.run.ledger, search.run.live, search.results.figures.pareto\n"
+        "import search.cli.search, search.run.state.ledger, search.run.live, search.results.figures.pareto\n"
         "print(sorted({'torch', 'ray', 'timm', 'sklearn', 'pandas', 'scipy'} & set(sys.modules)))\n"
     )
     run = subprocess.run(

@@ -17,9 +17,9 @@ from search.forecast import forecast, of_any
 from search.gate import Gate
 from search.objective import CourseScore
 from search.results.leaderboard import entry
-from search.run.admission import too_dear
-from search.run.ledger import ROW, Ledger
-from search.run.scheduler import Past, ResumableScheduler
+from search.run.cluster.scheduler import Past, ResumableScheduler
+from search.run.state.admission import too_dear
+from search.run.state.ledger import ROW, Ledger
 from search.schedulers import Asha, LookAhead, Scheduler, record, recorded
 from search.study import Config, Study, Training
 

@@ -25,9 +25,9 @@ import pytest
 
 from search.after import model
 from search.results import answers
-from search.run import checkpoint
-from search.run.baggage import PACKAGES
-from search.run.home import MARK, Away, Keeper
+from search.run.cluster.baggage import PACKAGES
+from search.run.training import checkpoint
+from search.run.training.home import MARK, Away, Keeper
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "tiny_study.py"

@@ -22,8 +22,8 @@ from search.dashboard.replies import Replies
 from search.dashboard.request import Request
 from search.dashboard.source import sources
 from search.paths import STORAGE
-from search.run import storage as storages
-from search.run.storage import StorageError, open_storage
+from search.run.state import storage as storages
+from search.run.state.storage import StorageError, open_storage
 from search.storage_url import without_passwords
 from tests.postgresql import PASSWORD, QUOTED, Server
 from tests.search import test_kills as kills

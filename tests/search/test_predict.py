@@ -28,7 +28,7 @@ from search.after.model import Model
 from search.after.predict import Prediction, as_csv, as_json, overlay, overlays, predict, upright
 from search.after.preprocessing import Preprocessing
 from search.results.skeleton import skeleton
-from search.run.fit import judge
+from search.run.training.fit import judge
 from search.study import Config, Training
 from search.submission import course_images
 from tests.conftest import Painted

@@ -11,9 +11,9 @@ from optuna.samplers import GridSampler, RandomSampler
 from optuna.trial import BaseTrial, TrialState
 
 from data.errors import UserError
-from search.run.ledger import ROW, Ledger
-from search.run.ranges import adapt
-from search.run.storage import open_storage
+from search.run.state.ledger import ROW, Ledger
+from search.run.state.ranges import adapt
+from search.run.state.storage import open_storage
 from search.study import Config, Study, Training
 from tests.search.test_kills import STUDY, Width
 

@@ -23,8 +23,8 @@ from search.after.training import SearchedTrial, choose_trial
 from search.config_record import rebuild
 from search.load import load_study
 from search.results import answers
-from search.run.fit import Teacher, fit, judge
-from search.run.ledger import ROW, Ledger, open_storage
+from search.run.state.ledger import ROW, Ledger, open_storage
+from search.run.training.fit import Teacher, fit, judge
 from search.study import Config
 from tests.search.test_cli import mistake, said
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import ASHAScheduler
 
-from search.run.ledger import ROW
-from search.run.scheduler import Past, ResumableScheduler
+from search.run.cluster.scheduler import Past, ResumableScheduler
+from search.run.state.ledger import ROW
 from search.schedulers import Hyperband, recorded
 
 EPOCHS = 9

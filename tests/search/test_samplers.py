@@ -11,8 +11,8 @@ from optuna import samplers
 from optuna.trial import BaseTrial, TrialState
 
 from data.errors import UserError
-from search.run.ledger import Ledger
-from search.run.sampler import SamplerError
+from search.run.state.ledger import Ledger
+from search.run.state.sampler import SamplerError
 from search.samplers import KnownCost
 from search.study import Config, Study, Training
 from tests.search.test_kills import ROW, STUDY, Memory, Width

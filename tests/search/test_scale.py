@@ -18,8 +18,8 @@ from models.net import Arch
 from search.config_record import record
 from search.results import network
 from search.run.attachments import Attachments
-from search.run.ledger import ROW, Ledger, open_storage
 from search.run.live import View
+from search.run.state.ledger import ROW, Ledger, open_storage
 from search.samplers import KnownCost, known_cost
 from search.samplers.error_model import FIT, ROWS
 from search.samplers.observations import Encoder

@@ -23,12 +23,12 @@ from data.storage.pack import Part, Split
 from data.tasks.robot_hand import RobotHand
 from models.bodies import Body
 from search.load import load_study
-from search.run import checkpoint as weights
-from search.run import fit as fitting
-from search.run.fit import fit
-from search.run.ledger import Ledger
 from search.run.settings import TrialAssignment, WorkerSettings
-from search.run.worker import work
+from search.run.state.ledger import Ledger
+from search.run.training import checkpoint as weights
+from search.run.training import fit as fitting
+from search.run.training.fit import fit
+from search.run.training.worker import work
 from search.study import Config, Training
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from search.run.suspend import ray_workers, suspended
+from search.run.cluster.suspend import ray_workers, suspended
 
 
 @pytest.fixture
@@ -35,9 +35,8 @@ def test_they_stand_still_inside_the_block_alone(sleeper: psutil.Process) -> Non
 
 
 def test_they_go_on_when_who_stopped_them_is_killed(sleeper: psutil.Process) -> None:
-    code = (
-        "import sys, time; from search.run.suspend import suspended\nwith suspended([int(sys.argv[1])]): time.sleep(60)"
-    )
+    code = "import sys, time; from search.run.cluster.suspend import suspended\n"
+    code += "with suspended([int(sys.argv[1])]): time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, str(sleeper.pid)]) as holder:
         wait_for(sleeper, stopped=True)
         holder.kill()

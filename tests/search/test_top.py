@@ -17,10 +17,10 @@ from search.cli.options import seen
 from search.full_length import BETWEEN_NETWORKS, NOISE, NORMAL
 from search.load import load_study
 from search.results.view import View
-from search.run.ledger import ROW, Ledger, open_storage
-from search.run.scheduler import Past, ResumableScheduler
+from search.run.cluster.scheduler import Past, ResumableScheduler
 from search.run.settings import WorkerSettings
-from search.run.worker import work
+from search.run.state.ledger import ROW, Ledger, open_storage
+from search.run.training.worker import work
 from tests.search.test_cli import mistake, said
 
 TINY = Path(__file__).parent.parent / "tiny_study.py"

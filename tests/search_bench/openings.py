@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from models.readings import read
-from search.run.fit import DivergedError, fit
-from search.run.sampler import derived
+from search.run.state.sampler import derived
+from search.run.training.fit import DivergedError, fit
 from search.samplers.candidates import DrawnTrial
 from search.study import Config, Training
 from search.variant import vary

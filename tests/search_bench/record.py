@@ -37,8 +37,8 @@ from optuna.samplers import BruteForceSampler
 
 from models.readings import read
 from search.load import load_study
-from search.run.fit import DivergedError, fit
-from search.run.sampler import derived
+from search.run.state.sampler import derived
+from search.run.training.fit import DivergedError, fit
 from search.study import Study, replay
 
 MEASURED = ("params_m", "gflops", "epoch", "error", "train_loss", "valid_loss", "seconds")

@@ -1,7 +1,8 @@
 """A search in virtual time: the real samplers, ledger and schedulers, with simulated workers that read a table.
 
-What a real search does on each result (search.run.hooks) is done here in the same order. Workers are asynchronous: each
-takes its next trial when its last one is over, at its own time. Nothing is trained and Ray itself is not started.
+What a real search does on each result (search.run.cluster.hooks) is done here in the same order. Workers are
+asynchronous: each takes its next trial when its last one is over, at its own time. Nothing is trained and Ray itself is
+not started.
 """
 
 import heapq
@@ -17,8 +18,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from models.readings import Reading
 from search.gate import Gate
-from search.run.ledger import ROW, Ledger
-from search.run.scheduler import ResumableScheduler
+from search.run.cluster.scheduler import ResumableScheduler
+from search.run.state.ledger import ROW, Ledger
 from search.samplers import KnownCost
 from search.schedulers import Scheduler
 from search.study import Config, Study, Training

@@ -43,14 +43,14 @@ from rich.table import Table
 
 from search.config_record import rebuild
 from search.results import answers, network
-from search.run import checkpoint
 from search.run.attachments import Attachments
-from search.run.cluster import Devices
-from search.run.hooks import LedgerSearcher, SearchRun
-from search.run.ledger import Ledger, open_storage
+from search.run.cluster.hooks import LedgerSearcher, SearchRun
+from search.run.cluster.scheduler import ResumableScheduler
+from search.run.cluster.start import Devices
 from search.run.live import View
-from search.run.ranges import adapt
-from search.run.scheduler import ResumableScheduler
+from search.run.state.ledger import Ledger, open_storage
+from search.run.state.ranges import adapt
+from search.run.training import checkpoint
 from search.samplers import KnownCost
 from search.study import Study, replay, tpe
 from studies import freihand

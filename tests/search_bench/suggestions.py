@@ -21,7 +21,7 @@ from rich.table import Table as Printed
 from models.cost import cost
 from models.readings import read
 from search.config_record import record
-from search.run.sampler import TrialSampler
+from search.run.state.sampler import TrialSampler
 from search.samplers import KnownCost
 from search.samplers.candidates import DrawnTrial
 from search.samplers.make import make_sampler

@@ -17,7 +17,7 @@ from data.errors import UserError
 from search.after import model as models
 from search.after.predict import predict
 from search.load import load_study
-from search.run.fit import judge
+from search.run.training.fit import judge
 from search.study import replay
 from search.submission import csv_table
 from search.submission.notebook import network_source

@@ -25,8 +25,8 @@ from search.after.training import judged_on
 from search.load import load_study
 from search.results import answers
 from search.results.view import View
-from search.run.fit import fit
-from search.run.sampler import derived
+from search.run.state.sampler import derived
+from search.run.training.fit import fit
 from search.study import replay
 from search.submission import forms
 from search.submission.check.checks import Verdict

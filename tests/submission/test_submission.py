@@ -37,9 +37,9 @@ from search.load import load_study
 from search.objective import CourseScore, log_score, score
 from search.results import answers
 from search.results.view import View
-from search.run import clean
-from search.run.fit import fit
-from search.run.sampler import derived
+from search.run.state.sampler import derived
+from search.run.training import clean
+from search.run.training.fit import fit
 from search.study import Config, replay
 from search.submission import archive, claims, course_images, csv_table
 from search.submission import submit as submission

@@ -28,7 +28,7 @@ from search import origin
 from search.after import model as models
 from search.after.training import EMA, drawn_set, judge_state, ranges
 from search.load import load_study
-from search.run.fit import fit
+from search.run.training.fit import fit
 from search.study import Config, Training
 from search.submission.notebook import network_source, training_source
 from search.submission.notebook.build import TRAINING, build, execute, measured

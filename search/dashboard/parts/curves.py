@@ -15,7 +15,7 @@ from search.results.view import View
 from search.schedulers import recorded
 
 if TYPE_CHECKING:
-    from search.run.ledger import Row
+    from search.run.state.ledger import Row
 
 CAP = 200_000
 """Epochs that one figure draws; with them its JSON is about 2 MB."""

@@ -76,12 +76,12 @@ def driver_lives(held: str | None) -> bool | None:
     """Whether a study's driver is at work; None where that cannot be seen from this machine.
 
     Args:
-        held: what the driver wrote of itself, as JSON, see `search.run.lease`; None where there is nothing.
+        held: what the driver wrote of itself, as JSON, see `search.run.state.lease`; None where there is nothing.
     """
     holder = None if held is None else json.loads(held)
     if holder is None:
         return None if held is None else False
-    from search.run.lease import machine
+    from search.run.state.lease import machine
 
     if not isinstance(holder, dict) or holder.get("machine") != machine():
         return None

@@ -16,7 +16,7 @@ from search.after.model import Facts, described
 from search.after.training import judged_on
 from search.results import answers
 from search.results.answers import Answers
-from search.run.sampler import derived
+from search.run.state.sampler import derived
 from search.study import Config, Study, Task, replay
 from search.submission.check import compare
 from search.submission.check.checks import Check, number, truth

@@ -31,7 +31,7 @@ from search.config_record import OWN, config_of
 from search.format import named
 from search.load import load_study
 from search.objective import log_score, score
-from search.run import clean
+from search.run.training import clean
 from search.study import Config, Study, replay
 from search.submission import archive, claims, sources
 from search.submission.author import file_name

@@ -37,7 +37,7 @@ from models.heads import Direct
 from search.after.model import Model
 from search.format import value_text
 from search.results.skeleton import skeleton
-from search.run.ledger import Row
+from search.run.state.ledger import Row
 from search.submission.check.checks import first_line
 from search.submission.csv_layout import Layout
 from search.submission.notebook import training_source

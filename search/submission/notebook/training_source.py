@@ -20,9 +20,9 @@ from models.net import Arch
 from models.network import Branched
 from search.after.model import Model
 from search.after.training import EMA
-from search.run.fit import seeded
-from search.run.learning_rate import SHAPES
-from search.run.update import optimizer_of
+from search.run.training.fit import seeded
+from search.run.training.learning_rate import SHAPES
+from search.run.training.update import optimizer_of
 from search.study import Training
 from search.submission.notebook.python_source import arguments, embed, literal
 from search.submission.report.markdown import plain

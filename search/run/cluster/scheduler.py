@@ -6,8 +6,8 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from search.run.ledger import ROW, Ledger
-from search.run.look_ahead import LookAheadScheduler
+from search.run.cluster.look_ahead import LookAheadScheduler
+from search.run.state.ledger import ROW, Ledger
 from search.schedulers import LookAhead
 
 

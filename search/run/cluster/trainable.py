@@ -7,8 +7,8 @@ from typing import Any, cast
 import ray
 from ray import tune
 
-from search.run.home import Away, Home, is_seen
 from search.run.settings import TrialAssignment, WorkerSettings
+from search.run.training.home import Away, Home, is_seen
 
 
 def home_of(settings: WorkerSettings) -> Home:
@@ -40,7 +40,7 @@ class Worker(tune.Trainable):
         if self._rows is None:
             import torch
 
-            from search.run.worker import work
+            from search.run.training.worker import work
 
             device = torch.device("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
             self._home = self._home or home_of(self._settings)

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import BaseTrial
 
 from data.errors import UserError
-from search.run.storage import rewrite_choices
+from search.run.state.storage import rewrite_choices
 from search.space_check import branches, compatible, described
 from search.study import Config, Study
 
@@ -53,7 +53,7 @@ def adapt(study: Study, begun: optuna.Study) -> tuple[Study, list[str]]:
 
     Args:
         study: as its file describes it now.
-        begun: what is kept of it, in a storage of `search.run.storage.open_storage`.
+        begun: what is kept of it, in a storage of `search.run.state.storage.open_storage`.
 
     Returns:
         The study, which goes on with its trials, and what was added to their choices, in words.

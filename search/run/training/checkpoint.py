@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from data.storage.files import is_stale, replacing
-from search.run.home import TICKET
 from search.run.settings import Owner
+from search.run.training.home import TICKET
 
 log = logging.getLogger(__name__)
 

@@ -24,13 +24,13 @@ from models.readings import Readings
 from search.config_record import digest, rebuild
 from search.config_record import record as config_record
 from search.paths import EXPECTED_GAIN, check_file
-from search.run.admission import broken, refusal
-from search.run.aimed import AimedStudy
-from search.run.ranges import NoChoiceError
-from search.run.ranking import Ranking, is_finished
-from search.run.sampler import SamplerError, StoppableStudy, TrialSampler, derived
 from search.run.settings import ROW, Owner, Row, TrialAssignment
-from search.run.storage import StorageError, open_storage
+from search.run.state.admission import broken, refusal
+from search.run.state.aimed import AimedStudy
+from search.run.state.ranges import NoChoiceError
+from search.run.state.ranking import Ranking, is_finished
+from search.run.state.sampler import SamplerError, StoppableStudy, TrialSampler, derived
+from search.run.state.storage import StorageError, open_storage
 from search.samplers.make import make_sampler
 from search.schedulers import record
 from search.study import Architecture, Config, Study

@@ -13,8 +13,8 @@ CONTINUE = 'read -r _; for pid; do kill -CONT "$pid" 2>/dev/null; done; exit 0'
 
 
 TITLES = ("ray::Worker", "ray::IDLE")
-"""What processes call themselves that train (search.run.trainable.Worker) or wait. Ray's agents, which must not stand
-still, have titles of this form too."""
+"""What processes call themselves that train (search.run.cluster.trainable.Worker) or wait. Ray's agents, which must
+not stand still, have titles of this form too."""
 
 
 @contextmanager

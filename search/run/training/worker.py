@@ -17,11 +17,11 @@ from search.config_record import rebuild
 from search.load import load_study
 from search.paths import STUDIES
 from search.results import answers
-from search.run import checkpoint as weights
-from search.run import clean
-from search.run.fit import DivergedError, Teacher, fit, settle
-from search.run.home import Home, SupersededError
 from search.run.settings import FinalTraining, TrialAssignment, WorkerSettings
+from search.run.training import checkpoint as weights
+from search.run.training import clean
+from search.run.training.fit import DivergedError, Teacher, fit, settle
+from search.run.training.home import Home, SupersededError
 from search.study import Config, Study, Task
 from search.variant import change_of, vary_task
 

@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.forecast import forecast
-from search.run.ledger import Ledger
+from search.run.state.ledger import Ledger
 from search.schedulers import LookAhead
 from search.target import ended, target
 

@@ -8,7 +8,7 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from torch.optim import Optimizer
 
-from search.run.learning_rate import schedule
+from search.run.training.learning_rate import schedule
 from search.study import Training
 
 FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from data.storage.pack import Part, Split
-from search.run.fit import Reached
 from search.run.settings import CLEAN_ERROR, CLEAN_LOSS, Row
+from search.run.training.fit import Reached
 from search.study import Task
 
 MOST = 12

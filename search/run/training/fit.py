@@ -14,9 +14,9 @@ from torch import nn
 from data.storage.batches import batches
 from data.storage.pack import Part
 from search.network import build
-from search.run.graph import GraphedStep, Step
 from search.run.settings import Epoch as Epoch
-from search.run.update import Update
+from search.run.training.graph import GraphedStep, Step
+from search.run.training.update import Update
 from search.study import Config, Task
 
 State = dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Container
 from optuna.trial import FrozenTrial, TrialState
 
 from search.goal import Ends, Goal
-from search.run.sampler import StoppableStudy
+from search.run.state.sampler import StoppableStudy
 
 CONSTRAINT = "final error, ln(error / goal)"
 

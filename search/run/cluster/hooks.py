@@ -12,9 +12,9 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from search.run.attachments import Attachments
-from search.run.cluster import Devices
-from search.run.ledger import Ledger
+from search.run.cluster.start import Devices
 from search.run.settings import ON_GPU, ROW
+from search.run.state.ledger import Ledger
 
 RESTARTS = 2
 """How often a trial whose worker died is begun again from its last state; then it has failed."""
@@ -86,7 +86,7 @@ class SearchRun:
 
     def tidy(self) -> None:
         """Keep the weights of the best few and of those in training."""
-        from search.run import checkpoint
+        from search.run.training import checkpoint
 
         checkpoint.keep_only(self.states, {*self.ledger.best(self.ledger.study.keep), *self.ledger.running})
 

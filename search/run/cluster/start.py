@@ -39,8 +39,8 @@ from data.errors import UserError
 from data.storage.files import replacing
 from search import signals
 from search.paths import STUDIES
-from search.run.home import MARK, Keeper
 from search.run.scratch import prefix, sweep
+from search.run.training.home import MARK, Keeper
 from search.storage_url import without_passwords
 from search.study import Study
 
@@ -87,7 +87,7 @@ def started(
         study: says how many GPUs a trial has where `gpus` does not.
         workers: trials side by side; None for as many as the cores or GPUs allow.
         gpus: GPUs a trial; None for the study's own number where there are GPUs.
-        baggage: what a cluster's workers are sent, see `search.run.baggage`.
+        baggage: what a cluster's workers are sent, see `search.run.cluster.baggage`.
 
     Yields:
         A folder for Ray's files, and what the trials run on, whose result() waits for Ray and raises UserError where

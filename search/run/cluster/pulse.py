@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ClassVar, NoReturn, cast
 
-from search.run.cluster import children, knock, with_descendants  # isort: skip - before Ray, which reads what it sets
+from search.run.cluster.start import children, knock, with_descendants  # isort: skip - before Ray, which reads what it sets
 
 import psutil
 import ray

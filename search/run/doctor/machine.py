@@ -17,7 +17,7 @@ from data.errors import UserError
 from data.storage.files import cache_folder
 from data.storage.image import ENDINGS
 from search.paths import on_network
-from search.run.probe import Speed, side_by_side
+from search.run.doctor.probe import Speed, side_by_side
 
 if TYPE_CHECKING:
     from search.study import Config, Study
@@ -147,7 +147,7 @@ def speeds(
     for count in counts:
         if card is None and count > usable_cores():
             return
-        found = side_by_side([sys.executable, "-m", "search.run.probe"], what, count, card)
+        found = side_by_side([sys.executable, "-m", "search.run.doctor.probe"], what, count, card)
         yield count, found
         if any(speed.failed for speed in found):
             return

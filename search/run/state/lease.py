@@ -18,7 +18,7 @@ import psutil
 from optuna.storages import BaseStorage
 
 from search.paths import LEASE
-from search.run.storage import PatientStorage, StorageError, swap_attribute
+from search.run.state.storage import PatientStorage, StorageError, swap_attribute
 
 BEAT, STALE = 5.0, 30.0
 """Seconds between two heartbeats; without one after which another machine's driver is dead."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from data.errors import UserError
-from search.run.baggage import packed
-from search.run.doctor import Finding, nearest
+from search.run.cluster.baggage import packed
+from search.run.doctor.machine import Finding, nearest
 from search.run.scratch import prefix
 
 PACKAGES = ("ray", "optuna", "torch")
@@ -36,13 +36,13 @@ def nodes(address: str, data: Path | None, out: Path) -> Iterator[Finding]:
     Raises:
         UserError: no cluster answers there, or the folder of runs cannot be written to.
     """
-    from search.run import cluster  # isort: skip - before Ray, which reads what it sets
+    from search.run.cluster import start  # isort: skip - before Ray, which reads what it sets
 
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     with packed(address, None) as baggage:
-        cluster.connect(address, "", baggage.folder)
+        start.connect(address, "", baggage.folder)
     with ExitStack() as ended:
         ended.callback(ray.shutdown)
         mark = ended.enter_context(marked(nearest(out.absolute())))

@@ -55,7 +55,7 @@ def train(task: Task, config: Config, seconds: float, wait: Callable[[], Any]) -
     import torch
 
     from data.storage.pack import Part
-    from search.run.fit import Learner, Memory, settle
+    from search.run.training.fit import Learner, Memory, settle
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     settle(1, device)
@@ -151,7 +151,7 @@ def serve(trained: Callable[[dict[str, Any], Callable[[], Any]], Speed]) -> None
     """One of several processes: read what to train, say 'ready', wait for a line, train, print the speed."""
     import torch
 
-    from search.run.worker import reason_of
+    from search.run.training.worker import reason_of
 
     what = json.loads(sys.stdin.readline())
     out, sys.stdout = sys.stdout, sys.stderr
@@ -170,7 +170,7 @@ def serve(trained: Callable[[dict[str, Any], Callable[[], Any]], Speed]) -> None
 def of_study(what: dict[str, Any], ready: Callable[[], Any]) -> Speed:
     """Train a recorded configuration of a study."""
     from search.config_record import rebuild
-    from search.run.worker import studied
+    from search.run.training.worker import studied
 
     task = studied(what["study"], what["data"]).task
     task.prepare()
