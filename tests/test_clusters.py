@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
+import optuna
 import pytest
 import yaml
 from nbclient import NotebookClient
@@ -18,8 +20,8 @@ from typer.main import get_command
 
 from search.cli.app import app
 from search.paths import STORAGE
-from tests.conftest import paint
 from tests.search.test_cluster import free_port
+from tests.search.test_leak import Spied
 from tests.search.test_process import COMMAND
 from tests.search.test_search import STUDY, Search
 
@@ -75,9 +77,7 @@ def submit(search: Search, *options: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_a_slurm_job_out_of_time_queues_itself_again_until_all_is_searched(
-    tmp_path: Path, slurm: dict[str, str]
-) -> None:
+def test_a_slurm_job_out_of_time_queues_itself_again(tmp_path: Path, slurm: dict[str, str]) -> None:
     search = Search(tmp_path / "runs", tmp_path / "cache", **slurm, TINY_SLEEP="0.5")
     options = ("--trials", "4", "--epochs", "3")
     job = submit(search, *options)
@@ -89,20 +89,11 @@ def test_a_slurm_job_out_of_time_queues_itself_again_until_all_is_searched(
         assert time.monotonic() - began < 100  # 120 s are left to it
         assert job.returncode == 143, said
         assert "posefront ended with exit code 143" in said
-        told = (tmp_path / "scontrol").read_text().splitlines()
-        assert told[-1] == f"requeue {os.getpid()}"
+        assert "2 at a time on 1 CPU" in said  # a core of each node
+        assert (tmp_path / "scontrol").read_text().splitlines()[-1] == f"requeue {os.getpid()}"
         states = {trial.state for trial in search.trials()}
         assert TrialState.WAITING in states
         assert TrialState.RUNNING not in states
-        search.environment |= {"SLURM_RESTART_COUNT": "1", "TINY_SLEEP": "0"}
-        job = submit(search, *options)
-        said, _ = job.communicate(timeout=300)
-        assert job.returncode == 0, said
-        assert "going on" in said
-        assert "2 at a time on 1 CPU" in said  # a core of each node
-        assert len((tmp_path / "scontrol").read_text().splitlines()) == len(told) + 1  # it asked for the nodes alone
-        assert [trial.number for trial in search.trials()] == list(range(4))
-        assert all(trial.state.is_finished() for trial in search.trials())
     finally:
         left = subprocess.run(["pgrep", "-f", f"{SCRATCH}/"], capture_output=True, text=True, check=False)
         for process in left.stdout.split():
@@ -161,15 +152,30 @@ def test_the_rayjob_starts_a_search_that_the_command_knows() -> None:
 def test_the_notebook_for_kaggle_and_colab_goes_from_a_search_to_a_checked_zip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, test = paint(tmp_path / "hands", hands=60).root, paint(tmp_path / "test", hands=6, seed=1).root
+    """And opens no test image before it hands in: neither its search nor its last training does."""
+    spied = Spied(tmp_path)
     numbers = {"TRIALS": 1, "EPOCHS": 1, "FULL_EPOCHS": 1, "SEEDS": 1, "QUICK": 1, "SECONDS": 0, "HOURS": 1}
-    places = {"CHECKOUT": DOCS.parent, "OUT": tmp_path / "runs", "DATA": data, "TEST": test / "training" / "rgb"}
-    for name, value in {**numbers, **places, "CACHE": tmp_path / "cache"}.items():
-        monkeypatch.setenv(f"POSEFRONT_{name}", str(value))
+    places = {"CHECKOUT": DOCS.parent, "OUT": tmp_path / "runs", "DATA": spied.root, "TEST": spied.tests}
+    settings = {f"POSEFRONT_{name}": str(value) for name, value in {**numbers, **places}.items()}
+    for name, value in {**spied.environment, **settings}.items():
+        monkeypatch.setenv(name, value)
     notebook = nbformat.read(DOCS / "kaggle.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=500, kernel_name="python3").execute()
+    client = NotebookClient(notebook, timeout=500, kernel_name="python3")
+    began: set[int] = set()
+    with client.setup_kernel():
+        for index, cell in enumerate(notebook.cells):
+            processes, told, seen = spied.watch(partial(client.execute_cell, cell, index))
+            began |= processes
+            assert (told, seen) == ([], []) or 'posefront("submit"' in cell.source
+    assert "00000000.jpg" in seen, "at last, to be answered"
+    assert any("00000000.jpg" in line for line in told)
+    (study,) = (tmp_path / "runs").iterdir()
+    for folder in (study, *(study / "retrain").iterdir()):  # the hook was in the processes that trained
+        storage = f"sqlite:///{folder}/study.db"
+        (name,) = optuna.get_all_study_names(storage)
+        trials = optuna.load_study(study_name=name, storage=storage).trials
+        assert {int(trial.user_attrs["worker"].split()[1]) for trial in trials} < began
     said = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", ()))
     assert "1 seed x 1 epochs" in said
     assert "PASS" in said
     assert said.strip().endswith("Ada_Lovelace_midterm_project.zip")
-    assert (tmp_path / "runs" / "quickstart" / "submission" / "Ada_Lovelace_midterm_project.zip").is_file()

@@ -245,6 +245,8 @@ class FixedTraining:
         trials, judged = self.trials(), []
         for number in numbers:
             trial, device = trials[number], model.best_device()
+            if not trial.user_attrs.get("curve"):
+                continue
             file = checkpoint.path(self.folder / "weights", number)
             state = checkpoint.load(file, device, self.ledger.owner(trial))
             epoch = trial.user_attrs["curve"][-1]["epoch"]

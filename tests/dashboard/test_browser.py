@@ -1,9 +1,10 @@
-"""The dashboard as a person sees it: a real Chromium, a real server, and once a real search that is running."""
+"""The dashboard as a person sees it: a real Chromium, a real server, and once a search that is running."""
 
 import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ from tests.dashboard.seen import HOSTILE, POSEFRONT, TINY, Seen, place, recorded
 def test_a_search_that_is_running(tmp_path: Path, see: Callable[[str], Seen]) -> None:
     environment = os.environ | {"TINY_SLEEP": "0.5"}
     search = subprocess.Popen(
-        [POSEFRONT, "search", TINY, "--out", tmp_path, "--trials", "60"],
+        [sys.executable, "-m", "tests.without_ray", "search", TINY, "--out", tmp_path, "--trials", "60"],
+        cwd=TINY.parents[1],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,9 +1,7 @@
 """A study that an older version searched is opened, shown, continued, retrained and used."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +9,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from PIL import Image
+
+from tests.search.test_cli import said
+from tests.without_ray import engine
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 COMMAND = Path(sys.executable).with_name("posefront")
@@ -25,12 +26,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs"
 
 
-def posefront(out: Path, *words: str) -> str:
-    environment = {**os.environ, "COLUMNS": "180"}
-    words = (words[0], str(out.parent / "before.py"), *words[1:]) if words[0] != "predict" else words
-    ran = subprocess.run([COMMAND, *words], capture_output=True, text=True, env=environment, cwd=out.parent)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
+def posefront(out: Path, command: str, *words: object) -> str:
+    return said(command, out.parent / "before.py", "--out", out, *words)
 
 
 def trials(out: Path) -> list[optuna.trial.FrozenTrial]:
@@ -61,17 +58,18 @@ def test_its_model_finds_hands(out: Path, tmp_path: Path) -> None:
     picture = tmp_path / "hand.png"
     Image.new("RGB", (300, 200), "grey").save(picture)
     model = out / "before" / "models" / "000000"
-    answer = posefront(out, "predict", str(model), str(picture), "--study", str(out.parent / "before.py"))
+    answer = said("predict", model, picture, "--study", out.parent / "before.py")
     assert len(json.loads(answer)["predictions"][0]["points"]) == 21
 
 
-def test_it_goes_on_where_it_was_interrupted_and_is_retrained(out: Path) -> None:
+def test_it_goes_on_where_it_was_interrupted_and_is_retrained(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.run.engine.search", engine())
     waiting = trials(out)[3]
     known = waiting.user_attrs["curve"]
     assert (waiting.state, len(known), waiting.user_attrs["budget"]) == (TrialState.WAITING, 78, 84)
-    assert "going on: 3 trials are over" in posefront(out, "search", "--trials", "4", "--workers", "1")
+    assert "going on: 3 trials are over" in posefront(out, "search", "--trials", 4)
     after = trials(out)
     assert [trial.state for trial in after] == [TrialState.COMPLETE, *[TrialState.PRUNED] * 2, TrialState.COMPLETE]
     assert after[3].user_attrs["curve"][:78] == known
     assert sorted(after[3].intermediate_values) == list(range(1, 85))
-    assert "seed" in posefront(out, "retrain", "--trial", "3", "--seeds", "1", "--epochs", "1", "--workers", "1")
+    assert "seed" in posefront(out, "retrain", "--trial", 3, "--seeds", 1, "--epochs", 1)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,8 @@ from search.run.state.ledger import ROW, Ledger, open_storage
 from search.run.training import checkpoint as weights
 from search.run.training.fit import fit
 from search.study import replay
-from tests.search.test_cli import mistake
+from tests.search.test_cli import mistake, said
+from tests.without_ray import engine
 
 STUDY = """
 from typing import Any
@@ -62,19 +62,12 @@ def searched(file: Path, folder: Path) -> None:
     book.finish(trial.number)
 
 
-def run(*words: object) -> str:
-    done = subprocess.run([POSEFRONT, *map(str, words)], capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.timeout(600)
-def test_a_network_a_fold_and_one_prediction(tmp_path: Path) -> None:
+def test_a_network_a_fold_and_one_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, out, table = tmp_path / "small.py", tmp_path / "runs", tmp_path / "answers.csv"
     file.write_text(STUDY)
     searched(file, out / "small")
-    said = run("ensemble", file, "--epochs", 1, "--out", out, "--predict", table)
-    assert "mean of 2 folds" in said
+    monkeypatch.setattr("search.run.engine.search", engine())
+    assert "mean of 2 folds" in said("ensemble", file, "--epochs", 1, "--out", out, "--predict", table)
 
     models = out / "small" / "ensembles" / "000000-1"
     study = load_study(str(file))
@@ -103,23 +96,13 @@ def test_a_network_a_fold_and_one_prediction(tmp_path: Path) -> None:
     order = [part.ids.index(row[0].rsplit("/", 1)[-1]) for row in rows]
     assert found == pytest.approx(np.mean(each, 0)[order], abs=1e-5)
 
-    other = subprocess.run(
-        [POSEFRONT, "ensemble", file, "--out", out, "--like", "x.csv"], capture_output=True, text=True, check=False
-    )
-    assert other.returncode == 2
-    assert "give --predict FILE" in other.stderr
+    assert "give --predict FILE" in mistake("ensemble", file, "--out", out, "--like", "x.csv")
 
 
 def test_what_cannot_be_predicted_is_said_before_anything_is_trained(tmp_path: Path) -> None:
     tiny = Path(__file__).parent.parent / "tiny_study.py"
-    said = subprocess.run(
-        [POSEFRONT, "ensemble", tiny, "--out", tmp_path, "--predict", tmp_path / "a.csv"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert said.returncode == 2
-    assert "has no test part to predict" in said.stderr
+    words = ("ensemble", tiny, "--out", tmp_path, "--predict", tmp_path / "a.csv")
+    assert "has no test part to predict" in mistake(*words)
     assert not list(tmp_path.iterdir())
 
 

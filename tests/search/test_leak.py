@@ -1,4 +1,7 @@
-"""No test image is opened by a search or by a last training: Python's own audit and the kernel are both asked."""
+"""Whether a test image is opened: Python's own audit and the kernel are both asked.
+
+That neither a search nor a last training opens one is seen in tests/test_clusters.py, from a search to its submission.
+"""
 
 import ctypes
 import os
@@ -6,14 +9,12 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from search import paths as home
-from search.after import model
 from tests.conftest import paint
 
 STUDY = Path(__file__).parent.parent / "tiny_study.py"
@@ -94,15 +95,19 @@ class Spied:
             "POSEFRONT_CACHE": str(folder / "cache"),
         }
 
-    def run(self, *words: object) -> tuple[set[int], list[str], list[str]]:
-        """Processes that began under the hook, what it saw, and what the kernel saw."""
+    def watch(self, run: Callable[[], object]) -> tuple[set[int], list[str], list[str]]:
+        """Processes that began under the hook meanwhile, what it saw, and what the kernel saw."""
         self.log.write_text("")
         with opens(self.tests.parent, self.tests) as seen:
-            done = subprocess.run([str(word) for word in words], env=self.environment, capture_output=True, timeout=600)
-        assert done.returncode == 0, done.stderr.decode()
+            run()
         lines = self.log.read_text().splitlines()
         began = {int(line.split()[0]) for line in lines if line.endswith(" began")}
         return began, [line.partition(" ")[2] for line in lines if not line.endswith(" began")], seen.names
+
+    def run(self, *words: object) -> tuple[set[int], list[str], list[str]]:
+        """The same of a program."""
+        command = [str(word) for word in words]
+        return self.watch(lambda: subprocess.run(command, env=self.environment, check=True, timeout=60))
 
 
 @pytest.fixture
@@ -138,22 +143,3 @@ def test_only_the_kernel_sees_what_goes_past_python(spied: Spied) -> None:
     _, told, seen = spied.run("cat", spied.tests / "00000001.jpg")
     assert "00000001.jpg" in seen
     assert not told
-
-
-@pytest.mark.timeout(900)
-def test_search_and_retrain_open_no_test_image(spied: Spied, tmp_path: Path) -> None:
-    out = tmp_path / "runs"
-    where = ("--data", spied.root, "--out", out)
-    short = ("--epochs", "2", "--workers", "1")
-    began, told, seen = spied.run(POSEFRONT, "search", STUDY, "--trials", "2", *short, *where)
-    book = home.recorded(str(STUDY), out, None)
-    workers = {int(trial.user_attrs["worker"].split()[1]) for trial in book.trials if "worker" in trial.user_attrs}
-    assert workers
-    assert workers < began  # the hook was in the processes that trained, and in the driver
-    assert (told, seen) == ([], [])
-
-    began, told, seen = spied.run(POSEFRONT, "retrain", STUDY, "--seeds", "1", *short, *where)
-    assert len(began) > 1
-    assert (told, seen) == ([], [])
-    facts = model.read(next((out / "tiny_study" / "models").glob("*/model.json")))
-    assert facts.data["train"] + facts.data["valid"] == 40

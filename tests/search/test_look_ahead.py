@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, InMemoryStorage
@@ -22,6 +24,8 @@ from search.run.state.admission import too_dear
 from search.run.state.ledger import ROW, Ledger
 from search.schedulers import Asha, LookAhead, Scheduler, record, recorded
 from search.study import Config, Study, Training
+from tests.search.test_cli import TINY, said
+from tests.without_ray import engine
 
 EPOCHS = 9
 READINGS = (
@@ -278,3 +282,23 @@ def test_a_named_trial_passes_the_gate() -> None:
     assert search.trial()
     found = next(t for t in search.trials() if t.user_attrs.get("name") == "mine")
     assert found.user_attrs["curve"]
+
+
+def test_it_says_why_it_stopped_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_LOOK_AHEAD", "1")
+    monkeypatch.setattr("search.run.engine.search", engine())
+    said("search", TINY, "--out", tmp_path, "--trials", 20)
+    storage = f"sqlite:///{tmp_path}/tiny_study/study.db"
+    trials = optuna.load_study(study_name="tiny_study", storage=storage).get_trials(deepcopy=False)
+    assert len(trials) == 20
+    stopped = [trial for trial in trials if trial.state is TrialState.PRUNED]
+    assert all(trial.user_attrs["stopped"] for trial in stopped)
+    unlikely = [trial for trial in stopped if "probability" in trial.user_attrs["stopped"]]
+    assert unlikely
+    for trial in unlikely:
+        probability, reason = trial.user_attrs["stopped"].split(maxsplit=1)
+        assert float(probability) < 0.5
+        count = int(reason.rpartition("the best of ")[2].split()[0])
+        ended = [other for other in trials if other.state is TrialState.COMPLETE]
+        before = [other for other in ended if other.datetime_complete <= trial.datetime_complete]
+        assert 3 <= count <= len(before)

@@ -28,8 +28,10 @@ from search.storage_url import without_passwords
 from tests.postgresql import PASSWORD, QUOTED, Server
 from tests.search import test_kills as kills
 from tests.search.test_cli import mistake
+from tests.search.test_cli import said as said_by
 from tests.search.test_process import COMMAND
 from tests.search.test_search import STUDY, Search
+from tests.without_ray import engine
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -90,18 +92,19 @@ def test_a_server_that_stays_away_ends_a_search_in_a_sentence_and_the_next_one_g
 
 
 def test_a_search_outlives_its_server_and_prints_and_writes_no_password(
-    postgresql: Server, tmp_path: Path, cache: Path, scratch: Path
+    postgresql: Server, tmp_path: Path, cache: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beside the same search in an SQLite file that nothing happens to."""
+    """Beside the same search, without Ray, in an SQLite file that nothing happens to."""
     options = ("--trials", "6", "--workers", "1")
-    whole = Search(tmp_path / "whole", cache)
-    undisturbed = whole.start(*options)
+    with monkeypatch.context() as patch:
+        patch.setattr("search.run.engine.search", engine())
+        said_by("search", STUDY, "--out", tmp_path / "whole", *options)
     url, home = postgresql.url(), tmp_path / "home"
     home.mkdir()
     there = {STORAGE: url, "TMPDIR": str(scratch), "RAY_TMPDIR": str(scratch), "HOME": str(home)}
     search = Search(tmp_path / "runs", cache, TINY_SLEEP="0.3", **there)
     driver = search.start(*options)
-    started = [undisturbed, driver]
+    started = [driver]
     reader = Reader(url, "tiny_study")
 
     def epochs() -> int:
@@ -152,8 +155,7 @@ def test_a_search_outlives_its_server_and_prints_and_writes_no_password(
         assert driver.returncode == 0, said
         assert "waiting for the storage postgresql://ada:***@127.0.0.1" in " ".join(said.split())
         assert "Traceback" not in said
-        assert undisturbed.communicate(timeout=300)[0]
-        assert told(url) == told(f"sqlite:///{whole.out}/tiny_study/study.db")
+        assert told(url) == told(f"sqlite:///{tmp_path}/whole/tiny_study/study.db")
         # Whoever looks at it finds what was searched.
         listed = json.loads(run("best", STUDY, "--out", search.out, "--json").stdout)
         complete = {number for number, state, *_ in told(url) if state is TrialState.COMPLETE}

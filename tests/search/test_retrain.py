@@ -1,11 +1,9 @@
-"""The last training: real seeds side by side, a real kill, and a model that is what it says."""
+"""The last training: seeds side by side, a kill, and a model that is what it says."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from search.run.state.ledger import ROW, Ledger, open_storage
 from search.run.training.fit import Teacher, fit, judge
 from search.study import Config
 from tests.search.test_cli import mistake, said
+from tests.without_ray import Killed, engine
 
 TINY = Path(__file__).parent.parent / "tiny_study.py"
 POSEFRONT = Path(sys.executable).with_name("posefront")
@@ -47,23 +46,18 @@ def searched(out: Path) -> Ledger:
     return book
 
 
-@pytest.mark.timeout(600)
-def test_seeds_killed_and_continued_make_one_model(tmp_path: Path) -> None:
+def test_seeds_killed_and_continued_make_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched(tmp_path)
-    command = [POSEFRONT, "retrain", TINY, "--out", tmp_path, "--seeds", "2", "--epochs", "6", "--workers", "2"]
-    environment = os.environ | {"TINY_SLEEP": "0.2"}
-    first = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    command = ("retrain", TINY, "--out", tmp_path, "--seeds", 2, "--epochs", 6, "--workers", 2)
     room = tmp_path / "tiny_study" / "retrain" / "000001-6"
-    while first.poll() is None and len(list((room / "weights").glob("*.pt"))) < 2:
-        time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    monkeypatch.setattr("search.run.engine.search", engine(5))
+    with pytest.raises(Killed):
+        said(*command)
     assert not (tmp_path / "tiny_study" / "models").exists()
     reached = {file.name: torch.load(file, weights_only=True)["epoch"] for file in (room / "weights").glob("*.pt")}
-    assert reached
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout
+    assert reached == {"000000.pt": 3, "000001.pt": 2}
+    monkeypatch.setattr("search.run.engine.search", engine())
+    printed = said(*command)
     assert "Model:" in printed
 
     folder = tmp_path / "tiny_study" / "models" / "000001-6"
@@ -99,8 +93,8 @@ def test_seeds_killed_and_continued_make_one_model(tmp_path: Path) -> None:
     assert np.mean(kept.errors) == pytest.approx(facts.error, rel=1e-4)
 
     # Again: nothing is trained anew, and more seeds add to those that are there.
-    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout
-    assert "start-up" not in again
+    monkeypatch.setattr("search.run.engine.search", engine(0))
+    said(*command)
     assert model.read(folder / model.FACTS).error == facts.error
 
 

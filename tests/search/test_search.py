@@ -25,7 +25,9 @@ from optuna_dashboard import get_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 
 from search.results import answers
+from tests.search.test_cli import said as said_by
 from tests.search.test_process import COMMAND, foreign
+from tests.without_ray import engine
 
 STUDY = Path(__file__).parent.parent / "tiny_study.py"
 
@@ -179,12 +181,13 @@ def test_every_way_a_trial_can_end(tmp_path: Path, cache: Path) -> None:
 
 
 def test_killed_at_a_random_moment_and_resumed_it_is_the_search_that_was_never_killed(
-    tmp_path: Path, cache: Path
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For real, once; test_kills.py kills between any two writes."""
+    """For real, once; test_kills.py kills between any two writes. The search that was not is one without Ray."""
     options = ("--trials", "9", "--workers", "1")
     whole = Search(tmp_path / "whole", cache)
-    whole.run(*options)
+    monkeypatch.setattr("search.run.engine.search", engine())
+    said_by("search", STUDY, "--out", whole.out, *options)
     total = whole.reported()
 
     seed = random.SystemRandom().randrange(10**6)
@@ -207,24 +210,6 @@ def test_killed_at_a_random_moment_and_resumed_it_is_the_search_that_was_never_k
 
     assert told(cut) == told(whole), seed
     assert {trial.state for trial in whole.trials()} == {TrialState.COMPLETE, TrialState.PRUNED}
-
-
-def test_look_ahead_says_why_it_stopped_a_trial(tmp_path: Path, cache: Path) -> None:
-    search = Search(tmp_path, cache, TINY_LOOK_AHEAD="1")
-    search.run("--trials", "20", "--workers", "2")
-    trials = search.trials()
-    assert len(trials) == 20
-    stopped = [trial for trial in trials if trial.state is TrialState.PRUNED]
-    assert all(trial.user_attrs["stopped"] for trial in stopped)
-    unlikely = [trial for trial in stopped if "probability" in trial.user_attrs["stopped"]]
-    assert unlikely
-    for trial in unlikely:
-        probability, reason = trial.user_attrs["stopped"].split(maxsplit=1)
-        assert float(probability) < 0.5
-        count = int(reason.rpartition("the best of ")[2].split()[0])
-        ended = [other for other in trials if other.state is TrialState.COMPLETE]
-        before = [other for other in ended if other.datetime_complete <= trial.datetime_complete]
-        assert 3 <= count <= len(before)
 
 
 def test_ctrl_c_leaves_nothing_running_and_a_second_search_is_turned_away(tmp_path: Path, cache: Path) -> None:
@@ -275,7 +260,7 @@ def test_a_search_whose_ray_is_killed_ends_in_a_sentence_and_all_waits(
 ) -> None:
     """Ray Tune hears the end of a raylet, and hangs where it next asks a head server that has ended."""
     search = Search(tmp_path, cache, TINY_SLEEP="1")
-    driver = search.start("--trials", "9", "--workers", "2")
+    driver = search.start("--trials", "9", "--workers", "1")
     search.wait_for(1, driver)
     (killed,) = [child for child in psutil.Process(driver.pid).children() if child.name() == server]
     processes = psutil.Process(driver.pid).children(recursive=True)
@@ -318,8 +303,8 @@ def test_a_cluster_whose_head_asks_for_a_token(tmp_path: Path, cache: Path) -> N
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                     break
                 time.sleep(1)
-            said = search.run("--trials", "2", "--address", address, "--gpus-per-trial", "auto")
-            assert "2 trials" in said
+            said = search.run("--trials", "1", "--address", address, "--gpus-per-trial", "auto")
+            assert "1 trials" in said
             assert "--gpus-per-trial auto: 1\n" in said or "--gpus-per-trial auto: 0.5\n" in said, said
             assert " GPU each: start-up" in said
             words = [*COMMAND, "doctor", "--address", address, "--seconds", "0", "--out", tmp_path]

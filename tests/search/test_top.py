@@ -1,9 +1,7 @@
 """Candidates for a full training: which they are, by hand, and a race that is killed."""
 
-import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -17,11 +15,9 @@ from search.cli.options import seen
 from search.full_length import BETWEEN_NETWORKS, NOISE, NORMAL
 from search.load import load_study
 from search.results.view import View
-from search.run.cluster.scheduler import Past, ResumableScheduler
-from search.run.settings import WorkerSettings
 from search.run.state.ledger import ROW, Ledger, open_storage
-from search.run.training.worker import work
 from tests.search.test_cli import mistake, said
+from tests.without_ray import Killed, engine
 
 TINY = Path(__file__).parent.parent / "tiny_study.py"
 
@@ -103,47 +99,14 @@ def test_one_trial_or_several() -> None:
     assert "give one of them" in mistake("retrain", TINY, "--trial", 1, "--top", 3)
 
 
-class Killed(BaseException):
-    """As a process is that goes away between two epochs."""
-
-
-def side_by_side(most: float) -> Any:
-    """The engine without Ray: two trainings in turns, in this process, which is killed after `most` epochs."""
-
-    def search(ledger: Ledger, file: Path, folder: Path, **options: Any) -> Any:
-        rule, settings = ResumableScheduler(ledger), WorkerSettings(str(file), None, str(folder), 1, options["final"])
-        active: list[Any] = []
-        done = 0
-        while True:
-            while len(active) < 2 and (asked := ledger.ask()) is not None:
-                trial = Past(f"trial-{asked.number}", {"trial": asdict(asked)})
-                rule.on_trial_add(None, trial)  # type: ignore[arg-type]
-                active.append((asked, trial, work(settings, asked, torch.device("cpu"))))
-            if not active:
-                return SimpleNamespace(why="", devices=SimpleNamespace(threads=1))
-            if done >= most:
-                raise Killed
-            asked, trial, epochs = active.pop(0)
-            row, done = next(epochs), done + 1
-            decision = rule.on_trial_result(None, trial, row)  # type: ignore[arg-type]
-            ledger.report(asked.number, {key: row[key] for key in ROW})
-            if row["epoch"] < asked.epochs and decision != "STOP":
-                active.append((asked, trial, epochs))
-                continue
-            rule.on_trial_complete(None, trial, row)  # type: ignore[arg-type]
-            (ledger.finish if row["epoch"] == asked.epochs else ledger.stop)(asked.number)
-
-    return search
-
-
 def test_a_race_killed_and_continued_keeps_one_winner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched(tmp_path, 30.0, 30.1, 90.0)
     words = ("retrain", TINY, "--out", tmp_path, "--seeds", 2, "--epochs", 8, "--top", 2)
-    monkeypatch.setattr("search.run.engine.search", side_by_side(3))
+    monkeypatch.setattr("search.run.engine.search", engine(3))
     with pytest.raises(Killed):
         said(*words)
     assert not (tmp_path / "tiny_study" / "models").exists()
-    monkeypatch.setattr("search.run.engine.search", side_by_side(math.inf))
+    monkeypatch.setattr("search.run.engine.search", engine())
     printed = said(*words)
     assert "trials 0, 1: the search cannot tell which is the best after 8 epochs" in printed
     (folder,) = (tmp_path / "tiny_study" / "models").iterdir()
@@ -167,14 +130,14 @@ def test_a_race_killed_and_continued_keeps_one_winner(tmp_path: Path, monkeypatc
     assert min(seed.error for seed in facts.seeds) == facts.error <= won.user_attrs["curve"][-1]["error"] + 1e-4
     ended = seen(optuna.load_study(study_name="tiny_study", storage=f"sqlite:///{tmp_path}/tiny_study/study.db"))
     assert ended.full_length.models == 1
-    monkeypatch.setattr("search.run.engine.search", side_by_side(0))  # nothing is trained anew
+    monkeypatch.setattr("search.run.engine.search", engine(0))  # nothing is trained anew
     assert f"trial {loser.trial} lost: " in said(*words)
     assert model.read(folder / model.FACTS).error == facts.error
 
 
 def test_one_seed_of_the_winner_is_the_one_that_won(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched(tmp_path, 30.0, 30.1, 29.9)
-    monkeypatch.setattr("search.run.engine.search", side_by_side(math.inf))
+    monkeypatch.setattr("search.run.engine.search", engine())
     said("retrain", TINY, "--out", tmp_path, "--seeds", 1, "--epochs", 4, "--top", 3)
     (folder,) = (tmp_path / "tiny_study" / "models").iterdir()
     facts = model.read(folder / model.FACTS)
