@@ -57,22 +57,18 @@ def paint(root: Path, hands: int = 24, copies: int = 1, seed: int = 0) -> Painte
 
 
 LONG = (
-    "test_killed_at_a_random",
+    "test_three_hosts",
+    "test_the_notebook_for",
+    "test_every_way_a_trial",
     "test_a_search_that_is_running",
-    "test_every_way",
-    "test_a_network_a_fold",
-    "test_seeds_killed",
     "test_search.py",
     "test_postgresql",
     "test_clusters.py",
-    "test_before",
-    "test_leak",
     "test_what_a_user_can_get_wrong",
     "test_big_bodies",
     "test_survival",
-    "test_three_hosts",
 )
-"""Beginnings of tests that take a minute or more, and of files that hold such; the longest first."""
+"""Beginnings of the tests that take longest, and of files that hold such; the longest first."""
 
 SLOW = (
     *LONG,
@@ -80,6 +76,7 @@ SLOW = (
     "test_ablate",
     "test_agreement",
     "test_attach",
+    "test_before",
     "test_bodies",
     "test_browser",
     "test_clean",
@@ -93,7 +90,9 @@ SLOW = (
     "test_identity",
     "test_kills",
     "test_known_cost",
+    "test_leak",
     "test_lease",
+    "test_it_says_why_it_stopped",
     "test_network_source",
     "test_notebook",
     "test_pretrained",

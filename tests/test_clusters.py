@@ -166,6 +166,9 @@ def test_the_notebook_for_kaggle_and_colab_goes_from_a_search_to_a_checked_zip(
         for index, cell in enumerate(notebook.cells):
             processes, told, seen = spied.watch(partial(client.execute_cell, cell, index))
             began |= processes
+            if 'posefront("doctor"' in cell.source:  # it counts files by their names
+                told = [line for line in told if line.startswith("open ")]
+                seen = [name for name in seen if Path(name).suffix]
             assert (told, seen) == ([], []) or 'posefront("submit"' in cell.source
     assert "00000000.jpg" in seen, "at last, to be answered"
     assert any("00000000.jpg" in line for line in told)
